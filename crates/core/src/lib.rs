@@ -1,1 +1,29 @@
-//! placeholder
+//! The nouns and ports of mailbridge.
+//!
+//! Everything here is shared by the engine, the bus plugins and the Graph side, and none of it knows
+//! any of them. This crate opens no socket and spawns no task: a port is a trait, an adapter is a
+//! value that wraps a port, and the contract types are what crosses the process boundary.
+//!
+//! Where to start reading: [`delivery`] (how a message is held and let go), [`port`] (the four
+//! ports), [`error`] (how a failure says what may be done about it), [`contract`] (what users
+//! publish and receive).
+
+pub mod adapter;
+pub mod contract;
+pub mod delivery;
+pub mod error;
+pub mod limits;
+pub mod mailbox;
+pub mod message;
+pub mod plugin;
+pub mod port;
+pub mod secret;
+
+pub use delivery::{Delivery, Disposition, Position, Receipt, SeenBefore, Settle, Settled};
+pub use error::{Code, Error, Result, Scope, Verdict};
+pub use mailbox::Mailbox;
+pub use message::{Headers, Message};
+pub use port::{
+    Attempt, Completion, Doubt, Guarantee, Input, Mail, Needs, Output, Put, Revision, StateStore,
+};
+pub use secret::{Secret, SecretSource};

@@ -1,0 +1,87 @@
+use std::collections::VecDeque;
+
+use super::*;
+
+/// A log of `n` messages that notes what was settled.
+struct Log {
+    left: VecDeque<u64>,
+    settled: Arc<Mutex<Vec<(u64, Disposition)>>>,
+}
+
+struct LogReceipt(u64, Arc<Mutex<Vec<(u64, Disposition)>>>);
+
+#[async_trait]
+impl Settle for LogReceipt {
+    async fn settle(self: Box<Self>, disposition: Disposition) -> Result<Settled> {
+        self.1.lock().unwrap().push((self.0, disposition));
+        Ok(Settled::Yes)
+    }
+
+    async fn extend(&mut self) -> Result<()> {
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Input for Log {
+    async fn next(&mut self) -> Result<Option<Delivery>> {
+        Ok(self.left.pop_front().map(|offset| Delivery {
+            message: Message::default(),
+            position: Position::new(offset.to_string()),
+            seen_before: SeenBefore::No,
+            receipt: Receipt::new(LogReceipt(offset, Arc::clone(&self.settled))),
+        }))
+    }
+}
+
+type Noted = Arc<Mutex<Vec<(u64, Disposition)>>>;
+
+fn log(count: u64, parked_max: usize) -> (Redeliver<Log>, Noted) {
+    let settled = Noted::default();
+    let log = Log { left: (0..count).collect(), settled: Arc::clone(&settled) };
+    (Redeliver::new(log, parked_max), settled)
+}
+
+async fn take(input: &mut Redeliver<Log>) -> Delivery {
+    input.next().await.unwrap().expect("a delivery")
+}
+
+const SOON: Disposition = Disposition::Again { after: Duration::from_secs(5) };
+
+#[tokio::test(start_paused = true)]
+async fn comes_back_after_its_delay_and_the_log_is_told_only_at_the_end() {
+    let (mut input, settled) = log(1, 8);
+    let start = Instant::now();
+    take(&mut input).await.receipt.settle(SOON).await.unwrap();
+    let again = take(&mut input).await;
+    assert_eq!(start.elapsed(), Duration::from_secs(5));
+    assert_eq!(again.seen_before, SeenBefore::Times(1));
+    assert!(settled.lock().unwrap().is_empty());
+    again.receipt.settle(Disposition::Done).await.unwrap();
+    assert_eq!(*settled.lock().unwrap(), [(0, Disposition::Done)]);
+    assert!(input.next().await.unwrap().is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dropped_receipt_comes_back_at_once() {
+    let (mut input, _) = log(1, 8);
+    drop(take(&mut input).await);
+    assert_eq!(take(&mut input).await.seen_before, SeenBefore::Times(1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn at_the_bound_nothing_new_is_taken() {
+    let (mut input, _) = log(3, 1);
+    take(&mut input).await.receipt.settle(SOON).await.unwrap();
+    assert_eq!(take(&mut input).await.position.as_str(), "0");
+}
+
+#[tokio::test(start_paused = true)]
+async fn does_not_end_while_something_is_out() {
+    let (mut input, _) = log(1, 8);
+    let held = take(&mut input).await;
+    let ended = tokio::time::timeout(Duration::from_secs(60), input.next()).await;
+    assert!(ended.is_err(), "it waits for the delivery that is out");
+    held.receipt.settle(Disposition::Done).await.unwrap();
+    assert!(input.next().await.unwrap().is_none());
+}

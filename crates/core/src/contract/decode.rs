@@ -1,0 +1,396 @@
+//! From a bus's message to a request.
+//!
+//! Takes plain JSON, CloudEvents (structured and binary) and RFC 5322 messages, told apart by the
+//! content type; without one, by whether the JSON has a `specversion`. Errors name the field and what
+//! was expected, and never repeat a value: they go to logs and dead letters' headers.
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use bytes::Bytes;
+use serde::{Deserialize, de::DeserializeOwned};
+use serde_path_to_error::{Path, Segment};
+
+use super::{
+    Body, Composed, Key, MimeMail, Operation, OutgoingMail, Request, SendRequest,
+    cloud_event::{Attributes, STRUCTURED, Structured},
+    request::SendTag,
+};
+use crate::{Code, Error, Mailbox, Message, Position, Result};
+
+/// The header by which an RFC 5322 message names its mailbox.
+pub const MAILBOX_HEADER: &str = "mailbridge-mailbox";
+/// The header by which an RFC 5322 message gives its id.
+pub const ID_HEADER: &str = "mailbridge-id";
+/// The header by which an RFC 5322 message says until when it may be sent (RFC 3339).
+pub const NOT_AFTER_HEADER: &str = "mailbridge-not-after";
+
+/// A request with what it is known by.
+#[derive(Clone, Debug)]
+pub struct Decoded {
+    /// The request, checked.
+    pub request: Request,
+    /// Its key.
+    pub key: Key,
+    /// The producer's W3C `traceparent`.
+    pub traceparent: Option<String>,
+}
+
+/// A message that is no request. Its key is known all the same, so its outcome can name it.
+#[derive(Clone, Debug)]
+pub struct Undecodable {
+    /// The key, as far as it could be read.
+    pub key: Key,
+    /// Why not.
+    pub error: Error,
+    /// The producer's W3C `traceparent`.
+    pub traceparent: Option<String>,
+}
+
+/// Reads a message as a request and checks it.
+pub fn decode(message: &Message, position: &Position) -> Result<Decoded, Box<Undecodable>> {
+    let envelope = match Envelope::open(message) {
+        Ok(envelope) => envelope,
+        Err(error) => {
+            let attributes = Attributes::from_headers(&message.headers).unwrap_or_default();
+            let key = key(None, &attributes, message, position);
+            let traceparent = traceparent(&attributes, message);
+            return Err(Box::new(Undecodable { key, error, traceparent }));
+        }
+    };
+    let traceparent = traceparent(&envelope.attributes, message);
+    let request = envelope.request(message).and_then(|request| {
+        request.check()?;
+        Ok(request)
+    });
+    match request {
+        Ok(request) => {
+            let key = key(request.id.as_deref(), &envelope.attributes, message, position);
+            Ok(Decoded { request, key, traceparent })
+        }
+        Err(error) => {
+            let id = envelope.peek_id();
+            let key = key(id.as_deref(), &envelope.attributes, message, position);
+            Err(Box::new(Undecodable { key, error, traceparent }))
+        }
+    }
+}
+
+fn key(id: Option<&str>, event: &Attributes, message: &Message, position: &Position) -> Key {
+    match (id, &event.source, &event.id, &message.id) {
+        (Some(id), ..) => Key::of_id(id),
+        (_, Some(source), Some(id), _) => Key::of_cloud_event(source, id),
+        (_, _, _, Some(id)) => Key::of_message_id(id),
+        _ => Key::of_position(position),
+    }
+}
+
+fn traceparent(event: &Attributes, message: &Message) -> Option<String> {
+    let header = || message.headers.get("traceparent").map(str::to_owned);
+    event.traceparent.clone().or_else(header)
+}
+
+/// A message with its CloudEvents wrapping, if any, taken off.
+struct Envelope {
+    attributes: Attributes,
+    form: Form,
+    data: Bytes,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Form {
+    Json,
+    Mime,
+}
+
+impl Envelope {
+    fn open(message: &Message) -> Result<Self> {
+        if message.payload.iter().all(u8::is_ascii_whitespace) {
+            return Err(Error::permanent(Code::RequestEmpty, "the message is empty"));
+        }
+        let declared = message.headers.get("content-type").map(media_type);
+        if let Some(attributes) = Attributes::from_headers(&message.headers) {
+            let form = form_of(declared.as_deref())?;
+            return Ok(Self { attributes, form, data: message.payload.clone() });
+        }
+        let structured = match declared.as_deref() {
+            Some(kind) => kind == STRUCTURED,
+            None => looks_structured(&message.payload),
+        };
+        if structured {
+            return Self::unwrap_structured(&message.payload);
+        }
+        let form = form_of(declared.as_deref())?;
+        Ok(Self { attributes: Attributes::default(), form, data: message.payload.clone() })
+    }
+
+    fn unwrap_structured(payload: &Bytes) -> Result<Self> {
+        let event: Structured<'_> = from_json(payload)?;
+        let data = match (event.data, event.data_base64) {
+            (Some(data), None) => payload.slice_ref(data.get().as_bytes()),
+            (None, Some(text)) => decode_base64(&text, "data_base64")?,
+            _ => {
+                return Err(invalid(
+                    "a CloudEvent carries the request in `data` or `data_base64`",
+                    "data",
+                ));
+            }
+        };
+        let attributes = Attributes {
+            source: event.source,
+            id: event.id,
+            content_type: event.datacontenttype,
+            traceparent: event.traceparent,
+        };
+        let form = form_of(attributes.content_type.as_deref().map(media_type).as_deref())?;
+        let data = match form {
+            // A MIME message as `data` is a JSON string.
+            Form::Mime if data.first() == Some(&b'"') => Bytes::from(from_json::<String>(&data)?),
+            _ => data,
+        };
+        Ok(Self { attributes, form, data })
+    }
+
+    fn request(&self, message: &Message) -> Result<Request> {
+        match self.form {
+            Form::Json => from_json::<SendRequest>(&self.data)?.into_request(),
+            Form::Mime => self.mime_request(message),
+        }
+    }
+
+    fn mime_request(&self, message: &Message) -> Result<Request> {
+        let header = |name| message.headers.get(name);
+        let not_after = header(NOT_AFTER_HEADER)
+            .map(|text| {
+                text.parse().map_err(|_| invalid("expected an RFC 3339 time", NOT_AFTER_HEADER))
+            })
+            .transpose()?;
+        Ok(Request {
+            id: header(ID_HEADER).map(str::to_owned),
+            mailbox: header(MAILBOX_HEADER).map(Mailbox::new),
+            not_after,
+            operation: Operation::Send(OutgoingMail::Mime(MimeMail { raw: self.data.clone() })),
+        })
+    }
+
+    /// The id of a request that does not decode, if it can be read at all.
+    fn peek_id(&self) -> Option<String> {
+        #[derive(Deserialize)]
+        struct Id {
+            id: Option<String>,
+        }
+        let id = serde_json::from_slice::<Id>(&self.data).ok()?.id?;
+        (!id.is_empty() && id.len() <= crate::limits::ID_CHARS_MAX).then_some(id)
+    }
+}
+
+fn media_type(header: &str) -> String {
+    header.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
+}
+
+fn form_of(media_type: Option<&str>) -> Result<Form> {
+    match media_type {
+        None | Some("" | "application/json" | "text/json") => Ok(Form::Json),
+        Some("message/rfc822") => Ok(Form::Mime),
+        Some(other)
+            if other.ends_with("+json") && other != "application/cloudevents-batch+json" =>
+        {
+            Ok(Form::Json)
+        }
+        Some(other) => Err(Error::permanent(
+            Code::RequestContentType,
+            "the content type is not one that carries a request",
+        )
+        .with("found", printable(other))
+        .with("expected", "application/json, application/cloudevents+json or message/rfc822")),
+    }
+}
+
+/// Whether untyped JSON is a CloudEvent: an object with a `specversion`.
+fn looks_structured(payload: &[u8]) -> bool {
+    #[derive(Deserialize)]
+    struct Probe {
+        specversion: Option<serde::de::IgnoredAny>,
+    }
+    serde_json::from_slice::<Probe>(payload).is_ok_and(|probe| probe.specversion.is_some())
+}
+
+impl SendRequest {
+    fn into_request(self) -> Result<Request> {
+        let SendTag::Send = self.operation.as_ref().unwrap_or(&SendTag::Send);
+        let mail = match &self.mime {
+            Some(text) => {
+                self.refuse_beside_mime()?;
+                OutgoingMail::Mime(MimeMail { raw: decode_base64(text, "mime")? })
+            }
+            None => return self.into_composed(),
+        };
+        Ok(Request {
+            id: self.id,
+            mailbox: self.mailbox,
+            not_after: self.not_after,
+            operation: Operation::Send(mail),
+        })
+    }
+
+    fn into_composed(self) -> Result<Request> {
+        let body = match (self.text, self.html) {
+            (Some(text), Some(html)) => Body::Both { text, html },
+            (None, Some(html)) => Body::Html(html),
+            (text, None) => Body::Text(text.unwrap_or_default()),
+        };
+        if matches!(body, Body::Both { .. }) && self.save_to_sent_items == Some(false) {
+            return Err(conflict("`text` with `html` goes as MIME, whose copy is always saved"));
+        }
+        let mail = Composed {
+            to: self.to.0,
+            cc: self.cc.0,
+            bcc: self.bcc.0,
+            reply_to: self.reply_to.0,
+            from: self.from,
+            subject: self.subject.unwrap_or_default(),
+            body,
+            importance: self.importance,
+            categories: self.categories,
+            headers: self.headers,
+            attachments: self.attachments,
+            read_receipt: self.read_receipt,
+            delivery_receipt: self.delivery_receipt,
+            save_to_sent_items: self.save_to_sent_items.unwrap_or(true),
+        };
+        Ok(Request {
+            id: self.id,
+            mailbox: self.mailbox,
+            not_after: self.not_after,
+            operation: Operation::Send(OutgoingMail::Composed(Box::new(mail))),
+        })
+    }
+
+    /// A ready message says everything itself.
+    fn refuse_beside_mime(&self) -> Result<()> {
+        let lists = [&self.to, &self.cc, &self.bcc, &self.reply_to];
+        let others = self.text.is_some()
+            || self.html.is_some()
+            || self.subject.is_some()
+            || self.from.is_some()
+            || self.importance.is_some()
+            || lists.iter().any(|list| !list.0.is_empty())
+            || !self.categories.is_empty()
+            || !self.headers.is_empty()
+            || !self.attachments.is_empty()
+            || self.read_receipt
+            || self.delivery_receipt
+            || self.save_to_sent_items.is_some();
+        if others {
+            return Err(conflict(
+                "`mime` is a whole message: give no other field of a mail with it",
+            ));
+        }
+        Ok(())
+    }
+}
+
+fn conflict(detail: &'static str) -> Error {
+    Error::permanent(Code::RequestConflict, detail)
+}
+
+fn invalid(detail: impl Into<std::borrow::Cow<'static, str>>, field: &str) -> Error {
+    Error::permanent(Code::RequestInvalid, detail).with("field", field)
+}
+
+fn decode_base64(text: &str, field: &'static str) -> Result<Bytes> {
+    let compact: Vec<u8> = text.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect();
+    let decoded = STANDARD.decode(compact);
+    decoded.map(Bytes::from).map_err(|_| invalid("this is not standard base64", field))
+}
+
+fn from_json<'a, T: Deserialize<'a>>(payload: &'a [u8]) -> Result<T> {
+    let mut json = serde_json::Deserializer::from_slice(payload);
+    let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
+        let cause = error.inner();
+        let detail = without_values(&cause.to_string());
+        if cause.is_data() {
+            let keys = path_keys(error.path());
+            return if keys.is_empty() {
+                Error::permanent(Code::RequestInvalid, detail)
+            } else {
+                invalid(detail, &keys.join("."))
+            };
+        }
+        Error::permanent(Code::RequestNotJson, detail)
+    })?;
+    json.end().map_err(|cause| {
+        Error::permanent(Code::RequestNotJson, without_values(&cause.to_string()))
+    })?;
+    Ok(value)
+}
+
+/// Reads JSON of our own making, for tests and tools.
+pub fn read<T: DeserializeOwned>(payload: &[u8]) -> Result<T> {
+    from_json(payload)
+}
+
+/// The keys of a path, each made printable. An index is a key too.
+pub fn path_keys(path: &Path) -> Vec<String> {
+    path.iter()
+        .filter_map(|segment| match segment {
+            Segment::Seq { index } => Some(index.to_string()),
+            Segment::Map { key } => Some(printable(key)),
+            Segment::Enum { .. } | Segment::Unknown => None,
+        })
+        .collect()
+}
+
+/// A short plain word, or nothing of it: keys come from outside and may hold anything.
+fn printable(text: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./+".contains(c);
+    if text.len() <= 64 && text.chars().all(plain) { text.to_owned() } else { "…".to_owned() }
+}
+
+/// A serde message without the value it quotes, and with the nearest known name where a field or
+/// variant is unknown.
+pub fn without_values(message: &str) -> String {
+    let (text, place) = match message.rfind(" at line ") {
+        Some(at) => message.split_at(at),
+        None => (message, ""),
+    };
+    let told = if let Some(rest) = text.strip_prefix("unknown field `") {
+        unknown_field(rest)
+    } else if let Some(rest) = text.strip_prefix("unknown variant `") {
+        let expected = rest.rsplit_once("`, expected ").map_or("another", |(_, known)| known);
+        format!("expected {expected}")
+    } else if let Some((found, expected)) = found_and_expected(text) {
+        format!("expected {expected}, found {found}")
+    } else if text.contains('"') {
+        "this does not have the expected form".to_owned()
+    } else {
+        text.to_owned()
+    };
+    told + place
+}
+
+fn unknown_field(rest: &str) -> String {
+    let (name, known) = rest.split_once("`, expected ").unwrap_or((rest, ""));
+    let name = printable(name.trim_end_matches('`').split('`').next().unwrap_or_default());
+    let names: Vec<&str> = known.split('`').skip(1).step_by(2).collect();
+    let near = names
+        .iter()
+        .map(|known| (strsim::jaro_winkler(known, &name), *known))
+        .filter(|(likeness, _)| *likeness > 0.8)
+        .max_by(|a, b| a.0.total_cmp(&b.0));
+    match near {
+        Some((_, near)) => format!("unknown key `{name}`; did you mean `{near}`?"),
+        None if names.is_empty() => format!("unknown key `{name}`; none is expected here"),
+        None => format!("unknown key `{name}`; known are {}", names.join(", ")),
+    }
+}
+
+/// Splits "invalid type: string \"x\", expected y" into the kind found and what was expected.
+fn found_and_expected(text: &str) -> Option<(&str, &str)> {
+    let rest =
+        ["invalid type: ", "invalid value: "].iter().find_map(|start| text.strip_prefix(start))?;
+    let (found, expected) = rest.rsplit_once(", expected ")?;
+    let kind = found.split(['"', '`']).next().unwrap_or_default().trim();
+    Some((kind, expected))
+}
+
+#[cfg(test)]
+mod tests;

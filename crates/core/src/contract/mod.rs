@@ -1,0 +1,25 @@
+//! What crosses the process boundary: requests in, outcomes, dead letters and events out.
+//!
+//! These types, and only these, are stable: their JSON Schemas are published
+//! (`mailbridge schema …`), and snapshots of old payloads must go on decoding.
+
+mod address;
+mod check;
+mod cloud_event;
+mod dead_letter;
+pub mod decode;
+mod event;
+mod key;
+mod outcome;
+mod request;
+
+pub use address::Address;
+pub use cloud_event::CloudEvent;
+pub use dead_letter::DeadLetter;
+pub use decode::{Decoded, Undecodable};
+pub use event::{Change, EventMessage, MailEvent};
+pub use key::{Key, Mark};
+pub use outcome::{Outcome, OutcomeData, Status};
+pub use request::{
+    Attachment, Body, Composed, Importance, MimeMail, Operation, OutgoingMail, Request, SendRequest,
+};

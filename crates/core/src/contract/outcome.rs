@@ -1,0 +1,139 @@
+//! What became of a request, as users receive it.
+
+use jiff::Timestamp;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{CloudEvent, Key, Mark, cloud_event::STRUCTURED};
+use crate::{Error, Headers, Mailbox, Message, Position, port::Guarantee};
+
+/// How a request ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// Graph has accepted the mail. A later refusal comes as a report to the sender's inbox.
+    Accepted,
+    /// It was not sent and will not be; a dead letter holds the original.
+    Rejected,
+    /// It may have been sent, and nobody can know; a dead letter holds the original.
+    Unknown,
+}
+
+impl Status {
+    /// The text in JSON and metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Accepted => "accepted",
+            Self::Rejected => "rejected",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+/// The data of an outcome event.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct OutcomeData {
+    /// How it ended.
+    pub status: Status,
+    /// The request's key: its `id`, else CloudEvents `source#id`, else the bus's message id, else its
+    /// position.
+    pub key: String,
+    /// The pipeline that handled it.
+    pub pipeline: String,
+    /// Where the request stood on its bus.
+    pub position: String,
+    /// The mailbox it was sent from; absent when the request did not get that far.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mailbox: Option<Mailbox>,
+    /// What the pipeline promises.
+    pub guarantee: Guarantee,
+    /// The mail's `Message-ID`, where Graph tells it (`sendMail` does not).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub internet_message_id: Option<String>,
+    /// How many tries this worker made.
+    pub attempts: u32,
+    /// Why it was not accepted: a code with a page in `docs/errors`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
+    /// The same in a sentence.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// A CloudEvent of type `mailbridge.request.accepted`, `….rejected` or `….unknown`.
+pub type Outcome = CloudEvent<OutcomeData>;
+
+impl Outcome {
+    /// An outcome's envelope. Its id is derived from the request and its position, so that a
+    /// replayed outcome is the same event.
+    pub fn of(
+        data: OutcomeData,
+        mark: &Mark,
+        traceparent: Option<String>,
+        time: Timestamp,
+    ) -> Self {
+        let status = data.status.as_str();
+        Self {
+            specversion: "1.0".to_owned(),
+            id: mark.derive(&format!("outcome:{status}:{}", data.position)).to_string(),
+            source: format!("/mailbridge/{}", data.pipeline),
+            kind: format!("mailbridge.request.{status}"),
+            subject: Some(data.key.clone()),
+            time,
+            datacontenttype: "application/json".to_owned(),
+            traceparent,
+            data,
+        }
+    }
+
+    /// The message to publish.
+    pub fn to_message(&self) -> crate::Result<Message> {
+        let payload = serde_json::to_vec(self).map_err(|cause| {
+            Error::permanent(crate::Code::Internal, "an outcome cannot be written as JSON")
+                .with("line", cause.line())
+        })?;
+        let mut headers = Headers::new().with("content-type", STRUCTURED);
+        if let Some(traceparent) = &self.traceparent {
+            headers.push("traceparent", traceparent.clone());
+        }
+        Ok(Message {
+            id: Some(self.id.clone()),
+            key: Some(self.data.key.clone().into()),
+            headers,
+            payload: payload.into(),
+            address: None,
+        })
+    }
+}
+
+impl OutcomeData {
+    /// An outcome for a request of this pipeline, with nothing known yet but its key and place.
+    pub fn new(
+        status: Status,
+        pipeline: &str,
+        guarantee: Guarantee,
+        key: &Key,
+        position: &Position,
+    ) -> Self {
+        Self {
+            status,
+            key: key.as_str().to_owned(),
+            pipeline: pipeline.to_owned(),
+            position: position.as_str().to_owned(),
+            mailbox: None,
+            guarantee,
+            internet_message_id: None,
+            attempts: 0,
+            code: None,
+            reason: None,
+        }
+    }
+
+    /// The same with the failure that ended it.
+    #[must_use]
+    pub fn because(mut self, error: &Error) -> Self {
+        self.code = Some(error.code().as_str().to_owned());
+        self.reason = Some(error.to_string());
+        self
+    }
+}

@@ -1,0 +1,263 @@
+//! The catalogue of failures. `docs/errors`, `mailbridge explain` and the JSON schema of an outcome
+//! are made from this table, so that a code, its meaning and its cure are written once.
+
+use std::{fmt, str::FromStr};
+
+/// One row a failure: the code, what it means, the step that cures it.
+macro_rules! codes {
+    ($($(#[$section:meta])* $variant:ident $text:literal $meaning:literal $cure:literal)*) => {
+        /// Which failure it is. The text is stable: users match on it.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub enum Code {
+            $(#[doc = $meaning] $variant,)*
+        }
+
+        impl Code {
+            /// Every code, in the order of the catalogue.
+            pub const ALL: &[Self] = &[$(Self::$variant),*];
+
+            /// The stable text, such as `graph_throttled`.
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $text),* }
+            }
+
+            /// What it means, in one sentence.
+            pub const fn meaning(self) -> &'static str {
+                match self { $(Self::$variant => $meaning),* }
+            }
+
+            /// What to do about it, in one or two sentences.
+            pub const fn cure(self) -> &'static str {
+                match self { $(Self::$variant => $cure),* }
+            }
+        }
+    };
+}
+
+codes! {
+    // requests: what a producer publishes
+    RequestEmpty "request_empty"
+        "the message has no payload"
+        "publish a JSON request, a CloudEvent or an RFC 5322 message; `mailbridge schema request` shows the shape"
+    RequestContentType "request_content_type"
+        "the message's content type is not one that mailbridge reads"
+        "use application/json, application/cloudevents+json or message/rfc822, or leave the header out for JSON"
+    RequestNotJson "request_not_json"
+        "the payload is not JSON"
+        "check the producer's serialisation; the dead letter holds the original bytes"
+    RequestInvalid "request_invalid"
+        "a field of the request is unknown, missing or of the wrong type"
+        "compare the request with `mailbridge schema request`; the message names the field"
+    RequestBadId "request_bad_id"
+        "the request's id is empty or too long"
+        "give an id of 1 to 512 characters, or leave it out"
+    RequestNoMailbox "request_no_mailbox"
+        "neither the request nor the pipeline names the mailbox to send from"
+        "set `mailbox` in the request or in the pipeline"
+    RequestMailboxNotAllowed "request_mailbox_not_allowed"
+        "the pipeline does not allow this mailbox"
+        "add the mailbox to `allow_mailboxes`, or correct the request"
+    RequestNoRecipient "request_no_recipient"
+        "the mail has no recipient"
+        "give at least one address in `to`, `cc` or `bcc`"
+    RequestTooManyRecipients "request_too_many_recipients"
+        "the mail has more recipients than Exchange Online takes"
+        "split it into mails of 500 recipients or fewer"
+    RequestBadAddress "request_bad_address"
+        "an address is not a mail address"
+        "give `local@domain`, `Name <local@domain>` or {\"address\": …, \"name\": …}"
+    RequestSubjectTooLong "request_subject_too_long"
+        "the subject is longer than Exchange Online takes"
+        "shorten it to 255 characters"
+    RequestBadHeader "request_bad_header"
+        "a custom header has a name or value that Graph refuses"
+        "names start with `x-` and hold letters, digits and hyphens; values are one line"
+    RequestTooManyHeaders "request_too_many_headers"
+        "the mail has more custom headers than Graph takes"
+        "use five or fewer; one header may hold JSON"
+    RequestBadAttachment "request_bad_attachment"
+        "an attachment has no name, or its content is not base64"
+        "give `name`, `content_type` and standard base64 in `content`"
+    RequestAttachmentTooLarge "request_attachment_too_large"
+        "an attachment is over the 3 MB that go inline"
+        "keep each attachment under 3 MB"
+    RequestTooLarge "request_too_large"
+        "the mail as a whole is over what Graph takes in one request"
+        "keep text and attachments together under about 3 MB (base64 adds a third)"
+    RequestBadMime "request_bad_mime"
+        "the MIME message cannot be read"
+        "give an RFC 5322 message with a From or a mailbox, and at least one recipient"
+    RequestConflict "request_conflict"
+        "two fields of the request exclude each other"
+        "the message names them; remove one"
+    RequestNeedsAtLeastOnce "request_needs_at_least_once"
+        "`save_to_sent_items: false` cannot be kept with `guarantee: once`"
+        "use a pipeline with `guarantee: at_least_once`, or let the copy be saved"
+    RequestExpired "request_expired"
+        "the request's `not_after` has passed"
+        "nothing to cure: it was not sent because it was too late"
+    // the mailbox and Graph
+    GraphThrottled "graph_throttled"
+        "Graph asked to slow down for this mailbox"
+        "nothing: mailbridge waits as long as Graph asked, for this mailbox only"
+    GraphUnavailable "graph_unavailable"
+        "Graph answered with a passing failure"
+        "nothing: it is tried again; see the request id if it lasts"
+    GraphUnreachable "graph_unreachable"
+        "no connection to Graph could be made"
+        "check name resolution, the proxy and the firewall from this machine to the Graph host"
+    GraphTimeout "graph_timeout"
+        "Graph did not answer in time"
+        "nothing: it is looked up or tried again"
+    GraphCut "graph_connection_cut"
+        "the connection to Graph broke before its answer"
+        "nothing: it is looked up or tried again"
+    GraphUnauthorized "graph_unauthorized"
+        "Graph refuses the token, also after a fresh one"
+        "check that `cloud`, `tenant` and the Graph host belong together, and that the app was not disabled"
+    GraphPermissionMissing "graph_permission_missing"
+        "the app has not been granted what this needs"
+        "grant the application permissions Mail.Send and Mail.ReadWrite and give admin consent; it resumes by itself"
+    MailboxDenied "mailbox_denied"
+        "the app may not use this mailbox"
+        "check Exchange RBAC for Applications or the application access policy; a change takes up to 2 hours"
+    MailboxNotFound "mailbox_not_found"
+        "there is no such mailbox, or it is not in Exchange Online"
+        "check the address, and that the user has an Exchange Online licence"
+    MailboxFull "mailbox_full"
+        "the mailbox is full, or its named properties are used up"
+        "make room in the mailbox, or raise its quota; it resumes by itself"
+    MailboxSuspended "mailbox_suspended"
+        "Exchange has stopped this account from sending"
+        "lift the block in the Microsoft 365 Defender portal (restricted entities); it resumes by itself"
+    MailboxQuota "mailbox_send_quota"
+        "the mailbox has reached its sending limit"
+        "nothing: it resumes when the limit's window has passed; spread the load over more mailboxes"
+    GraphSendAsDenied "graph_send_as_denied"
+        "the mailbox may not send in the name of `from`"
+        "grant Send As or Send on Behalf to the sending mailbox, or leave `from` out"
+    GraphRecipientsRefused "graph_recipients_refused"
+        "Graph refuses a recipient"
+        "correct the addresses of the request"
+    GraphTooLarge "graph_message_too_large"
+        "the message is larger than this mailbox may send"
+        "send less, or raise the mailbox's message size limit"
+    GraphRefused "graph_refused"
+        "Graph refuses the request as malformed"
+        "see Graph's own code in the message; if the request is right, report it with the request id"
+    GraphUnexpected "graph_unexpected_answer"
+        "Graph's answer is not what its documentation says"
+        "check that nothing between here and Graph (proxy, firewall) answers in its place"
+    // identity
+    CredentialUnreadable "credential_unreadable"
+        "a secret's file or variable is missing or empty"
+        "put the secret where the configuration says; it is read again by itself"
+    CredentialSecretWrong "credential_secret_wrong"
+        "the client secret is wrong"
+        "put the secret's value (not its id) where the configuration says; it is taken up by itself"
+    CredentialSecretExpired "credential_secret_expired"
+        "the client secret has expired"
+        "add a new secret to the app registration and put its value where the configuration says; it is taken up by itself"
+    CredentialAppNotFound "credential_app_not_found"
+        "the app is not known in this tenant"
+        "check `client_id` and `tenant`, and that an administrator of the tenant has consented"
+    CredentialAppDisabled "credential_app_disabled"
+        "the app is disabled in this tenant"
+        "enable sign-in for the enterprise application"
+    CredentialTenantNotFound "credential_tenant_not_found"
+        "there is no such tenant in this cloud"
+        "check `tenant` and `cloud`"
+    CredentialConsentMissing "credential_consent_missing"
+        "nobody has consented to the app in this tenant"
+        "have an administrator grant admin consent"
+    CredentialRefused "credential_refused"
+        "the login service refuses the app"
+        "look the AADSTS number up in Microsoft's reference of error codes"
+    LoginUnreachable "login_unreachable"
+        "the login service cannot be reached"
+        "check name resolution, the proxy and the firewall from this machine to the login host"
+    LoginUnavailable "login_unavailable"
+        "the login service answered with a passing failure"
+        "nothing: it is tried again"
+    LoginUnexpected "login_unexpected_answer"
+        "the answer of the token endpoint is not a token response"
+        "check the login host, and that nothing between here and it answers in its place"
+    // buses and state
+    BusUnreachable "bus_unreachable"
+        "the bus cannot be reached"
+        "check the servers' addresses and that they run; it is tried again"
+    BusUnauthorized "bus_unauthorized"
+        "the bus refuses the credentials, or denies this subject"
+        "check the bus's credentials and the permissions of its user"
+    BusServerTooOld "bus_server_too_old"
+        "the server is older than mailbridge can work with"
+        "upgrade it; the message names the version needed and why"
+    BusStreamMissing "bus_stream_missing"
+        "the stream does not exist"
+        "create it with the command in the message, or set `create: true`"
+    BusConsumerMissing "bus_consumer_missing"
+        "the consumer does not exist"
+        "create it with the command in the message, or set `create: true`"
+    BusMismatch "bus_mismatch"
+        "a stream or consumer is not what mailbridge needs"
+        "change it with the command in the message"
+    BusPublishFailed "bus_publish_failed"
+        "the bus did not confirm a message"
+        "nothing: it is published again; look at the bus's storage and limits if it lasts"
+    BusPayloadTooLarge "bus_payload_too_large"
+        "a message is larger than the bus takes"
+        "raise the server's limit"
+    BusLost "bus_lost"
+        "the connection to the bus was lost"
+        "nothing: it is made again"
+    StateFailed "state_failed"
+        "the state store failed"
+        "check the store's disk or bucket"
+    LocalFile "local_file"
+        "a local file cannot be read or written"
+        "check the path and its permissions"
+    // configuration and the program
+    ConfigUnreadable "config_unreadable"
+        "the configuration file cannot be read"
+        "check the path"
+    ConfigInvalid "config_invalid"
+        "the configuration is wrong"
+        "the message names the file, the line, the key and what was expected"
+    Listen "listen_failed"
+        "the HTTP side cannot listen on its address"
+        "choose another address under `http.listen`, or stop what listens there"
+    Internal "internal"
+        "mailbridge itself failed"
+        "report it with the log line"
+}
+
+impl fmt::Display for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for Code {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        Self::ALL.iter().copied().find(|code| code.as_str() == text).ok_or(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_code_has_a_text_of_its_own_a_meaning_and_a_cure() {
+        let mut texts: Vec<_> = Code::ALL.iter().map(|code| code.as_str()).collect();
+        texts.sort_unstable();
+        texts.dedup();
+        assert_eq!(texts.len(), Code::ALL.len());
+        for code in Code::ALL {
+            assert_eq!(code.as_str().parse(), Ok(*code));
+            assert!(!code.meaning().ends_with('.') && !code.cure().is_empty());
+        }
+    }
+}

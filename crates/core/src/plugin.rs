@@ -1,0 +1,170 @@
+//! What a bus plugin is: typed outside, erased inside.
+//!
+//! A plugin names its configuration types and builds ports. It never parses, never retries, never
+//! loops: the program parses (so that every plugin refuses a wrong key in the same words), and the
+//! engine builds, calls `next` many times, and drops. Adding a bus is one type that implements
+//! [`Plugin`] and one line in `main.rs`.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use crate::{
+    Result,
+    port::{Input, Needs, Output, StateStore},
+};
+
+/// A bus plugin.
+#[async_trait]
+pub trait Plugin: Sized + Send + Sync + 'static {
+    /// The key under `buses.<name>`, such as `nats`.
+    const NAME: &'static str;
+    /// `buses.<name>.<NAME>`: how to reach the bus.
+    type Config: DeserializeOwned + JsonSchema;
+    /// A pipeline's `from`, less its `bus` key: what to read.
+    type Source: DeserializeOwned + JsonSchema + Send + Sync;
+    /// A pipeline's `outcomes`, `dead_letters` or `to`, less its `bus` key: where to write.
+    type Target: DeserializeOwned + JsonSchema + Send + Sync;
+    /// `state`, less its `bus` key: where to keep state.
+    type Store: DeserializeOwned + JsonSchema + Send + Sync;
+
+    /// Takes a configuration. Pure: opens nothing. `name` is the bus's name in the file.
+    fn new(name: &str, config: Self::Config) -> Result<Self>;
+
+    /// Whether this source can give the engine what it needs, as far as that shows offline.
+    fn check_source(&self, source: &Self::Source, needs: &Needs) -> Result<()>;
+
+    /// Builds an input.
+    async fn input(&self, source: &Self::Source, needs: &Needs) -> Result<Box<dyn Input>>;
+
+    /// Builds an output.
+    async fn output(&self, target: &Self::Target) -> Result<Box<dyn Output>>;
+
+    /// Opens a state store.
+    async fn store(&self, store: &Self::Store) -> Result<Box<dyn StateStore>>;
+}
+
+/// Builds a port as often as the engine asks for one.
+#[async_trait]
+pub trait Build<Port: ?Sized>: Send + Sync {
+    /// Builds one. An error is passing: the engine asks again after a back-off.
+    async fn build(&self) -> Result<Box<Port>>;
+}
+
+/// A section that does not fit its type: where, and why. Never repeats a value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Malformed {
+    /// The keys that lead to it, below the section that was parsed.
+    pub path: Vec<String>,
+    /// What was expected there.
+    pub detail: String,
+}
+
+/// A configured bus with its types erased.
+pub trait Bus: Send + Sync {
+    /// Takes a `from` section.
+    fn source(
+        self: Arc<Self>,
+        section: Value,
+        needs: Needs,
+    ) -> Result<Arc<dyn Build<dyn Input>>, Malformed>;
+    /// Takes an `outcomes`, `dead_letters` or `to` section.
+    fn target(self: Arc<Self>, section: Value) -> Result<Arc<dyn Build<dyn Output>>, Malformed>;
+    /// Takes a `state` section.
+    fn state(self: Arc<Self>, section: Value) -> Result<Arc<dyn Build<dyn StateStore>>, Malformed>;
+}
+
+/// A plugin with its types erased: what a registry holds.
+#[derive(Clone, Copy)]
+pub struct Descriptor {
+    /// The plugin's name.
+    pub name: &'static str,
+    /// Parses a bus's configuration.
+    pub open: fn(name: &str, config: Value) -> Result<Arc<dyn Bus>, Malformed>,
+    /// The schemas of config, source, target and store.
+    pub schemas: fn(&mut SchemaGenerator) -> [Schema; 4],
+}
+
+impl Descriptor {
+    /// Erases a plugin's types.
+    pub fn of<P: Plugin>() -> Self {
+        Self {
+            name: P::NAME,
+            open: |name, config| {
+                let plugin = P::new(name, parse(config)?).map_err(|error| refused(&error))?;
+                Ok(Arc::new(Erased(plugin)))
+            },
+            schemas: |generator| {
+                [
+                    generator.subschema_for::<P::Config>(),
+                    generator.subschema_for::<P::Source>(),
+                    generator.subschema_for::<P::Target>(),
+                    generator.subschema_for::<P::Store>(),
+                ]
+            },
+        }
+    }
+}
+
+/// Parses a section into its type, or says where it does not fit.
+pub fn parse<T: DeserializeOwned>(section: Value) -> Result<T, Malformed> {
+    serde_path_to_error::deserialize(section).map_err(|error| Malformed {
+        path: crate::contract::decode::path_keys(error.path()),
+        detail: crate::contract::decode::without_values(&error.inner().to_string()),
+    })
+}
+
+fn refused(error: &crate::Error) -> Malformed {
+    let path = error.field("key").map(|key| key.split('.').map(str::to_owned).collect());
+    Malformed { path: path.unwrap_or_default(), detail: error.to_string() }
+}
+
+struct Erased<P>(P);
+
+struct Source<P: Plugin>(Arc<Erased<P>>, P::Source, Needs);
+struct Target<P: Plugin>(Arc<Erased<P>>, P::Target);
+struct Store<P: Plugin>(Arc<Erased<P>>, P::Store);
+
+impl<P: Plugin> Bus for Erased<P> {
+    fn source(
+        self: Arc<Self>,
+        section: Value,
+        needs: Needs,
+    ) -> Result<Arc<dyn Build<dyn Input>>, Malformed> {
+        let section = parse(section)?;
+        self.0.check_source(&section, &needs).map_err(|error| refused(&error))?;
+        Ok(Arc::new(Source(self, section, needs)))
+    }
+
+    fn target(self: Arc<Self>, section: Value) -> Result<Arc<dyn Build<dyn Output>>, Malformed> {
+        Ok(Arc::new(Target(self, parse(section)?)))
+    }
+
+    fn state(self: Arc<Self>, section: Value) -> Result<Arc<dyn Build<dyn StateStore>>, Malformed> {
+        Ok(Arc::new(Store(self, parse(section)?)))
+    }
+}
+
+#[async_trait]
+impl<P: Plugin> Build<dyn Input> for Source<P> {
+    async fn build(&self) -> Result<Box<dyn Input>> {
+        self.0.0.input(&self.1, &self.2).await
+    }
+}
+
+#[async_trait]
+impl<P: Plugin> Build<dyn Output> for Target<P> {
+    async fn build(&self) -> Result<Box<dyn Output>> {
+        self.0.0.output(&self.1).await
+    }
+}
+
+#[async_trait]
+impl<P: Plugin> Build<dyn StateStore> for Store<P> {
+    async fn build(&self) -> Result<Box<dyn StateStore>> {
+        self.0.0.store(&self.1).await
+    }
+}

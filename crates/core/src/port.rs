@@ -1,0 +1,150 @@
+//! The four ports. A bus plugin provides [`Input`], [`Output`] and [`StateStore`]; Graph provides
+//! [`Mail`]. The points in each trait's documentation are promises: the conformance suite checks
+//! every one of them for every plugin.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
+
+use crate::{
+    Delivery, Mailbox, Message, Result,
+    contract::{Mark, Request},
+};
+
+/// Messages from a bus.
+///
+/// - `next` is cancel safe: a call that is dropped loses no message.
+/// - `None` means that the source has ended for good (end of a file, of standard input).
+/// - An error ends this instance; the host drops it and builds another after a back-off.
+/// - A delivery that is dropped unsettled comes back, here or after a restart.
+/// - Deliveries may be settled in any order, from any task, while `next` is being called.
+/// - At most as many deliveries as the host asked for are out at once.
+#[async_trait]
+pub trait Input: Send {
+    /// The next delivery, when there is one.
+    async fn next(&mut self) -> Result<Option<Delivery>>;
+}
+
+/// Messages to a bus.
+///
+/// - `publish` returns once the bus has durably accepted the message.
+/// - A message with an id that was published before is accepted, and not stored twice within the
+///   bus's own window, where the bus has one.
+/// - An error means that it may or may not have been stored: publishing again is right.
+#[async_trait]
+pub trait Output: Send + Sync {
+    /// Publishes one message.
+    async fn publish(&self, message: Message) -> Result<()>;
+}
+
+/// A value's revision. Opaque but for equality.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Revision(pub u64);
+
+/// What a compare-and-swap came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Put {
+    /// Stored; this is the new revision.
+    Stored(Revision),
+    /// Somebody else was there first: the value is not at the expected revision.
+    Conflict,
+}
+
+/// A small durable store: compare-and-swap and nothing else.
+///
+/// - Keys are 1 to 256 characters of `[A-Za-z0-9._/=-]`, not starting or ending with `.`.
+/// - `put` with `None` succeeds only if the key is absent; with a revision only if the value is
+///   still at it. Of two writers that expect the same, one wins.
+/// - A revision is never used again for another value of the same key.
+/// - What `put` has confirmed is read by every later `get`, also after a crash.
+#[async_trait]
+pub trait StateStore: Send + Sync {
+    /// The value and its revision, if there is one.
+    async fn get(&self, key: &str) -> Result<Option<(Bytes, Revision)>>;
+    /// Stores a value if the key is as expected (`None`: absent).
+    async fn put(&self, key: &str, value: Bytes, expected: Option<Revision>) -> Result<Put>;
+    /// Deletes a value if it is at the expected revision. The returned revision means nothing.
+    async fn delete(&self, key: &str, expected: Revision) -> Result<Put>;
+}
+
+/// The mail service.
+///
+/// - `perform` ends by `Attempt::deadline`.
+/// - It returns an error with the verdict *in doubt* exactly when the mail may have been sent and
+///   nobody knows: the bytes left and no definite answer came.
+/// - With a doubt it looks in the mailbox before it does anything that could be seen twice.
+/// - One mailbox that is slow or throttled does not slow another.
+#[async_trait]
+pub trait Mail: Send + Sync {
+    /// Proves that the service lets us in, without any effect. Cheap when it is known to.
+    async fn ready(&self) -> Result<()>;
+
+    /// Tries to carry out one request.
+    async fn perform(&self, attempt: Attempt<'_>) -> Result<Completion>;
+}
+
+/// One try at one request.
+#[derive(Clone, Copy, Debug)]
+pub struct Attempt<'a> {
+    /// What is asked for.
+    pub request: &'a Request,
+    /// The mailbox it is done in.
+    pub mailbox: &'a Mailbox,
+    /// What the request is known by inside the mailbox.
+    pub mark: &'a Mark,
+    /// What the pipeline promises.
+    pub guarantee: Guarantee,
+    /// Whether an earlier try may have had its effect.
+    pub doubt: Doubt,
+    /// When this try must be over.
+    pub deadline: Instant,
+}
+
+/// Whether an earlier attempt at the same request may have happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Doubt {
+    /// No: this is the first, or every earlier one is known not to have happened.
+    None,
+    /// Yes, and so recently that the mailbox need not show it yet.
+    Young,
+    /// Yes, and long enough ago: what the mailbox shows is the truth.
+    Old,
+}
+
+/// What a pipeline promises about a send.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Guarantee {
+    /// Draft, then send, and a look in the mailbox when in doubt: never twice.
+    #[default]
+    Once,
+    /// One `sendMail` call, half the cost: in doubt it is sent again, or not, as the pipeline says.
+    AtLeastOnce,
+}
+
+/// What an attempt came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Completion {
+    /// Graph has accepted the mail, now or (`found`) at an earlier attempt.
+    Sent {
+        /// The `Message-ID`, where Graph tells it.
+        internet_message_id: Option<String>,
+        /// Whether it was found sent by looking, so that this attempt sent nothing.
+        found: bool,
+    },
+    /// It looked, and cannot know yet. Nothing was done.
+    Unsettled,
+}
+
+/// What the engine asks of an input.
+#[derive(Clone, Copy, Debug)]
+pub struct Needs {
+    /// Deliveries out at once, at most.
+    pub in_flight: usize,
+    /// How long one attempt may take. A bus's acknowledgement deadline must be longer.
+    pub deadline: Duration,
+}
