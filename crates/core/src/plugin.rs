@@ -77,13 +77,16 @@ pub trait Bus: Send + Sync {
     fn state(self: Arc<Self>, section: Value) -> Result<Arc<dyn Build<dyn StateStore>>, Malformed>;
 }
 
+/// Takes a bus's name and configuration.
+pub type Open = fn(&str, Value) -> Result<Arc<dyn Bus>, Malformed>;
+
 /// A plugin with its types erased: what a registry holds.
 #[derive(Clone, Copy)]
 pub struct Descriptor {
     /// The plugin's name.
     pub name: &'static str,
     /// Parses a bus's configuration.
-    pub open: fn(name: &str, config: Value) -> Result<Arc<dyn Bus>, Malformed>,
+    pub open: Open,
     /// The schemas of config, source, target and store.
     pub schemas: fn(&mut SchemaGenerator) -> [Schema; 4],
 }

@@ -138,6 +138,9 @@ pub enum Completion {
     },
     /// It looked, and cannot know yet. Nothing was done.
     Unsettled,
+    /// It looked, and no earlier attempt has happened. Nothing was done: the request may now be
+    /// performed without a doubt.
+    Absent,
 }
 
 /// What the engine asks of an input.

@@ -58,7 +58,7 @@ impl<'de> Deserialize<'de> for Secret {
 /// Where a secret comes from. It is read at each use, so a rotated file is taken up without a
 /// restart.
 #[derive(Clone, Debug, Deserialize)]
-#[serde(try_from = "Shape")]
+#[serde(from = "Shape")]
 pub enum SecretSource {
     /// A file that holds the secret and nothing else; a final line break is dropped.
     File(PathBuf),
@@ -131,15 +131,13 @@ struct EnvShape {
     env: String,
 }
 
-impl TryFrom<Shape> for SecretSource {
-    type Error = std::convert::Infallible;
-
-    fn try_from(shape: Shape) -> Result<Self, Self::Error> {
-        Ok(match shape {
+impl From<Shape> for SecretSource {
+    fn from(shape: Shape) -> Self {
+        match shape {
             Shape::Literal(secret) => Self::Literal(secret),
             Shape::File(FileShape { file }) => Self::File(file),
             Shape::Env(EnvShape { env }) => Self::Env(env),
-        })
+        }
     }
 }
 

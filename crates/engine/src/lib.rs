@@ -1,1 +1,28 @@
-//! placeholder
+//! The flows between buses and mail.
+//!
+//! One rule shapes everything here: **forget last**. Only the last step of a line lets the source
+//! forget; every earlier step can be repeated. So there is no retry loop: retrying is reading again,
+//! and a failure, a crash and a deploy take the same path.
+//!
+//! ```text
+//! requests   Input.next -> decode -> Mail.perform -> publish outcome -> SETTLE
+//! ```
+//!
+//! What happens after a failure is decided in one place, [`decide`]. The engine knows the ports of
+//! `mailbridge-core` and nothing of any bus or of Graph.
+
+mod backoff;
+pub mod decide;
+pub mod health;
+mod hold;
+mod host;
+pub mod invariant;
+mod keep_alive;
+mod mailboxes;
+mod memory;
+pub mod metric;
+mod requests;
+mod settings;
+
+pub use requests::{Observer, Requests};
+pub use settings::{InDoubt, Policy, Settings};

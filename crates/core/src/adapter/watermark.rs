@@ -101,7 +101,7 @@ mod tests {
         ) {
             let mut mark = Watermark::new(0);
             let offsets: Vec<u64> = gaps.iter().scan(0, |at, gap| { *at += gap; Some(*at) }).collect();
-            offsets.iter().for_each(|offset| mark.issue(*offset));
+            for offset in &offsets { mark.issue(*offset); }
             let mut open: std::collections::BTreeSet<u64> = offsets.iter().copied().collect();
             for index in order {
                 let offset = *index.get(&offsets);

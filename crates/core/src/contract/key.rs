@@ -62,7 +62,13 @@ impl Key {
             hash.update((part.len() as u64).to_be_bytes());
             hash.update(part);
         }
-        Mark(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+        let digits = hash.finalize().iter().fold(String::with_capacity(64), |mut digits, byte| {
+            for half in [byte >> 4, byte & 15] {
+                digits.extend(char::from_digit(u32::from(half), 16));
+            }
+            digits
+        });
+        Mark(digits)
     }
 }
 

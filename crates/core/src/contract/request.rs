@@ -150,7 +150,9 @@ pub struct Attachment {
 
 impl fmt::Debug for Attachment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Attachment").field("base64_bytes", &self.content.len()).finish()
+        f.debug_struct("Attachment")
+            .field("base64_bytes", &self.content.len())
+            .finish_non_exhaustive()
     }
 }
 

@@ -80,7 +80,7 @@ async fn at_the_bound_nothing_new_is_taken() {
 async fn does_not_end_while_something_is_out() {
     let (mut input, _) = log(1, 8);
     let held = take(&mut input).await;
-    let ended = tokio::time::timeout(Duration::from_secs(60), input.next()).await;
+    let ended = tokio::time::timeout(Duration::from_mins(1), input.next()).await;
     assert!(ended.is_err(), "it waits for the delivery that is out");
     held.receipt.settle(Disposition::Done).await.unwrap();
     assert!(input.next().await.unwrap().is_none());

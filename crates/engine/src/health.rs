@@ -1,0 +1,202 @@
+//! What each pipeline can say of itself, for `/readyz` and for people.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use jiff::Timestamp;
+use mailbridge_core::{Code, Error};
+
+/// The state of all pipelines of a program. Cheap to clone; all clones are one.
+#[derive(Clone, Default)]
+pub struct Health(Arc<Mutex<BTreeMap<String, PipelineHealth>>>);
+
+/// One pipeline's state.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PipelineHealth {
+    /// The pipeline's name.
+    pub pipeline: String,
+    /// How it is.
+    pub state: State,
+    /// Since when.
+    pub since: Timestamp,
+}
+
+/// How a pipeline is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum State {
+    /// Not yet proven: the bus is being reached, the first token fetched.
+    Starting,
+    /// Taking messages.
+    Ready,
+    /// The stream is held: the connection to mail is blocked, nothing is taken, nothing is lost.
+    Held {
+        /// Why; its page has the cure.
+        code: Code,
+        /// The same in a sentence, with the other side's own codes.
+        reason: String,
+    },
+    /// The bus cannot be reached; it is tried again.
+    Disconnected {
+        /// Why.
+        code: Code,
+        /// The same in a sentence.
+        reason: String,
+    },
+    /// Stopping: what is in flight is being finished.
+    Draining,
+    /// The input has ended, or the pipeline has stopped.
+    Done,
+}
+
+impl State {
+    /// Whether a pipeline in this state does its work.
+    pub fn is_ready(&self) -> bool {
+        matches!(self, Self::Ready | Self::Done)
+    }
+
+    /// A word for metrics and JSON.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Starting => "starting",
+            Self::Ready => "ready",
+            Self::Held { .. } => "held",
+            Self::Disconnected { .. } => "disconnected",
+            Self::Draining => "draining",
+            Self::Done => "done",
+        }
+    }
+}
+
+impl Health {
+    /// Knows of no pipeline yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a pipeline, as starting.
+    pub fn register(&self, pipeline: &str) -> Reporter {
+        let facts = Arc::default();
+        let reporter = Reporter { health: self.clone(), pipeline: pipeline.to_owned(), facts };
+        reporter.note(|_| {});
+        reporter
+    }
+
+    /// All pipelines, by name.
+    pub fn snapshot(&self) -> Vec<PipelineHealth> {
+        let pipelines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        pipelines.values().cloned().collect()
+    }
+}
+
+/// One pipeline's pen. It notes facts; the state follows from them.
+#[derive(Clone)]
+pub struct Reporter {
+    health: Health,
+    pipeline: String,
+    facts: Arc<Mutex<Facts>>,
+}
+
+#[derive(Default)]
+struct Facts {
+    /// What is known of the connection to mail, once something is.
+    mail: Option<Result<(), Error>>,
+    /// What is known of the bus, once something is.
+    bus: Option<Result<(), Error>>,
+    draining: bool,
+    done: bool,
+}
+
+impl Facts {
+    fn state(&self) -> State {
+        let parts = |error: &Error| (error.code(), error.to_string());
+        if self.done {
+            return State::Done;
+        }
+        if self.draining {
+            return State::Draining;
+        }
+        match (&self.mail, &self.bus) {
+            (Some(Err(error)), _) => {
+                let (code, reason) = parts(error);
+                State::Held { code, reason }
+            }
+            (_, Some(Err(error))) => {
+                let (code, reason) = parts(error);
+                State::Disconnected { code, reason }
+            }
+            (Some(Ok(())), Some(Ok(()))) => State::Ready,
+            _ => State::Starting,
+        }
+    }
+}
+
+impl Reporter {
+    /// Notes whether mail lets us in.
+    pub(crate) fn mail(&self, known: Result<(), Error>) {
+        self.note(|facts| facts.mail = Some(known));
+    }
+
+    /// Notes whether the bus can be read.
+    pub(crate) fn bus(&self, known: Result<(), Error>) {
+        self.note(|facts| facts.bus = Some(known));
+    }
+
+    /// Notes that the pipeline is stopping.
+    pub(crate) fn draining(&self) {
+        self.note(|facts| facts.draining = true);
+    }
+
+    /// Notes that the pipeline has stopped.
+    pub(crate) fn done(&self) {
+        self.note(|facts| facts.done = true);
+    }
+
+    /// The same state again keeps its `since`.
+    fn note(&self, change: impl FnOnce(&mut Facts)) {
+        let state = {
+            let mut facts = self.facts.lock().unwrap_or_else(PoisonError::into_inner);
+            change(&mut facts);
+            facts.state()
+        };
+        let mut pipelines = self.health.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let since = match pipelines.get(&self.pipeline) {
+            Some(known) if known.state.as_str() == state.as_str() => known.since,
+            _ => Timestamp::now(),
+        };
+        let pipeline = self.pipeline.clone();
+        pipelines.insert(pipeline.clone(), PipelineHealth { pipeline, state, since });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn state(health: &Health) -> &'static str {
+        health.snapshot()[0].state.as_str()
+    }
+
+    #[test]
+    fn ready_needs_both_sides_and_the_mail_side_is_named_first() {
+        let health = Health::new();
+        let reporter = health.register("p");
+        let failed = || Err(Error::transient(Code::BusLost, "gone"));
+        assert_eq!(state(&health), "starting");
+        reporter.mail(Ok(()));
+        assert_eq!(state(&health), "starting");
+        reporter.bus(Ok(()));
+        assert_eq!(state(&health), "ready");
+        reporter.bus(failed());
+        assert_eq!(state(&health), "disconnected");
+        reporter.mail(failed());
+        assert_eq!(state(&health), "held");
+        reporter.mail(Ok(()));
+        assert_eq!(state(&health), "disconnected");
+        reporter.draining();
+        assert_eq!(state(&health), "draining");
+        reporter.done();
+        assert!(health.snapshot()[0].state.is_ready());
+    }
+}

@@ -1,0 +1,163 @@
+//! Who has to wait for a mailbox, and where.
+//!
+//! A mailbox takes four requests at once and asks to slow down when it likes. A delivery whose turn
+//! is near waits here; one whose turn is far goes back to the bus, so that it does not take a slot
+//! of the worker from another mailbox. Each one sent back gets its own time to return: a queue
+//! that exists only as a clock.
+//!
+//! The four at once and the budgets themselves are kept by `Mail`; this only learns from its answers.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use mailbridge_core::Mailbox;
+use tokio::time::Instant;
+
+/// A turn that is further away than this is waited for on the bus.
+const NEAR: Duration = Duration::from_secs(1);
+/// This many may always wait here, however slow the mailbox.
+const ALWAYS: u32 = 8;
+/// The longest time a delivery is sent back for.
+const FAR_MAX: Duration = Duration::from_mins(10);
+/// The pace at which deliveries return to a mailbox of which nothing is known yet.
+const PACE_UNKNOWN: Duration = Duration::from_millis(50);
+/// Mailboxes known at once; idle ones are forgotten beyond that.
+const KNOWN_MAX: usize = 10_000;
+
+/// All mailboxes of a pipeline.
+#[derive(Clone, Default)]
+pub struct Mailboxes(Arc<Mutex<HashMap<Mailbox, State>>>);
+
+#[derive(Default)]
+struct State {
+    /// Deliveries that are here for this mailbox.
+    here: u32,
+    /// How long recent attempts took, their own waiting included: by Little's law, what the next
+    /// one will take.
+    took: Duration,
+    /// Closed until then, because the mailbox asked for it.
+    closed_until: Option<Instant>,
+    /// When the next one that is sent back may return.
+    next_return: Option<Instant>,
+}
+
+/// Whether a delivery may stay.
+pub enum Turn {
+    /// Yes, while this lives.
+    Here(Here),
+    /// Not now: send it back for this long.
+    Back(Duration),
+}
+
+impl Mailboxes {
+    /// Asks for a turn.
+    pub fn enter(&self, mailbox: &Mailbox) -> Turn {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if all.len() >= KNOWN_MAX && !all.contains_key(mailbox) {
+            let now = Instant::now();
+            all.retain(|_, state| state.here > 0 || state.closed_until.is_some_and(|at| at > now));
+        }
+        let state = all.entry(mailbox.clone()).or_default();
+        let now = Instant::now();
+        let closed = state.closed_until.filter(|until| *until > now);
+        if closed.is_none() && (state.here < ALWAYS || state.took < NEAR) {
+            state.here += 1;
+            return Turn::Here(Here { mailboxes: self.clone(), mailbox: mailbox.clone() });
+        }
+        Turn::Back(state.send_back(now, closed.unwrap_or(now + state.took)))
+    }
+}
+
+impl State {
+    fn send_back(&mut self, now: Instant, earliest: Instant) -> Duration {
+        let pace = match self.here {
+            0 => PACE_UNKNOWN,
+            here => (self.took / here).clamp(Duration::from_millis(1), NEAR),
+        };
+        let due = self.next_return.map_or(earliest, |next| next.max(earliest));
+        // Beyond the farthest return the clock stands: those come back together and ask again.
+        self.next_return = Some((due + pace).min(now + FAR_MAX));
+        due.duration_since(now).min(FAR_MAX)
+    }
+}
+
+/// A delivery that is here for a mailbox.
+pub struct Here {
+    mailboxes: Mailboxes,
+    mailbox: Mailbox,
+}
+
+impl Here {
+    /// Notes how long an attempt took.
+    pub fn took(&self, took: Duration) {
+        self.change(|state| state.took = (state.took * 7 + took) / 8);
+    }
+
+    /// Closes the mailbox for a while, because it asked for it; says how long this delivery, which
+    /// met the closed door, goes back for.
+    pub fn close(&self, after: Duration) -> Duration {
+        self.change(|state| {
+            let now = Instant::now();
+            let until = now + after;
+            state.closed_until = state.closed_until.max(Some(until));
+            state.send_back(now, until)
+        })
+    }
+
+    fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
+        let mut all = self.mailboxes.0.lock().unwrap_or_else(PoisonError::into_inner);
+        change(all.entry(self.mailbox.clone()).or_default())
+    }
+}
+
+impl Drop for Here {
+    fn drop(&mut self) {
+        self.change(|state| state.here = state.here.saturating_sub(1));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stay(mailboxes: &Mailboxes, mailbox: &str) -> Here {
+        match mailboxes.enter(&Mailbox::new(mailbox)) {
+            Turn::Here(here) => here,
+            Turn::Back(after) => panic!("sent back for {after:?}"),
+        }
+    }
+
+    fn back(mailboxes: &Mailboxes, mailbox: &str) -> Duration {
+        match mailboxes.enter(&Mailbox::new(mailbox)) {
+            Turn::Here(_) => panic!("may stay"),
+            Turn::Back(after) => after,
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_closed_mailbox_sends_back_and_the_others_go_on() {
+        let mailboxes = Mailboxes::default();
+        stay(&mailboxes, "a@x").close(Duration::from_secs(5));
+        let waits: Vec<_> = (0..3).map(|_| back(&mailboxes, "a@x")).collect();
+        assert!(waits.is_sorted() && waits[0] >= Duration::from_secs(5), "{waits:?}");
+        assert!(waits[2] > waits[0], "each has its own time: {waits:?}");
+        stay(&mailboxes, "b@x");
+        tokio::time::advance(Duration::from_secs(6)).await;
+        stay(&mailboxes, "a@x");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_slow_mailbox_keeps_a_few_and_a_fast_one_any_number() {
+        let mailboxes = Mailboxes::default();
+        let mut slow: Vec<_> = (0..ALWAYS).map(|_| stay(&mailboxes, "slow@x")).collect();
+        (0..100).for_each(|_| slow[0].took(Duration::from_secs(4)));
+        let fast: Vec<_> = (0..200).map(|_| stay(&mailboxes, "fast@x")).collect();
+        assert_eq!(fast.len(), 200);
+        assert!(back(&mailboxes, "slow@x") > Duration::from_secs(3));
+        slow.pop();
+        stay(&mailboxes, "slow@x");
+    }
+}

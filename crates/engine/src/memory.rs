@@ -1,0 +1,278 @@
+//! What this worker remembers of the deliveries it has had in hand.
+//!
+//! The bus knows how often it has handed a message out, but not what came of it. The worker knows,
+//! as long as it lives: an earlier delivery that is known not to have happened leaves no doubt,
+//! every other one does. What is not remembered counts as a doubt, so forgetting is safe: it costs
+//! a look in the mailbox. Bounded.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use mailbridge_core::{Completion, Doubt, Position, SeenBefore};
+use tokio::time::Instant;
+
+use crate::decide::Tally;
+
+/// Deliveries remembered at once.
+const REMEMBERED_MAX: usize = 65_536;
+
+/// A worker's memory. Clones are one.
+#[derive(Clone)]
+pub struct Memory(Arc<Mutex<Inner>>);
+
+struct Inner {
+    records: HashMap<Position, Record>,
+    /// In the order they were first seen, oldest first.
+    order: VecDeque<Position>,
+    settle_time: Duration,
+}
+
+#[derive(Default)]
+struct Record {
+    /// It is in hand now.
+    busy: bool,
+    /// Deliveries by the bus that ended here and left no doubt.
+    harmless: u64,
+    /// Attempts that failed of themselves.
+    attempts: u32,
+    /// Looks in a row that could not tell.
+    looks: u32,
+    /// Since when an attempt may have happened.
+    doubt_since: Option<Instant>,
+    /// How it ended; only its outcome or its settling failed.
+    ended: Option<Ended>,
+}
+
+/// How a request ended.
+#[derive(Clone, Debug)]
+pub enum Ended {
+    /// It was done.
+    Completed(Completion),
+    /// Its dead letter and its outcome are durable.
+    DeadLettered,
+}
+
+/// What the memory says to a delivery.
+pub enum Recall {
+    /// Go on, with what is known.
+    Go(Known),
+    /// The same message is in hand already (the bus thought it lost): leave it to that one.
+    Busy,
+}
+
+/// What is known of a delivery, while it is in hand.
+pub struct Known {
+    memory: Memory,
+    position: Position,
+    /// How often the bus had handed it out, this time included.
+    times: u64,
+    /// Set by the end that was noted; without one, what happened is not known.
+    noted: bool,
+    /// Whether an earlier attempt may have happened.
+    pub doubt: Doubt,
+    /// For the decision.
+    pub tally: Tally,
+    /// It ended before: do not do it again.
+    pub ended: Option<Ended>,
+}
+
+impl Memory {
+    /// An empty memory.
+    pub fn new(settle_time: Duration) -> Self {
+        let inner = Inner { records: HashMap::new(), order: VecDeque::new(), settle_time };
+        Self(Arc::new(Mutex::new(inner)))
+    }
+
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes a delivery in hand.
+    pub fn recall(&self, position: &Position, seen_before: SeenBefore) -> Recall {
+        let mut inner = self.inner();
+        let settle_time = inner.settle_time;
+        let record = inner.record(position);
+        if record.busy {
+            return Recall::Busy;
+        }
+        record.busy = true;
+        let unknown = match seen_before {
+            SeenBefore::No => false,
+            SeenBefore::Times(times) => times > record.harmless,
+            SeenBefore::Maybe => true,
+        };
+        if unknown && record.ended.is_none() {
+            record.doubt_since.get_or_insert_with(Instant::now);
+        }
+        let doubt = match record.doubt_since {
+            None => Doubt::None,
+            Some(since) if since.elapsed() < settle_time => Doubt::Young,
+            Some(_) => Doubt::Old,
+        };
+        let tally = Tally {
+            attempts: record.attempts,
+            looks: record.looks,
+            doubtful: record.doubt_since.is_some(),
+        };
+        let ended = record.ended.clone();
+        let times = match seen_before {
+            SeenBefore::Times(times) => times + 1,
+            SeenBefore::No | SeenBefore::Maybe => 1,
+        };
+        let (memory, position) = (self.clone(), position.clone());
+        Recall::Go(Known { memory, position, times, noted: false, doubt, tally, ended })
+    }
+}
+
+impl Inner {
+    fn record(&mut self, position: &Position) -> &mut Record {
+        if !self.records.contains_key(position) {
+            self.make_room();
+            self.order.push_back(position.clone());
+        }
+        self.records.entry(position.clone()).or_default()
+    }
+
+    /// Forgets the oldest that are not in hand.
+    fn make_room(&mut self) {
+        for _ in 0..self.order.len() {
+            if self.records.len() < REMEMBERED_MAX {
+                return;
+            }
+            let Some(oldest) = self.order.pop_front() else { return };
+            if self.records.get(&oldest).is_some_and(|record| record.busy) {
+                self.order.push_back(oldest);
+            } else {
+                self.records.remove(&oldest);
+            }
+        }
+    }
+}
+
+impl Known {
+    /// Nothing was done, or what was tried did not happen.
+    pub fn harmless(self, charged: bool) {
+        let times = self.times;
+        self.end(|record| {
+            // Without an older doubt, all deliveries up to this one are known to be harmless.
+            record.harmless = if record.doubt_since.is_none() { times } else { record.harmless };
+            record.attempts += u32::from(charged);
+        });
+    }
+
+    /// It may have happened: the doubt is as young as this.
+    pub fn doubtful(self) {
+        self.end(|record| {
+            record.attempts += 1;
+            record.looks = 0;
+            record.doubt_since = Some(Instant::now());
+        });
+    }
+
+    /// A look has shown that no earlier attempt happened; this one goes on.
+    pub fn cleared(&mut self) {
+        self.doubt = Doubt::None;
+        self.tally.doubtful = false;
+        self.memory.inner().record(&self.position).doubt_since = None;
+    }
+
+    /// A look could not tell.
+    pub fn unsettled(self) {
+        self.end(|record| record.looks += 1);
+    }
+
+    /// It ended; should the delivery come again all the same, nothing is done twice.
+    pub fn ended(self, ended: Ended) {
+        self.end(|record| record.ended = Some(ended));
+    }
+
+    fn end(mut self, change: impl FnOnce(&mut Record)) {
+        self.noted = true;
+        let mut inner = self.memory.inner();
+        let record = inner.record(&self.position);
+        record.busy = false;
+        change(record);
+    }
+}
+
+/// In hand and gone without a word (a panic, a stop in the middle of an attempt): it may have
+/// happened.
+impl Drop for Known {
+    fn drop(&mut self) {
+        if self.noted {
+            return;
+        }
+        let mut inner = self.memory.inner();
+        let record = inner.record(&self.position);
+        record.busy = false;
+        record.attempts += 1;
+        record.doubt_since = Some(Instant::now());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn memory() -> Memory {
+        Memory::new(Duration::from_secs(30))
+    }
+
+    fn take(memory: &Memory, seen: SeenBefore) -> Known {
+        match memory.recall(&Position::new("p"), seen) {
+            Recall::Go(known) => known,
+            Recall::Busy => panic!("in hand already"),
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn deliveries_that_are_known_to_be_harmless_leave_no_doubt() {
+        let memory = memory();
+        take(&memory, SeenBefore::No).harmless(true);
+        take(&memory, SeenBefore::Times(1)).harmless(false);
+        let known = take(&memory, SeenBefore::Times(2));
+        assert_eq!((known.doubt, known.tally.attempts), (Doubt::None, 1));
+        drop(known);
+        assert_eq!(take(&memory, SeenBefore::Times(3)).doubt, Doubt::Young);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_not_seen_here_is_a_doubt_that_ages_from_now() {
+        let memory = memory();
+        let known = take(&memory, SeenBefore::Times(1));
+        assert_eq!((known.doubt, known.tally.doubtful), (Doubt::Young, true));
+        known.unsettled();
+        tokio::time::advance(Duration::from_secs(31)).await;
+        let known = take(&memory, SeenBefore::Times(2));
+        assert_eq!((known.doubt, known.tally.looks), (Doubt::Old, 1));
+        known.doubtful();
+        assert_eq!(take(&memory, SeenBefore::Times(3)).doubt, Doubt::Young);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_message_is_in_hand_once() {
+        let memory = memory();
+        let first = take(&memory, SeenBefore::No);
+        let second = memory.recall(&Position::new("p"), SeenBefore::Times(1));
+        assert!(matches!(second, Recall::Busy));
+        first.harmless(false);
+        take(&memory, SeenBefore::Times(2));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn memory_is_bounded_and_forgetting_leaves_a_doubt() {
+        let memory = memory();
+        take(&memory, SeenBefore::No).harmless(false);
+        for n in 0..REMEMBERED_MAX {
+            match memory.recall(&Position::new(n.to_string()), SeenBefore::No) {
+                Recall::Go(known) => known.harmless(false),
+                Recall::Busy => panic!("in hand already"),
+            }
+        }
+        assert_eq!(memory.inner().records.len(), REMEMBERED_MAX);
+        assert_eq!(take(&memory, SeenBefore::Times(1)).doubt, Doubt::Young);
+    }
+}

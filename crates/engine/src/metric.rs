@@ -1,0 +1,27 @@
+//! The names of the engine's metrics, each written once.
+
+/// Deliveries taken from the bus, by `pipeline`.
+pub const RECEIVED: &str = "mailbridge_requests_received_total";
+/// Requests that ended, by `pipeline`, `status` and `code` (empty when accepted).
+pub const OUTCOMES: &str = "mailbridge_outcomes_total";
+/// Deliveries given back to the bus to come again, by `pipeline` and `code`.
+pub const AGAIN: &str = "mailbridge_requests_again_total";
+/// Deliveries in the worker now, by `pipeline`.
+pub const IN_FLIGHT: &str = "mailbridge_requests_in_flight";
+/// Seconds from delivery to settled, for requests that ended, by `pipeline`.
+pub const SECONDS: &str = "mailbridge_request_seconds";
+/// 1 while the stream is held, by `pipeline`.
+pub const HELD: &str = "mailbridge_stream_held";
+/// Settles that came too late, by `pipeline`: the delivery was no longer ours.
+pub const STALE: &str = "mailbridge_settles_stale_total";
+
+/// Every metric of the engine with its meaning, for the program to describe them.
+pub const ALL: &[(&str, &str)] = &[
+    (RECEIVED, "deliveries taken from the bus"),
+    (OUTCOMES, "requests that ended, by status and code"),
+    (AGAIN, "deliveries given back to the bus to come again, by code"),
+    (IN_FLIGHT, "deliveries in the worker now"),
+    (SECONDS, "seconds from delivery to settled, for requests that ended"),
+    (HELD, "1 while the stream is held"),
+    (STALE, "settles that came too late: the delivery was no longer ours"),
+];

@@ -1,0 +1,119 @@
+//! The requests flow: takes deliveries, as many as may be in flight, and carries each along its
+//! line. Everything about one delivery is in [`line`]; this is the loop around it.
+
+mod line;
+mod request;
+
+use std::{sync::Arc, time::Duration};
+
+use mailbridge_core::{Input, Mail, Output, Result, contract::OutcomeData, plugin::Build};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use self::line::{Line, Ports};
+use crate::{
+    Settings,
+    health::Reporter,
+    hold::{Hold, Pass},
+    host::{InputHost, Next, OutputHost},
+    invariant::invariant,
+};
+
+/// How often an idle pipeline asks whether it would still be let in.
+const IDLE_CHECK: Duration = Duration::from_secs(15);
+
+/// One requests pipeline, ready to run.
+pub struct Requests {
+    /// Its name in the configuration.
+    pub name: String,
+    /// Where requests come from.
+    pub input: Arc<dyn Build<dyn Input>>,
+    /// Who carries them out.
+    pub mail: Arc<dyn Mail>,
+    /// Where outcomes go, if anybody wants them.
+    pub outcomes: Option<Arc<dyn Build<dyn Output>>>,
+    /// Where requests go that cannot be carried out.
+    pub dead_letters: Arc<dyn Build<dyn Output>>,
+    /// How it works.
+    pub settings: Settings,
+    /// Where it tells how it is.
+    pub health: Reporter,
+    /// Who else is told of every final outcome.
+    pub observer: Option<Arc<dyn Observer>>,
+}
+
+/// Is told of every final outcome once it is durable.
+pub trait Observer: Send + Sync {
+    /// A request ended; `took` is the time since its delivery.
+    fn outcome(&self, data: &OutcomeData, took: Duration);
+}
+
+impl Requests {
+    /// Runs until the input has ended or `stop` is cancelled, then drains. What is still in flight
+    /// when the drain time is over is dropped, and comes back.
+    pub async fn run(self, stop: CancellationToken) -> Result<()> {
+        let hold = Hold::new(&self.name, Arc::clone(&self.mail), self.health.clone());
+        let mut input = InputHost::new(&self.name, self.input, self.health.clone());
+        let ports = Ports {
+            mail: self.mail,
+            outcomes: self.outcomes.map(OutputHost::new),
+            dead_letters: OutputHost::new(self.dead_letters),
+            observer: self.observer,
+        };
+        let in_flight_max = self.settings.in_flight.max(1);
+        let slots = Arc::new(Semaphore::new(in_flight_max));
+        let drain = self.settings.drain;
+        let line = Arc::new(Line::new(self.name.clone(), self.settings, ports));
+        let lines = TaskTracker::new();
+        let abandon = CancellationToken::new();
+        loop {
+            let taken = tokio::select! {
+                biased;
+                () = stop.cancelled() => None,
+                taken = take(&slots, &hold, &mut input) => Some(taken),
+            };
+            let Some((slot, pass, Next::Delivery(delivery))) = taken else { break };
+            invariant!(F7, slots.available_permits() < in_flight_max);
+            let (line, abandon) = (Arc::clone(&line), abandon.clone());
+            lines.spawn(async move {
+                let _slot = slot;
+                abandon.run_until_cancelled_owned(line.carry(delivery, pass)).await;
+            });
+        }
+        self.health.draining();
+        lines.close();
+        let drained = tokio::time::timeout(drain, lines.wait()).await;
+        if drained.is_err() {
+            let left = lines.len();
+            tracing::warn!(pipeline = %self.name, left, "the drain time is over; what is left comes back");
+            abandon.cancel();
+            lines.wait().await;
+        }
+        self.health.done();
+        Ok(())
+    }
+}
+
+/// Waits for a slot, for mail to be open, and for a delivery, in this order, so that nothing is taken
+/// that could not be worked on.
+async fn take(
+    slots: &Arc<Semaphore>,
+    hold: &Hold,
+    input: &mut InputHost,
+) -> (OwnedSemaphorePermit, Pass, Next) {
+    loop {
+        let Ok(slot) = Arc::clone(slots).acquire_owned().await else {
+            // Nobody closes it; without slots there is nothing to do.
+            std::future::pending::<()>().await;
+            continue;
+        };
+        let pass = hold.pass().await;
+        tokio::select! {
+            biased;
+            next = input.next() => return (slot, pass, next),
+            () = tokio::time::sleep(IDLE_CHECK) => {}
+        }
+        drop(pass);
+        hold.check().await;
+    }
+}

@@ -1,0 +1,91 @@
+//! What a pipeline may be told about how it works. Every default is what a careful operator would
+//! choose for Microsoft 365; every value has a unit.
+
+use std::time::Duration;
+
+use mailbridge_core::{Guarantee, Mailbox, Needs};
+
+/// The settings of one requests pipeline.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The mailbox of requests that name none.
+    pub mailbox: Option<Mailbox>,
+    /// Patterns of mailboxes that may be used; empty means only `mailbox`.
+    pub allow_mailboxes: Vec<String>,
+    /// What is promised about a send.
+    pub guarantee: Guarantee,
+    /// Deliveries in the worker at once.
+    pub in_flight: usize,
+    /// How long one attempt may take.
+    pub deadline: Duration,
+    /// How long a mailbox may take to show what was done in it. Younger doubts are not resolved by
+    /// not finding the mail.
+    pub settle_time: Duration,
+    /// How long a soft stop waits for what is in flight.
+    pub drain: Duration,
+    /// What follows a failure.
+    pub policy: Policy,
+}
+
+/// What follows a failure.
+#[derive(Clone, Copy, Debug)]
+pub struct Policy {
+    /// Attempts that failed of themselves before a request is given up. Throttling, a held stream
+    /// and waiting for a doubt to settle charge none.
+    pub attempts_max: u32,
+    /// The pause after the first failed attempt; it doubles.
+    pub backoff_min: Duration,
+    /// The longest pause between attempts.
+    pub backoff_max: Duration,
+    /// With `at_least_once`: what follows a send that may have happened.
+    pub in_doubt: InDoubt,
+}
+
+/// What `at_least_once` does with a send that may have happened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum InDoubt {
+    /// Send again: it may arrive twice.
+    #[default]
+    Retry,
+    /// Give it up as `unknown`: it may not have arrived.
+    DeadLetter,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            mailbox: None,
+            allow_mailboxes: Vec::new(),
+            guarantee: Guarantee::Once,
+            in_flight: 256,
+            deadline: Duration::from_secs(30),
+            settle_time: Duration::from_secs(45),
+            drain: Duration::from_secs(25),
+            policy: Policy::default(),
+        }
+    }
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            attempts_max: 20,
+            backoff_min: Duration::from_secs(1),
+            backoff_max: Duration::from_mins(5),
+            in_doubt: InDoubt::Retry,
+        }
+    }
+}
+
+impl Settings {
+    /// What the pipeline's input must be able to do.
+    pub fn needs(&self) -> Needs {
+        Needs { in_flight: self.in_flight, deadline: self.deadline }
+    }
+
+    /// Whether requests may use this mailbox.
+    pub(crate) fn allows(&self, mailbox: &Mailbox) -> bool {
+        self.mailbox.as_ref() == Some(mailbox)
+            || self.allow_mailboxes.iter().any(|pattern| mailbox.matches(pattern))
+    }
+}
