@@ -1,0 +1,9 @@
+//! Real servers as child processes on free loopback ports, each with a folder of its own that
+//! goes when the launcher is dropped.
+//!
+//! A launcher finds its server's program; it never gets one: that is `cargo xtask services`. When
+//! there is none it fails, and so does the test: a test that quietly did not run proves nothing.
+
+mod nats;
+
+pub use nats::NatsServer;
