@@ -2,5 +2,6 @@
 //! Never part of the program.
 
 pub mod child;
+pub mod conformance;
 pub mod program;
 pub mod server;
