@@ -21,7 +21,10 @@ fn facts() -> Vec<(&'static str, String)> {
     let processors = std::thread::available_parallelism().map_or(0, std::num::NonZero::get);
     vec![
         ("system", [fact_from("/etc/os-release", "PRETTY_NAME="), kernel()].join(", linux ")),
-        ("machine", format!("{processors} cores, {}", fact_from("/proc/meminfo", "MemTotal:"))),
+        (
+            "machine",
+            format!("{processors} cores, memory {}", fact_from("/proc/meminfo", "MemTotal:")),
+        ),
         ("rust", printed(Line::new("rustc").args(["--version"]))),
         ("go", printed(Line::new("go").args(["version"]))),
         ("commit", printed(Line::new("git").args(["describe", "--always", "--dirty"]))),

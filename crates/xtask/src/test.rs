@@ -95,7 +95,10 @@ impl Plan {
     }
 
     fn tests(&self, services: &[Ready]) -> Result<Step> {
-        let mut step = step("test", "test --workspace");
+        // cargo would let --workspace win over a package that was asked for
+        let mut asked = self.extra.iter().take_while(|word| *word != "--");
+        let one = asked.any(|word| word == "-p" || word.starts_with("--package"));
+        let mut step = step("test", if one { "test" } else { "test --workspace" });
         step.line = step.line.args(&self.extra).env("MAILBRIDGE_BIN", workspace::mailbridge()?);
         for (key, value) in services.iter().flat_map(|service| &service.environment) {
             step.line = step.line.env(key, value);
@@ -175,6 +178,13 @@ mod tests {
         let plan = plan("--fast -- --test process -- --nocapture").unwrap();
         let typed = plan.tests(&[]).unwrap().line.typed();
         assert!(typed.ends_with("cargo test --workspace --test process -- --nocapture"), "{typed}");
+    }
+
+    #[test]
+    fn a_package_that_is_asked_for_is_tested_alone() {
+        let typed = |text| plan(text).unwrap().tests(&[]).unwrap().line.typed();
+        assert!(typed("-- -p xtask").ends_with("cargo test -p xtask"));
+        assert!(typed("-- -- -p").ends_with("cargo test --workspace -- -p"));
     }
 
     #[test]
