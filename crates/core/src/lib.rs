@@ -11,6 +11,7 @@
 pub mod adapter;
 pub mod contract;
 pub mod delivery;
+pub mod duration;
 pub mod error;
 pub mod limits;
 pub mod mailbox;
@@ -20,6 +21,7 @@ pub mod port;
 pub mod secret;
 
 pub use delivery::{Delivery, Disposition, Position, Receipt, SeenBefore, Settle, Settled};
+pub use duration::Span;
 pub use error::{Code, Error, Result, Scope, Verdict};
 pub use mailbox::Mailbox;
 pub use message::{Headers, Message};
