@@ -5,3 +5,4 @@ pub mod child;
 pub mod conformance;
 pub mod program;
 pub mod server;
+pub mod simulation;
