@@ -1,6 +1,9 @@
 //! The requests flow: takes deliveries, as many as may be in flight, and carries each along its
-//! line. Everything about one delivery is in [`line`]; this is the loop around it.
+//! line. This is the loop around it; one delivery's way is in [`line`], its tries in [`attempt`], its end
+//! in [`conclude`].
 
+mod attempt;
+mod conclude;
 mod line;
 mod request;
 

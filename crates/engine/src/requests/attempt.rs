@@ -1,0 +1,156 @@
+//! Trying: who may try when, one attempt, and what follows from how it ended.
+
+use std::time::Duration;
+
+use mailbridge_core::{Attempt, Code, Completion, Doubt, Error, Result, Scope, contract::Status};
+use tokio::time::Instant;
+
+use super::{
+    line::{End, Job, Line},
+    request::{self, Admitted},
+};
+use crate::{
+    decide::{Decision, decide},
+    hold::Pass,
+    mailboxes::{Here, Turn},
+    memory::Known,
+    metric,
+};
+
+/// What an attempt was made with.
+struct Step<'a> {
+    admitted: &'a Admitted,
+    here: &'a Here,
+    pass: &'a Pass,
+}
+
+/// How long a mailbox is left alone when it does not say for how long.
+const MAILBOX_PAUSE: Duration = Duration::from_secs(5);
+
+impl Line {
+    /// Carries out an admitted request, or sends its delivery back.
+    pub(super) async fn perform(
+        &self,
+        job: &Job<'_>,
+        admitted: Admitted,
+        mut memory: Known,
+        pass: Pass,
+    ) -> End {
+        // A young doubt is only looked into, which sends nothing.
+        let overdue = request::expired(&admitted.request).filter(|_| memory.doubt != Doubt::Young);
+        if let Some(error) = overdue {
+            let doubtful = memory.doubt == Doubt::Old;
+            let status = if doubtful { Status::Unknown } else { Status::Rejected };
+            return self.give_up(job, memory, status, Some(&admitted), &error).await;
+        }
+        let here = match self.mailboxes.enter(&admitted.mailbox) {
+            Turn::Here(here) => here,
+            Turn::Back(after) => {
+                memory.harmless(false);
+                return End::Again(after);
+            }
+        };
+        loop {
+            let result = self.attempt(job, &admitted, memory.doubt, &here).await;
+            let policy = &self.settings.policy;
+            let decision = decide(result.as_ref(), memory.tally, self.settings.guarantee, policy);
+            if result.is_ok() {
+                pass.open();
+            }
+            match (decision, result) {
+                (Decision::Fresh, _) => memory.cleared(),
+                (Decision::Complete, Ok(completion)) => {
+                    return self.complete(job, memory, &completion, Some(admitted)).await;
+                }
+                (decision, result) => {
+                    let step = Step { admitted: &admitted, here: &here, pass: &pass };
+                    return self.not_done(job, memory, step, decision, result.err()).await;
+                }
+            }
+        }
+    }
+
+    /// One attempt, which ends by its deadline whatever `Mail` does.
+    async fn attempt(
+        &self,
+        job: &Job<'_>,
+        admitted: &Admitted,
+        doubt: Doubt,
+        here: &Here,
+    ) -> Result<Completion> {
+        let begun = Instant::now();
+        let attempt = Attempt {
+            request: &admitted.request,
+            mailbox: &admitted.mailbox,
+            mark: &job.known.mark,
+            guarantee: self.settings.guarantee,
+            doubt,
+            deadline: begun + self.settings.deadline,
+        };
+        // `Mail` ends by the deadline itself; a second more, and it is taken for hung.
+        let limit = self.settings.deadline + Duration::from_secs(1);
+        let result = tokio::time::timeout(limit, self.ports.mail.perform(attempt)).await;
+        here.took(begun.elapsed());
+        result.unwrap_or_else(|_| {
+            let code = Code::GraphTimeout;
+            Err(Error::in_doubt(code, "the attempt did not end by its deadline"))
+        })
+    }
+
+    /// Everything that follows an attempt that did not complete the request.
+    async fn not_done(
+        &self,
+        job: &Job<'_>,
+        memory: Known,
+        step: Step<'_>,
+        decision: Decision,
+        error: Option<Error>,
+    ) -> End {
+        self.log(job, &step, decision, error.as_ref());
+        let error = error.unwrap_or_else(|| {
+            Error::in_doubt(Code::Internal, "an attempt ended without a result")
+        });
+        let admitted = Some(step.admitted);
+        match decision {
+            Decision::Reject => self.give_up(job, memory, Status::Rejected, admitted, &error).await,
+            Decision::Complete | Decision::Fresh | Decision::GiveUp => {
+                self.give_up(job, memory, Status::Unknown, admitted, &error).await
+            }
+            Decision::Again { after, doubt: true, .. } => {
+                memory.doubtful();
+                End::Again(after)
+            }
+            Decision::Again { after, charged: true, .. } => {
+                memory.harmless(true);
+                End::Again(after)
+            }
+            Decision::Again { after, .. } => {
+                memory.unsettled();
+                End::Again(after)
+            }
+            Decision::Wait { scope, after } => {
+                let back = match scope {
+                    Scope::Mailbox => step.here.close(after.unwrap_or(MAILBOX_PAUSE)),
+                    Scope::Connection => step.pass.close(&error, after),
+                };
+                memory.harmless(false);
+                End::Again(back)
+            }
+        }
+    }
+
+    fn log(&self, job: &Job<'_>, step: &Step<'_>, decision: Decision, error: Option<&Error>) {
+        let Some(error) = error else { return };
+        let (pipeline, position, mailbox) = (&self.pipeline, job.position, &step.admitted.mailbox);
+        let code = error.code();
+        metrics::counter!(
+            metric::AGAIN, "pipeline" => pipeline.clone(), "code" => code.as_str()
+        )
+        .increment(u64::from(!matches!(decision, Decision::Reject | Decision::GiveUp)));
+        if matches!(decision, Decision::Wait { .. }) {
+            tracing::debug!(%pipeline, %position, %mailbox, %code, %error, "has to wait");
+        } else {
+            tracing::warn!(%pipeline, %position, %mailbox, %code, %error, "an attempt failed");
+        }
+    }
+}
