@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use mailbridge_core::{Completion, Error, Guarantee, Scope, Verdict};
+use mailbridge_core::{Completion, Doubt, Error, Guarantee, Scope, Verdict};
 
 use crate::{
     backoff,
@@ -85,6 +85,12 @@ pub fn decide(
     }
 }
 
+/// Whether an attempt may be made at all while an earlier one may have happened. `once` looks first;
+/// `at_least_once` sends again, unless the policy says that it must not.
+pub fn may_try(doubt: Doubt, guarantee: Guarantee, policy: &Policy) -> bool {
+    doubt == Doubt::None || guarantee == Guarantee::Once || policy.in_doubt == InDoubt::Retry
+}
+
 /// Looking is cheap and usually answers at once, so the first look is soon; the mailbox shows the
 /// truth within the settle time, so looks need never be far apart.
 fn look_again(nth: u32, charged: bool) -> Decision {
@@ -148,6 +154,10 @@ mod tests {
         let policy = Policy { in_doubt: InDoubt::DeadLetter, ..Policy::default() };
         let decision = decide(Err(&error), tally(0, false), Guarantee::AtLeastOnce, &policy);
         assert_eq!(decision, Decision::GiveUp);
+        assert!(!may_try(Doubt::Old, Guarantee::AtLeastOnce, &policy));
+        assert!(may_try(Doubt::None, Guarantee::AtLeastOnce, &policy));
+        assert!(may_try(Doubt::Old, Guarantee::AtLeastOnce, &Policy::default()));
+        assert!(may_try(Doubt::Old, ONCE, &policy));
     }
 
     #[test]

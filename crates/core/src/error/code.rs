@@ -148,6 +148,9 @@ codes! {
     GraphUnexpected "graph_unexpected_answer"
         "Graph's answer is not what its documentation says"
         "check that nothing between here and Graph (proxy, firewall) answers in its place"
+    SendInDoubt "send_in_doubt"
+        "an earlier attempt may have sent the mail, and the pipeline says not to send again"
+        "look for the mail in the mailbox's Sent Items; replay the dead letter if it is not there"
     // identity
     CredentialUnreadable "credential_unreadable"
         "a secret's file or variable is missing or empty"

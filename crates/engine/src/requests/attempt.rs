@@ -10,7 +10,7 @@ use super::{
     request::{self, Admitted},
 };
 use crate::{
-    decide::{Decision, decide},
+    decide::{Decision, decide, may_try},
     hold::Pass,
     mailboxes::{Here, Turn},
     memory::Known,
@@ -42,6 +42,11 @@ impl Line {
             let doubtful = memory.doubt == Doubt::Old;
             let status = if doubtful { Status::Unknown } else { Status::Rejected };
             return self.give_up(job, memory, status, Some(&admitted), &error).await;
+        }
+        if !may_try(memory.doubt, self.settings.guarantee, &self.settings.policy) {
+            let code = Code::SendInDoubt;
+            let error = Error::in_doubt(code, "an earlier attempt may have sent it");
+            return self.give_up(job, memory, Status::Unknown, Some(&admitted), &error).await;
         }
         let here = match self.mailboxes.enter(&admitted.mailbox) {
             Turn::Here(here) => here,
