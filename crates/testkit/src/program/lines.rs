@@ -21,14 +21,18 @@ const SHOWN: usize = 30;
 /// Where a program printed a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stream {
+    /// What the program answers: outcomes, a summary.
     Stdout,
+    /// What it says about itself: logs, errors.
     Stderr,
 }
 
 /// A line without its end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Line {
+    /// The stream it came on. Between the two streams the order is not certain.
     pub from: Stream,
+    /// Invalid UTF-8 is replaced.
     pub text: String,
 }
 
