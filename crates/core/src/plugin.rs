@@ -97,7 +97,8 @@ impl Descriptor {
         Self {
             name: P::NAME,
             open: |name, config| {
-                let plugin = P::new(name, parse(config)?).map_err(|error| refused(&error))?;
+                let plugin =
+                    P::new(name, parse(config)?).map_err(|error| Malformed::from(&error))?;
                 Ok(Arc::new(Erased(plugin)))
             },
             schemas: |generator| {
@@ -120,9 +121,18 @@ pub fn parse<T: DeserializeOwned>(section: Value) -> Result<T, Malformed> {
     })
 }
 
-fn refused(error: &crate::Error) -> Malformed {
-    let path = error.field("key").map(|key| key.split('.').map(str::to_owned).collect());
-    Malformed { path: path.unwrap_or_default(), detail: error.to_string() }
+/// A refusal, placed by its field `key` (dots between keys); the other fields stay in the sentence.
+impl From<&crate::Error> for Malformed {
+    fn from(error: &crate::Error) -> Self {
+        let path = error.field("key").map(|key| key.split('.').map(str::to_owned).collect());
+        let others = error.fields().filter(|(name, _)| *name != "key");
+        let others: Vec<_> = others.map(|(name, value)| format!("{name}: {value}")).collect();
+        let mut detail = error.detail().to_owned();
+        if !others.is_empty() {
+            detail = format!("{detail} ({})", others.join(", "));
+        }
+        Self { path: path.unwrap_or_default(), detail }
+    }
 }
 
 struct Erased<P>(P);
@@ -138,7 +148,7 @@ impl<P: Plugin> Bus for Erased<P> {
         needs: Needs,
     ) -> Result<Arc<dyn Build<dyn Input>>, Malformed> {
         let section = parse(section)?;
-        self.0.check_source(&section, &needs).map_err(|error| refused(&error))?;
+        self.0.check_source(&section, &needs).map_err(|error| Malformed::from(&error))?;
         Ok(Arc::new(Source(self, section, needs)))
     }
 
