@@ -1,1 +1,71 @@
-//! placeholder
+//! NATS JetStream as a bus: durable pull consumers in, confirmed publishes out, a KV bucket for state.
+//!
+//! [`Nats`] is the plugin; everything else is private. It needs server 2.10 or newer: older ones
+//! ignore `filter_subjects` silently and cannot make a bucket, so they are refused by name.
+//!
+//! Deliberately absent: retry loops and half-open states (an error ends an instance, the host builds
+//! another), push and ordered consumers, core NATS without JetStream, and any change to a stream or
+//! consumer that the configuration did not ask for with `create`.
+
+mod auth;
+mod client;
+mod config;
+mod error;
+mod headers;
+mod input;
+mod mark;
+mod output;
+mod receipt;
+mod setup;
+mod state;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use mailbridge_core::{Input, Needs, Output, Result, StateStore, plugin::Plugin};
+
+pub use config::{Auth, Config, Create, Limits, Retention, Source, Storage, Store, Target, Tls};
+
+/// The bus plugin `nats`: one configured JetStream account, reached by one shared connection.
+pub struct Nats {
+    connector: client::Connector,
+    marks: mark::Marks,
+}
+
+#[async_trait]
+impl Plugin for Nats {
+    const NAME: &'static str = "nats";
+    type Config = Config;
+    type Source = Source;
+    type Target = Target;
+    type Store = Store;
+
+    fn new(name: &str, config: Config) -> Result<Self> {
+        let connector = client::Connector::new(name, config)?;
+        Ok(Self { connector, marks: mark::Marks::default() })
+    }
+
+    fn check_source(&self, source: &Source, needs: &Needs) -> Result<()> {
+        source.check(needs)
+    }
+
+    async fn input(&self, source: &Source, needs: &Needs) -> Result<Box<dyn Input>> {
+        let link = self.connector.link().await?;
+        let ready = setup::source(&link, source, needs).await?;
+        let mark = self.marks.of(&source.stream, &source.consumer);
+        let input = input::NatsInput::start(link, ready, *needs, mark).await?;
+        Ok(Box::new(input))
+    }
+
+    async fn output(&self, target: &Target) -> Result<Box<dyn Output>> {
+        let link = self.connector.link().await?;
+        setup::target(&link, target).await?;
+        Ok(Box::new(output::NatsOutput::new(link, Arc::from(target.subject.as_str()))))
+    }
+
+    async fn store(&self, store: &Store) -> Result<Box<dyn StateStore>> {
+        let link = self.connector.link().await?;
+        let bucket = setup::bucket(&link, store).await?;
+        Ok(Box::new(state::NatsStore::new(bucket)))
+    }
+}

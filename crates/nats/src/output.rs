@@ -1,0 +1,47 @@
+//! Publishing, confirmed by the stream that stores it.
+
+use std::sync::Arc;
+
+use async_nats::jetstream::{context::PublishErrorKind, message::PublishMessage};
+use async_trait::async_trait;
+use mailbridge_core::{Message, Output, Result};
+use tokio::time::Instant;
+
+use crate::{client::Link, error, headers, setup};
+
+/// The output. A message's own address is its subject, in place of the target's.
+pub(crate) struct NatsOutput {
+    link: Link,
+    subject: Arc<str>,
+}
+
+impl NatsOutput {
+    pub fn new(link: Link, subject: Arc<str>) -> Self {
+        Self { link, subject }
+    }
+}
+
+#[async_trait]
+impl Output for NatsOutput {
+    /// Returns once the stream has confirmed. A message whose id the stream has seen within its
+    /// duplicate window is confirmed and not stored again.
+    async fn publish(&self, message: Message) -> Result<()> {
+        let since = Instant::now();
+        let subject = message.address.as_deref().unwrap_or(&self.subject).to_owned();
+        let headers = headers::outgoing(&message);
+        let publish = PublishMessage::build().payload(message.payload);
+        let publish = if headers.is_empty() { publish } else { publish.headers(headers) };
+        let confirmation = self.link.jetstream.send_publish(subject.clone(), publish).await;
+        let confirmed = match confirmation {
+            Ok(confirmation) => confirmation.await,
+            Err(failure) => Err(failure),
+        };
+        confirmed.map(drop).map_err(|failure| match failure.kind() {
+            PublishErrorKind::StreamNotFound => setup::nothing_keeps(&subject),
+            PublishErrorKind::TimedOut => {
+                self.link.silence(since, error::publish(&failure)).with("subject", subject)
+            }
+            _ => error::publish(&failure).with("subject", subject),
+        })
+    }
+}

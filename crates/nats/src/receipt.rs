@@ -1,0 +1,149 @@
+//! Letting a JetStream delivery go.
+//!
+//! | disposition | answer | |
+//! |---|---|---|
+//! | `Done` | `+ACK` | confirmed by the server |
+//! | `Again` | `-NAK` with the delay | confirmed |
+//! | `Rejected` | `+TERM` with a reason | confirmed |
+//! | extend | `+WPI` | confirmed, so that our clock is right |
+//!
+//! JetStream confirms an acknowledgement also when the message was handed out again meanwhile; it
+//! never says *stale*. So staleness is told by our own clock, which starts when the message can have
+//! left the server at the earliest and is a little ahead of the server's. A stale `Done` or
+//! `Rejected` is sent all the same, because it spares the redelivery if there was none yet; a stale
+//! `Again` is not, because it would put a redelivery that runs elsewhere back into the queue.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use async_nats::{
+    Subject,
+    client::{Request, RequestErrorKind},
+};
+use async_trait::async_trait;
+use bytes::Bytes;
+use mailbridge_core::{Code, Disposition, Error, Result, Settle, Settled};
+use tokio::{sync::Notify, time::Instant};
+
+use crate::{
+    client::{CONFIRM_TIMEOUT, Link},
+    error,
+};
+
+const ACK: Bytes = Bytes::from_static(b"+ACK");
+const IN_PROGRESS: Bytes = Bytes::from_static(b"+WPI");
+/// The reason shows in the server's advisory, for whoever watches those.
+const TERM: Bytes = Bytes::from_static(b"+TERM rejected, its dead letter is stored");
+/// The server reads the delay as signed nanoseconds; this is well below, and long enough.
+const DELAY_MAX: Duration = Duration::from_hours(24 * 365);
+
+/// What the deliveries of one input share.
+pub(crate) struct Shared {
+    pub link: Link,
+    pub ack_wait: Duration,
+    /// Deliveries that are handed out and not settled.
+    out: AtomicUsize,
+    /// One of them was let go.
+    pub released: Notify,
+}
+
+impl Shared {
+    pub fn new(link: Link, ack_wait: Duration) -> Self {
+        Self { link, ack_wait, out: AtomicUsize::new(0), released: Notify::new() }
+    }
+
+    /// How many deliveries are out.
+    pub fn out(&self) -> usize {
+        self.out.load(Ordering::Acquire)
+    }
+
+    /// Tells the server something about a delivery, and waits until it has noted it.
+    async fn tell(&self, reply: &Subject, answer: Bytes) -> Result<()> {
+        let since = Instant::now();
+        let request = Request::new().payload(answer).timeout(Some(CONFIRM_TIMEOUT));
+        match self.link.client.send_request(reply.clone(), request).await {
+            Ok(_) => Ok(()),
+            Err(failure) => Err(match failure.kind() {
+                RequestErrorKind::TimedOut => {
+                    let detail = "the server did not confirm an acknowledgement in time";
+                    self.link.silence(since, Error::transient(Code::BusLost, detail))
+                }
+                RequestErrorKind::NoResponders => Error::transient(
+                    Code::BusLost,
+                    "nobody takes the acknowledgement: the consumer is gone, or has no leader now",
+                ),
+                _ => error::failed("an acknowledgement could not be sent", &failure),
+            }),
+        }
+    }
+}
+
+/// The right to settle one delivery.
+pub(crate) struct NatsReceipt {
+    shared: Arc<Shared>,
+    reply: Subject,
+    /// Until when the server has surely not handed it out again.
+    ours_until: Instant,
+}
+
+impl NatsReceipt {
+    /// Counts as out until it is dropped.
+    pub fn new(shared: &Arc<Shared>, reply: Subject, received_at: Instant) -> Self {
+        shared.out.fetch_add(1, Ordering::AcqRel);
+        let ours_until = received_at + shared.ack_wait;
+        Self { shared: Arc::clone(shared), reply, ours_until }
+    }
+}
+
+impl Drop for NatsReceipt {
+    fn drop(&mut self) {
+        self.shared.out.fetch_sub(1, Ordering::AcqRel);
+        self.shared.released.notify_one();
+    }
+}
+
+#[async_trait]
+impl Settle for NatsReceipt {
+    async fn settle(self: Box<Self>, disposition: Disposition) -> Result<Settled> {
+        let stale = Instant::now() >= self.ours_until;
+        let answer = match disposition {
+            Disposition::Done => ACK,
+            Disposition::Rejected => TERM,
+            Disposition::Again { .. } if stale => return Ok(Settled::Stale),
+            Disposition::Again { after } => not_now(after),
+        };
+        self.shared.tell(&self.reply, answer).await?;
+        Ok(if stale { Settled::Stale } else { Settled::Yes })
+    }
+
+    async fn extend(&mut self) -> Result<()> {
+        let since = Instant::now();
+        self.shared.tell(&self.reply, IN_PROGRESS).await?;
+        self.ours_until = since + self.shared.ack_wait;
+        Ok(())
+    }
+}
+
+fn not_now(after: Duration) -> Bytes {
+    if after.is_zero() {
+        return Bytes::from_static(b"-NAK");
+    }
+    format!("-NAK {{\"delay\":{}}}", after.min(DELAY_MAX).as_nanos()).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_delay_is_told_in_nanoseconds() {
+        assert_eq!(not_now(Duration::ZERO), "-NAK");
+        assert_eq!(not_now(Duration::from_millis(1500)), "-NAK {\"delay\":1500000000}");
+        assert_eq!(not_now(Duration::MAX), "-NAK {\"delay\":31536000000000000}");
+    }
+}
