@@ -1,0 +1,59 @@
+//! `cargo xtask bench NAME`: measures mailbridge against floors, in one run, on one machine.
+//!
+//! A figure is a ratio to a floor that did the same work in the same run against the same servers:
+//! absolute numbers are shown, and say more of the machine than of the program. Not a test: nothing
+//! here passes or fails by the clock.
+
+mod floor;
+mod report;
+mod rig;
+mod send;
+
+use std::process::ExitCode;
+
+use floor::{Graph, Mode, Work};
+
+/// Whatever went wrong, in its own words.
+pub type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+const USAGE: &str = "\
+usage: cargo xtask bench send [options]
+
+  --requests N      requests in each run (20000)
+  --mailboxes N     mailboxes they go to (500)
+  --concurrency N   sends at once, for every contender (64)
+  --rounds N        runs of each contender, of which the median counts (3)
+  --long N          requests of the memory run (100000)
+  --write           put the result into docs/benchmarks.md";
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let result = match args.first().map(String::as_str) {
+        Some("send") => send::run(&args[1..]).await,
+        Some("worker") => worker(&args[1..]).await,
+        _ => Err(USAGE.into()),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Floor (b) as a process of its own, as mailbridge is.
+async fn worker(args: &[String]) -> Result<(), Failure> {
+    let [nats, graph, token, stream, outcome, mode, concurrency] = args else {
+        return Err("worker NATS GRAPH TOKEN STREAM OUTCOME MODE CONCURRENCY".into());
+    };
+    let work = Work {
+        nats: nats.clone(),
+        stream: stream.clone(),
+        outcome: outcome.clone(),
+        mode: Mode::parse(mode)?,
+        concurrency: concurrency.parse()?,
+    };
+    floor::worker(Graph::new(graph, token)?, work).await
+}

@@ -1,0 +1,5 @@
+//! Each bus against the promises written in core's documentation, with its real server.
+//!
+//! A bus joins with one file that implements `World` and one line here.
+
+mod nats;

@@ -1,0 +1,30 @@
+//! What the program says of itself over HTTP.
+
+use crate::rig::{LOAD, Plan, Rig, SOON};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn metrics_count_what_happened_and_hold_no_recipient() {
+    let rig = Rig::new(Plan::default()).await;
+    rig.publish_load(0, 25, 5).await;
+    let _program = rig.start();
+    rig.drained(LOAD).await;
+    rig.readyz_is(200, SOON).await;
+    let metrics = rig.metrics().await;
+    let accepted = metrics
+        .lines()
+        .find(|line| line.starts_with("mailbridge_outcomes_total") && line.contains("accepted"));
+    assert!(accepted.is_some_and(|line| line.ends_with(" 25")), "{metrics}");
+    assert!(!metrics.contains("someone-"), "no recipient in a metric");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn at_least_once_sends_with_one_request_each() {
+    let rig = Rig::new(Plan { guarantee: "at_least_once", ..Plan::default() }).await;
+    rig.publish_load(0, 50, 5).await;
+    let _program = rig.start();
+    rig.drained(LOAD).await;
+    rig.assert_exactly_once(50).await;
+    assert_eq!(rig.handle().truth().drafts_left(), 0);
+    let sent = rig.handle().truth().sent();
+    assert!(sent.iter().all(|sent| sent.via == mailbridge_sandbox::Via::SendMail));
+}

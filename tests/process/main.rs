@@ -1,0 +1,15 @@
+//! The built program against a real nats-server and the sandbox: what users do to it, and what the
+//! world does to it.
+//!
+//! Every test compares with the sandbox's truth (what was really sent) and with what the bus holds,
+//! never with what the program says of itself.
+
+mod bad_input;
+mod forms;
+mod health;
+mod isolation;
+mod restart;
+mod rig;
+mod rotation;
+mod stop;
+mod storm;
