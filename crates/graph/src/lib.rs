@@ -1,1 +1,25 @@
-//! placeholder
+//! Microsoft Graph behind the [`Mail`](mailbridge_core::Mail) port.
+//!
+//! One [`Graph`] is one connection: an app in a tenant, its token, its HTTP client and the pace of
+//! each of its mailboxes. [`config`] says what a connection is made of, `operation` has one module
+//! for each thing that can be done in a mailbox, and every request leaves through `http`, the one
+//! door. What an answer means is decided in [`classify`], a pure function, and nowhere else.
+//!
+//! This crate retries nothing that may have happened, keeps nothing on disk, and knows no bus.
+
+mod chance;
+pub mod classify;
+pub mod cloud;
+pub mod config;
+mod credential;
+mod grants;
+mod graph;
+mod http;
+pub mod metric;
+mod operation;
+mod pacing;
+mod token;
+mod wire;
+
+pub use config::{Connection, Limits, Options, Resolved, SandboxAccess};
+pub use graph::Graph;

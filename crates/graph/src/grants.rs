@@ -1,0 +1,42 @@
+//! Telling a mailbox that is denied from a permission that nobody granted: Graph answers both with
+//! `ErrorAccessDenied`.
+//!
+//! A permission is suspected when the token does not list it *and* nothing that needs it has worked
+//! with this token. The token alone proves nothing: permissions given in Exchange (RBAC for
+//! Applications) never show in it. So once something has worked with a token that does not list
+//! what it needs, tokens are no longer asked.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+
+use crate::token::{Permission, Token};
+
+#[derive(Default)]
+pub(crate) struct Grants {
+    /// By permission: the last generation of token with which something that needs it worked.
+    worked: [AtomicU64; 2],
+    given_in_exchange: AtomicBool,
+}
+
+impl Grants {
+    /// Something that needs the permission worked with this token.
+    pub(crate) fn worked(&self, permission: Permission, token: &Token) {
+        self.worked[index(permission)].store(token.generation(), Relaxed);
+        if token.roles().lack(permission) {
+            self.given_in_exchange.store(true, Relaxed);
+        }
+    }
+
+    /// Whether a denial may mean that the permission itself is missing.
+    pub(crate) fn suspect(&self, permission: Permission, token: &Token) -> bool {
+        token.roles().lack(permission)
+            && !self.given_in_exchange.load(Relaxed)
+            && self.worked[index(permission)].load(Relaxed) != token.generation()
+    }
+}
+
+fn index(permission: Permission) -> usize {
+    match permission {
+        Permission::MailSend => 0,
+        Permission::MailReadWrite => 1,
+    }
+}

@@ -1,0 +1,68 @@
+//! A connection to Microsoft Graph, behind the port [`Mail`].
+//!
+//! It owns what is shared by all requests of the connection: the HTTP client, the token, the pace of
+//! each mailbox. What an operation does is in [`crate::operation`].
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use mailbridge_core::{Attempt, Completion, Mail, Result, contract::Operation};
+
+use crate::{
+    config::{Options, Resolved},
+    credential,
+    http::{self, Door},
+    operation::send::{self, Leftovers},
+    pacing::Pacing,
+    token::{Endpoint, TokenCache},
+};
+
+/// One connection to Microsoft Graph. Cheap to share, by reference or in an `Arc`.
+pub struct Graph {
+    /// The Graph host with its version.
+    pub(crate) base: String,
+    pub(crate) door: Door,
+    pub(crate) pacing: Pacing,
+    pub(crate) leftovers: Leftovers,
+    pub(crate) options: Options,
+}
+
+impl Graph {
+    /// Makes a connection; `name` is what logs and metrics call it. Opens nothing yet. Install a metrics
+    /// recorder before.
+    ///
+    /// # Errors
+    /// When this machine cannot do TLS.
+    pub fn new(name: &str, resolved: Resolved, options: Options) -> Result<Self> {
+        let name: Arc<str> = name.into();
+        let client = http::client()?;
+        let endpoint = Endpoint {
+            client: client.clone(),
+            url: resolved.token_endpoint,
+            client_id: resolved.client_id,
+            scope: resolved.scope,
+            credential: credential::of(resolved.credential),
+        };
+        let tokens = TokenCache::new(Arc::clone(&name), Box::new(endpoint));
+        Ok(Self {
+            base: resolved.graph,
+            door: Door::new(name, client, tokens, options.request_timeout),
+            pacing: Pacing::new(resolved.limits, options.patience),
+            leftovers: Leftovers::default(),
+            options,
+        })
+    }
+}
+
+#[async_trait]
+impl Mail for Graph {
+    async fn ready(&self) -> Result<()> {
+        self.door.ready().await
+    }
+
+    async fn perform(&self, attempt: Attempt<'_>) -> Result<Completion> {
+        match &attempt.request.operation {
+            Operation::Send(mail) => send::perform(self, &attempt, mail).await,
+        }
+    }
+}

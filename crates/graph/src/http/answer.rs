@@ -1,0 +1,118 @@
+//! Reading what came back: a bounded body, and the error codes in it.
+
+use std::time::{Duration, SystemTime};
+
+use bytes::{Bytes, BytesMut};
+use reqwest::{Response, header};
+use serde_json::Value;
+
+use crate::pacing::retry_after;
+
+/// How deep codes are looked for in an error body.
+const DEPTH_MAX: usize = 8;
+
+/// What Graph answered.
+pub(super) struct Answer {
+    pub(super) status: u16,
+    pub(super) retry_after: Option<Duration>,
+    pub(super) request_id: Option<String>,
+    /// What could be read of it. The status is definite even if the body is not.
+    pub(super) body: Bytes,
+}
+
+impl Answer {
+    pub(super) async fn read(mut response: Response, bytes_max: usize) -> Self {
+        let status = response.status();
+        let headers = response.headers();
+        let retry_after = headers
+            .get(header::RETRY_AFTER)
+            .and_then(|value| retry_after::parse(value.as_bytes(), SystemTime::now()));
+        let request_id =
+            headers.get("request-id").and_then(|value| value.to_str().ok()).map(printable);
+        let body = body(&mut response, bytes_max).await.unwrap_or_default();
+        Self { status: status.as_u16(), retry_after, request_id, body }
+    }
+
+    /// The error codes of the body, the outermost first. `innerError` is spelled and nested in more
+    /// than one way (learn.microsoft.com, graph errors).
+    pub(super) fn codes(&self) -> Vec<String> {
+        let mut codes = Vec::new();
+        let Ok(Value::Object(body)) = serde_json::from_slice(&self.body) else { return codes };
+        let mut level = body.get("error");
+        for _ in 0..DEPTH_MAX {
+            let Some(Value::Object(error)) = level else { break };
+            if let Some(Value::String(code)) = error.get("code") {
+                codes.push(printable(code));
+            }
+            let inner = |(name, value): (&String, _)| {
+                name.eq_ignore_ascii_case("innerError").then_some(value)
+            };
+            level = error.iter().find_map(inner);
+        }
+        codes
+    }
+}
+
+/// Reads a body up to a limit.
+pub(crate) async fn body(response: &mut Response, bytes_max: usize) -> Result<Bytes, &'static str> {
+    let Some(first) = response.chunk().await.map_err(|_| "broken off")? else {
+        return Ok(Bytes::new());
+    };
+    // most bodies come in one piece
+    let Some(second) = response.chunk().await.map_err(|_| "broken off")? else {
+        return if first.len() <= bytes_max { Ok(first) } else { Err("too long") };
+    };
+    let mut all = BytesMut::from(first);
+    let mut next = Some(second);
+    while let Some(piece) = next {
+        if all.len() + piece.len() > bytes_max {
+            return Err("too long");
+        }
+        all.extend_from_slice(&piece);
+        next = response.chunk().await.map_err(|_| "broken off")?;
+    }
+    Ok(all.freeze())
+}
+
+/// A server's id or code, if it is a short plain word; it may end up in logs.
+pub(crate) fn printable(text: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_.:".contains(c);
+    if !text.is_empty() && text.len() <= 80 && text.chars().all(plain) {
+        text.to_owned()
+    } else {
+        "…".to_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn codes(body: &'static str) -> Vec<String> {
+        let body = Bytes::from_static(body.as_bytes());
+        Answer { status: 400, retry_after: None, request_id: None, body }.codes()
+    }
+
+    #[test]
+    fn codes_are_found_however_they_nest() {
+        assert_eq!(
+            codes(
+                r#"{"error":{"code":"A","message":"m","innererror":{"date":"d","code":"B",
+                   "innerError":{"code":"C"}}}}"#
+            ),
+            ["A", "B", "C"]
+        );
+        assert_eq!(codes(r#"{"error":{"code":"A","innerError":{"request-id":"x"}}}"#), ["A"]);
+        for none in ["", "<html>", "[]", "{}", r#"{"error":"text"}"#, r#"{"error":{"code":5}}"#] {
+            assert!(codes(none).is_empty(), "{none}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_plain_word_is_not_repeated() {
+        assert_eq!(printable("ErrorItemNotFound"), "ErrorItemNotFound");
+        for odd in ["", "a b", "a\r\nb", "é", &"x".repeat(81)] {
+            assert_eq!(printable(odd), "…");
+        }
+    }
+}

@@ -1,0 +1,233 @@
+//! One request and what became of it, down to the failure with its fields.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use mailbridge_core::{Code, Error, Result, Verdict, limits::BODY_BYTES_MAX};
+use metrics::{Counter, Histogram, counter, histogram};
+use reqwest::{
+    Request, Url,
+    header::{
+        ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue,
+    },
+};
+use tokio::time::{Instant, timeout_at};
+use uuid::Uuid;
+
+use super::{Answer, Call, Door, Operation};
+use crate::{
+    classify::{Seen, classify},
+    metric,
+    pacing::Permit,
+    token::Token,
+};
+
+/// An answer that is longer is given up (the largest here is a page of messages).
+const ANSWER_BYTES_MAX: usize = 8 * 1024 * 1024;
+const CLIENT_REQUEST_ID: HeaderName = HeaderName::from_static("client-request-id");
+const PREFER: HeaderName = HeaderName::from_static("prefer");
+/// Ids that stay when a message is moved (learn.microsoft.com, outlook-immutable-id).
+const IMMUTABLE_IDS: HeaderValue = HeaderValue::from_static(r#"IdType="ImmutableId""#);
+
+/// What became of a request.
+enum Outcome {
+    Answered(Answer),
+    /// No connection was made.
+    NotSent,
+    TimedOut,
+    Cut,
+}
+
+impl Door {
+    /// Makes the request once, with this token.
+    pub(super) async fn attempt(
+        &self,
+        permit: &Permit,
+        call: &Call<'_>,
+        token: &Token,
+    ) -> Result<Bytes> {
+        permit.request(call.deadline).await?;
+        let client_request_id = Uuid::new_v4();
+        let request = build(call, token, client_request_id)?;
+        let start = Instant::now();
+        let until = call.deadline.min(start + self.request_timeout);
+        if until <= start {
+            let verdict = Verdict::Transient { after: None };
+            let detail = "no time was left to ask graph";
+            return Err(Error::new(Code::GraphTimeout, verdict, detail));
+        }
+        let outcome = match timeout_at(until, self.exchange(request)).await {
+            Ok(outcome) => outcome,
+            Err(_) => Outcome::TimedOut,
+        };
+        self.note(call.operation, &outcome, start.elapsed(), client_request_id);
+        if let Outcome::Answered(answer) = &outcome
+            && (200..300).contains(&answer.status)
+        {
+            permit.passed();
+            self.grants.worked(call.operation.permission(), token);
+            return Ok(answer.body.clone());
+        }
+        Err(failure(permit, call.operation, &outcome, client_request_id))
+    }
+
+    async fn exchange(&self, request: Request) -> Outcome {
+        match self.client.execute(request).await {
+            Ok(response) => Outcome::Answered(Answer::read(response, ANSWER_BYTES_MAX).await),
+            Err(error) if error.is_connect() => Outcome::NotSent,
+            Err(error) if error.is_timeout() => Outcome::TimedOut,
+            Err(_) => Outcome::Cut,
+        }
+    }
+
+    fn note(&self, operation: Operation, outcome: &Outcome, took: Duration, id: Uuid) {
+        let (status, request_id) = match outcome {
+            Outcome::Answered(answer) => (answer.status, answer.request_id.as_deref()),
+            _ => (0, None),
+        };
+        self.meters.count(operation, outcome, took);
+        tracing::debug!(
+            connection = %self.connection,
+            operation = operation.name(),
+            status,
+            request_id,
+            client_request_id = %id,
+            milliseconds = u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
+            "graph request"
+        );
+    }
+}
+
+fn build(call: &Call<'_>, token: &Token, client_request_id: Uuid) -> Result<Request> {
+    let body = call.body.bytes();
+    if body.len() > BODY_BYTES_MAX {
+        let detail = "the mail as a whole is too large for one request to graph";
+        return Err(Error::permanent(Code::RequestTooLarge, detail)
+            .with("bytes", body.len())
+            .with("bytes_max", BODY_BYTES_MAX));
+    }
+    let url = Url::parse(call.url).map_err(|_| {
+        Error::permanent(Code::MailboxNotFound, "the mailbox's name does not fit into a URL")
+    })?;
+    let mut request = Request::new(call.operation.method(), url);
+    let mut headers = HeaderMap::with_capacity(8);
+    headers.insert(AUTHORIZATION, token.authorization());
+    headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
+    headers.insert(PREFER, IMMUTABLE_IDS);
+    let mut text = Uuid::encode_buffer();
+    if let Ok(id) = HeaderValue::from_str(client_request_id.as_hyphenated().encode_lower(&mut text))
+    {
+        headers.insert(CLIENT_REQUEST_ID, id);
+    }
+    match call.body.content_type() {
+        Some(kind) => {
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+            *request.body_mut() = Some(body.into());
+        }
+        // `send` wants it said that there is no body (learn.microsoft.com, message-send)
+        None if call.operation == Operation::SendDraft => {
+            headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+        }
+        None => {}
+    }
+    *request.headers_mut() = headers;
+    Ok(request)
+}
+
+/// The failure, classified, and the mailbox's gate closed if Graph asked for it.
+fn failure(permit: &Permit, operation: Operation, outcome: &Outcome, id: Uuid) -> Error {
+    let mut codes = Vec::new();
+    let seen_codes: Vec<&str>;
+    let seen = match outcome {
+        Outcome::NotSent => Seen::NotSent,
+        Outcome::TimedOut => Seen::TimedOut,
+        Outcome::Cut => Seen::Cut,
+        Outcome::Answered(answer) => {
+            codes = answer.codes();
+            seen_codes = codes.iter().map(String::as_str).collect();
+            let retry_after = wait(permit, answer);
+            Seen::Answered { status: answer.status, codes: &seen_codes, retry_after }
+        }
+    };
+    // a success never comes here; should it ever, the mail is in doubt
+    let (code, verdict) =
+        classify(operation.effect(), &seen).unwrap_or((Code::GraphUnexpected, Verdict::InDoubt));
+    let mut error = Error::new(code, verdict, code.meaning()).with("operation", operation.name());
+    if let Outcome::Answered(answer) = outcome {
+        error = error.with("status", answer.status);
+        if !codes.is_empty() {
+            error = error.with("graph_code", codes.join("/"));
+        }
+        if let Some(request_id) = &answer.request_id {
+            error = error.with("request-id", request_id);
+        }
+    }
+    error.with("client-request-id", id)
+}
+
+/// How long the mailbox has to stay away. Only a throttled or busy answer closes its gate.
+fn wait(permit: &Permit, answer: &Answer) -> Option<Duration> {
+    match answer.status {
+        429 => Some(permit.throttled(answer.retry_after)),
+        503 | 504 | 509 if answer.retry_after.is_some() => {
+            Some(permit.throttled(answer.retry_after))
+        }
+        _ => answer.retry_after,
+    }
+}
+
+/// The metrics of a connection. Handles of the common case are kept: a recorder must be installed
+/// before the connection is made.
+pub(super) struct Meters {
+    connection: String,
+    accepted: [Counter; Operation::ALL.len()],
+    seconds: [Histogram; Operation::ALL.len()],
+}
+
+impl Meters {
+    pub(super) fn new(connection: &str) -> Self {
+        let connection = connection.to_owned();
+        Self {
+            accepted: Operation::ALL.map(|operation| {
+                let status = operation.success().to_string();
+                requests(&connection, operation, status)
+            }),
+            seconds: Operation::ALL.map(|operation| {
+                histogram!(
+                    metric::REQUEST_SECONDS,
+                    "connection" => connection.clone(),
+                    "operation" => operation.name(),
+                )
+            }),
+            connection,
+        }
+    }
+
+    fn count(&self, operation: Operation, outcome: &Outcome, took: Duration) {
+        let at = operation as usize;
+        self.seconds[at].record(took);
+        let status = match outcome {
+            Outcome::Answered(answer) if answer.status == operation.success() => {
+                return self.accepted[at].increment(1);
+            }
+            Outcome::Answered(answer) => answer.status.to_string(),
+            Outcome::NotSent => "not_sent".to_owned(),
+            Outcome::TimedOut => "timeout".to_owned(),
+            Outcome::Cut => "cut".to_owned(),
+        };
+        if status == "429" {
+            let connection = self.connection.clone();
+            counter!(metric::THROTTLED, "connection" => connection).increment(1);
+        }
+        requests(&self.connection, operation, status).increment(1);
+    }
+}
+
+fn requests(connection: &str, operation: Operation, status: String) -> Counter {
+    counter!(
+        metric::REQUESTS,
+        "connection" => connection.to_owned(),
+        "operation" => operation.name(),
+        "status" => status,
+    )
+}

@@ -1,0 +1,124 @@
+//! The one door to HTTP. Every request to Graph leaves here: with the token, only to the connection's
+//! own host, at the mailbox's pace, within the attempt's deadline; and what comes of it is classified
+//! here.
+//!
+//! Nothing is repeated, with one exception that cannot do harm: a request that Graph refused for its
+//! token is made once more with a fresh one. Redirects are not followed, and the client's own retries
+//! are off: every repetition is somebody's decision.
+
+mod answer;
+mod call;
+mod exchange;
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use mailbridge_core::{Code, Error, Result, Scope, Verdict};
+use reqwest::{Client, redirect, retry};
+use tokio::time::Instant;
+
+use crate::{
+    grants::Grants,
+    pacing::Permit,
+    token::{Token, TokenCache},
+};
+use answer::Answer;
+pub(crate) use answer::{body, printable};
+pub(crate) use call::{Body, Call, Operation};
+use exchange::Meters;
+
+/// A connection that is not there by then is not made.
+const CONNECT_MAX: Duration = Duration::from_secs(5);
+/// Shorter than the idle time of the servers and balancers on the way, so that a request is not
+/// written into a connection that is being closed: that would put it in doubt.
+const IDLE_MAX: Duration = Duration::from_secs(50);
+
+/// The HTTP client of a connection: one pool for Graph and its login host.
+pub(crate) fn client() -> Result<Client> {
+    Client::builder()
+        .user_agent(concat!("mailbridge/", env!("CARGO_PKG_VERSION")))
+        .redirect(redirect::Policy::none())
+        .retry(retry::never())
+        .tcp_nodelay(true)
+        .connect_timeout(CONNECT_MAX)
+        .pool_idle_timeout(IDLE_MAX)
+        .build()
+        .map_err(|error| {
+            Error::blocked(Code::Internal, "no HTTP client can be made on this machine")
+                .with("cause", error)
+        })
+}
+
+/// The door of one connection.
+pub(crate) struct Door {
+    connection: Arc<str>,
+    client: Client,
+    tokens: TokenCache,
+    grants: Grants,
+    request_timeout: Duration,
+    meters: Meters,
+}
+
+impl Door {
+    pub(crate) fn new(
+        connection: Arc<str>,
+        client: Client,
+        tokens: TokenCache,
+        request_timeout: Duration,
+    ) -> Self {
+        let meters = Meters::new(&connection);
+        Self { connection, client, tokens, grants: Grants::default(), request_timeout, meters }
+    }
+
+    /// Whether a token can be had.
+    pub(crate) async fn ready(&self) -> Result<()> {
+        self.tokens.get(Instant::now() + self.request_timeout).await.map(drop)
+    }
+
+    /// Makes a request and returns the body of its success.
+    ///
+    /// # Errors
+    /// As [`crate::classify`] has it, with Graph's code, the status and both request ids as fields.
+    /// *Blocked* when there is no token, or when the mailbox has to wait.
+    pub(crate) async fn call(&self, permit: &Permit, call: &Call<'_>) -> Result<Bytes> {
+        let token = self.tokens.get(call.deadline).await?;
+        let refusal = match self.attempt(permit, call, &token).await {
+            Err(refusal) if self.blames_token(&refusal, call, &token) => refusal,
+            other => return other,
+        };
+        if !self.tokens.refuse(&token) {
+            return Err(identity_failure(refusal));
+        }
+        let fresh = self.tokens.get(call.deadline).await?;
+        match self.attempt(permit, call, &fresh).await {
+            Err(refusal) if self.blames_token(&refusal, call, &fresh) => {
+                Err(identity_failure(refusal))
+            }
+            other => other,
+        }
+    }
+
+    /// Whether a fresh token may help: the token was refused, or lacks a permission that may have been
+    /// granted since.
+    fn blames_token(&self, refusal: &Error, call: &Call<'_>, token: &Token) -> bool {
+        match refusal.code() {
+            Code::GraphUnauthorized => true,
+            Code::MailboxDenied => self.grants.suspect(call.operation.permission(), token),
+            _ => false,
+        }
+    }
+}
+
+/// A refusal that a fresh token does not cure is the app's, not the mailbox's.
+fn identity_failure(refusal: Error) -> Error {
+    if refusal.code() == Code::GraphUnauthorized {
+        return refusal;
+    }
+    let verdict = Verdict::Blocked { scope: Scope::Connection, after: None };
+    let detail = "graph denies access, and the token lists no permission that this needs";
+    refusal
+        .fields()
+        .fold(Error::new(Code::GraphPermissionMissing, verdict, detail), |error, (name, value)| {
+            error.with(name, value)
+        })
+}

@@ -1,0 +1,116 @@
+//! The pace of each mailbox: so many requests at once, so many in ten minutes, and none before the
+//! time Graph asked to wait for.
+//!
+//! One mailbox never waits for another. A wait here is short and bounded by the attempt's deadline;
+//! a longer one is handed back as *blocked* for that mailbox, so that nobody holds a slot while
+//! waiting. Nothing is counted over several workers: each has its configured share.
+
+mod budget;
+mod lane;
+pub(crate) mod retry_after;
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use mailbridge_core::{Mailbox, Result};
+use tokio::{
+    sync::OwnedSemaphorePermit,
+    time::{Instant, sleep_until, timeout_at},
+};
+
+use crate::config::Limits;
+use lane::{Lane, busy, wait_longer};
+
+/// Mailboxes remembered before idle ones are forgotten.
+const LANES_MAX: usize = 10_000;
+
+pub(crate) struct Pacing {
+    limits: Limits,
+    patience: Duration,
+    lanes: Mutex<HashMap<Mailbox, Arc<Lane>>>,
+}
+
+impl Pacing {
+    pub(crate) fn new(limits: Limits, patience: Duration) -> Self {
+        Self { limits, patience, lanes: Mutex::default() }
+    }
+
+    /// Waits, not long, for a place among the mailbox's requests.
+    ///
+    /// # Errors
+    /// *Blocked* for the mailbox, with how long to stay away.
+    pub(crate) async fn enter(&self, mailbox: &Mailbox, deadline: Instant) -> Result<Permit> {
+        let lane = self.lane(mailbox);
+        let now = Instant::now();
+        let until = deadline.min(now + self.patience);
+        let open_at = lane.opens_at();
+        if open_at > until {
+            return Err(wait_longer(open_at - now));
+        }
+        let slot = match Arc::clone(&lane.slots).try_acquire_owned() {
+            Ok(slot) => slot,
+            Err(_) => match timeout_at(until, Arc::clone(&lane.slots).acquire_owned()).await {
+                Ok(Ok(slot)) => slot,
+                _ => return Err(busy()),
+            },
+        };
+        Ok(Permit { lane, patience: self.patience, _slot: slot })
+    }
+
+    fn lane(&self, mailbox: &Mailbox) -> Arc<Lane> {
+        let mut lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(lane) = lanes.get(mailbox) {
+            return Arc::clone(lane);
+        }
+        if lanes.len() >= LANES_MAX {
+            // a lane in use is also held by its permits
+            let now = Instant::now();
+            lanes.retain(|_, lane| Arc::strong_count(lane) > 1 || !lane.is_idle(now));
+        }
+        if lanes.len() >= LANES_MAX {
+            lanes.retain(|_, lane| Arc::strong_count(lane) > 1);
+        }
+        let lane = Arc::new(Lane::new(&self.limits));
+        lanes.insert(mailbox.clone(), Arc::clone(&lane));
+        lane
+    }
+}
+
+/// A place among a mailbox's requests, given back when dropped. Held over all requests of an attempt,
+/// which makes them one after the other.
+pub(crate) struct Permit {
+    lane: Arc<Lane>,
+    patience: Duration,
+    _slot: OwnedSemaphorePermit,
+}
+
+impl Permit {
+    /// Waits, not long, until the mailbox may be asked once more, and counts the request.
+    pub(crate) async fn request(&self, deadline: Instant) -> Result<()> {
+        let until = deadline.min(Instant::now() + self.patience);
+        loop {
+            let Err(open_at) = self.lane.take(Instant::now()) else { return Ok(()) };
+            if open_at > until {
+                return Err(wait_longer(open_at - Instant::now()));
+            }
+            sleep_until(open_at).await;
+        }
+    }
+
+    /// Notes that Graph throttled the mailbox. Returns how long it has to wait: as Graph asked, or
+    /// longer each time in a row when Graph does not say.
+    pub(crate) fn throttled(&self, asked: Option<Duration>) -> Duration {
+        self.lane.throttled(asked, Instant::now())
+    }
+
+    /// Notes that Graph did not throttle.
+    pub(crate) fn passed(&self) {
+        self.lane.passed();
+    }
+}
+
+#[cfg(test)]
+mod tests;

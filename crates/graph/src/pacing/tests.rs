@@ -1,0 +1,128 @@
+use mailbridge_core::{Code, Scope, Verdict};
+use tokio::{task::JoinSet, time::advance};
+
+use super::*;
+
+fn pacing(at_once: usize, in_10_minutes: u32) -> Pacing {
+    let limits =
+        Limits { mailbox_requests_at_once: at_once, mailbox_requests_in_10_minutes: in_10_minutes };
+    Pacing::new(limits, Duration::from_secs(2))
+}
+
+fn soon() -> Instant {
+    Instant::now() + Duration::from_secs(30)
+}
+
+fn wait_of(result: Result<impl Sized>) -> Duration {
+    let Err(error) = result else { panic!("it was let in") };
+    assert_eq!(error.code(), Code::GraphThrottled);
+    match error.verdict() {
+        Verdict::Blocked { scope: Scope::Mailbox, after: Some(after) } => after,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn four_at_once_and_the_fifth_waits_a_little() {
+    let pacing = pacing(4, 10_000);
+    let mailbox = Mailbox::new("A@x.org");
+    let mut permits = Vec::new();
+    for _ in 0..4 {
+        permits.push(pacing.enter(&mailbox, soon()).await.unwrap());
+    }
+    let start = Instant::now();
+    wait_of(pacing.enter(&Mailbox::new("a@X.ORG"), soon()).await);
+    assert_eq!(start.elapsed(), Duration::from_secs(2));
+    assert!(pacing.enter(&Mailbox::new("b@x.org"), soon()).await.is_ok());
+
+    // never beyond the attempt's own deadline
+    let start = Instant::now();
+    wait_of(pacing.enter(&mailbox, start + Duration::from_millis(300)).await);
+    assert_eq!(start.elapsed(), Duration::from_millis(300));
+
+    permits.pop();
+    assert!(pacing.enter(&mailbox, soon()).await.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_gate_stops_one_mailbox_for_as_long_as_graph_asked() {
+    let pacing = pacing(4, 10_000);
+    let (slow, other) = (Mailbox::new("slow@x.org"), Mailbox::new("other@x.org"));
+    let permit = pacing.enter(&slow, soon()).await.unwrap();
+    permit.request(soon()).await.unwrap();
+    let wait = permit.throttled(Some(Duration::from_millis(10_500)));
+    assert_eq!(wait, Duration::from_millis(10_500));
+
+    assert_eq!(wait_of(pacing.enter(&slow, soon()).await), wait);
+    assert_eq!(wait_of(permit.request(soon()).await), wait);
+    pacing.enter(&other, soon()).await.unwrap().request(soon()).await.unwrap();
+
+    // a shorter wait asked for later does not open the gate early
+    assert_eq!(permit.throttled(Some(Duration::from_secs(1))), wait);
+
+    // what is left of the wait is short: it is waited for here
+    advance(Duration::from_secs(9)).await;
+    let start = Instant::now();
+    permit.request(soon()).await.unwrap();
+    assert_eq!(start.elapsed(), Duration::from_millis(1_500));
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_word_from_graph_the_waits_grow_and_a_passing_answer_ends_that() {
+    let pacing = pacing(4, 10_000);
+    let permit = pacing.enter(&Mailbox::new("a@x.org"), soon()).await.unwrap();
+    for most_seconds in [1, 2, 4, 8, 16, 32, 60, 60] {
+        let most = Duration::from_secs(most_seconds);
+        let wait = permit.throttled(None);
+        assert!(wait <= most && wait >= most / 2, "{wait:?} of {most:?}");
+        // the others that were on their way are the same refusal
+        assert!(permit.throttled(None) <= most);
+        advance(most).await;
+    }
+    permit.passed();
+    assert!(permit.throttled(None) <= Duration::from_secs(1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_spent_budget_blocks_the_mailbox_until_there_is_room() {
+    let pacing = pacing(4, 10);
+    let mailbox = Mailbox::new("a@x.org");
+    let permit = pacing.enter(&mailbox, soon()).await.unwrap();
+    for _ in 0..10 {
+        permit.request(soon()).await.unwrap();
+    }
+    let wait = wait_of(permit.request(soon()).await);
+    advance(wait).await;
+    permit.request(soon()).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn idle_mailboxes_are_forgotten_and_busy_ones_are_not() {
+    let pacing = pacing(1, 10);
+    let busy = pacing.enter(&Mailbox::new("busy@x.org"), soon()).await.unwrap();
+    for number in 0..LANES_MAX * 2 {
+        let mailbox = Mailbox::new(format!("{number}@x.org"));
+        drop(pacing.enter(&mailbox, soon()).await.unwrap());
+    }
+    assert!(pacing.lanes.lock().unwrap().len() <= LANES_MAX);
+    wait_of(pacing.enter(&Mailbox::new("busy@x.org"), soon()).await);
+    drop(busy);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_full_mailbox_slows_no_other() {
+    let pacing = Arc::new(pacing(1, 10_000));
+    let held = pacing.enter(&Mailbox::new("full@x.org"), soon()).await.unwrap();
+    let start = Instant::now();
+    let mut tasks = JoinSet::new();
+    for number in 0..100 {
+        let pacing = Arc::clone(&pacing);
+        tasks.spawn(async move {
+            let mailbox = Mailbox::new(format!("{number}@x.org"));
+            pacing.enter(&mailbox, soon()).await.is_ok()
+        });
+    }
+    assert!(tasks.join_all().await.into_iter().all(|let_in| let_in));
+    assert_eq!(start.elapsed(), Duration::ZERO);
+    drop(held);
+}

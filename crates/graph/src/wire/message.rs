@@ -1,0 +1,302 @@
+//! A composed mail as Graph's JSON (learn.microsoft.com, graph message resource and user-sendmail).
+//!
+//! Every type borrows from the request and is written straight to bytes. A mail with both text and
+//! html cannot be said in JSON: see [`super::mime`].
+
+use std::collections::BTreeMap;
+
+use mailbridge_core::{
+    Code, Error, Result,
+    contract::{Address, Attachment, Body, Composed, Importance, Mark},
+};
+use serde::{Serialize, Serializer, ser::SerializeStruct};
+
+/// The extended property that carries a request's mark. One name for all requests, ever: named
+/// properties are a limited resource of each mailbox.
+pub(crate) const MARK_PROPERTY: &str =
+    "String {6f1d0f3e-4b5c-4d0a-9a5e-2f6f0f3b7c11} Name mailbridge-request";
+
+/// The body of `sendMail`.
+pub(crate) fn send_mail(mail: &Composed) -> Result<Vec<u8>> {
+    #[derive(Serialize)]
+    #[serde(rename_all = "camelCase")]
+    struct SendMail<'a> {
+        message: Message<'a>,
+        #[serde(skip_serializing_if = "is_true")]
+        save_to_sent_items: bool,
+    }
+    let message = Message::of(mail, None);
+    written(&SendMail { message, save_to_sent_items: mail.save_to_sent_items }, mail)
+}
+
+/// The body that creates a draft with its mark.
+pub(crate) fn draft(mail: &Composed, mark: &Mark) -> Result<Vec<u8>> {
+    written(&Message::of(mail, Some(mark)), mail)
+}
+
+/// The body that adds to a draft made from MIME what MIME cannot say.
+pub(crate) fn mark_draft(mark: &Mark, categories: &[String]) -> Result<Vec<u8>> {
+    #[derive(Serialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Patch<'a> {
+        #[serde(skip_serializing_if = "<[String]>::is_empty")]
+        categories: &'a [String],
+        single_value_extended_properties: [Property<'a>; 1],
+    }
+    let patch = Patch { categories, single_value_extended_properties: [Property::of(mark)] };
+    serde_json::to_vec(&patch).map_err(|_| unwritable())
+}
+
+fn written(value: &impl Serialize, mail: &Composed) -> Result<Vec<u8>> {
+    let body = match &mail.body {
+        Body::Text(text) | Body::Html(text) => text.len(),
+        Body::Both { .. } => 0,
+    };
+    let files: usize = mail.attachments.iter().map(|file| file.content.len() + 256).sum();
+    let mut bytes = Vec::with_capacity(body + body / 8 + files + 1024);
+    serde_json::to_writer(&mut bytes, value).map_err(|_| unwritable())?;
+    Ok(bytes)
+}
+
+fn unwritable() -> Error {
+    Error::permanent(Code::Internal, "the mail cannot be written as JSON")
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_true(value: &bool) -> bool {
+    *value
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_false(value: &bool) -> bool {
+    !*value
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Message<'a> {
+    subject: &'a str,
+    body: ItemBody<'a>,
+    #[serde(skip_serializing_if = "Recipients::is_empty")]
+    to_recipients: Recipients<'a>,
+    #[serde(skip_serializing_if = "Recipients::is_empty")]
+    cc_recipients: Recipients<'a>,
+    #[serde(skip_serializing_if = "Recipients::is_empty")]
+    bcc_recipients: Recipients<'a>,
+    #[serde(skip_serializing_if = "Recipients::is_empty")]
+    reply_to: Recipients<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    from: Option<Recipient<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    importance: Option<&'static str>,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    categories: &'a [String],
+    #[serde(skip_serializing_if = "Headers::is_empty")]
+    internet_message_headers: Headers<'a>,
+    #[serde(skip_serializing_if = "is_false")]
+    is_read_receipt_requested: bool,
+    #[serde(skip_serializing_if = "is_false")]
+    is_delivery_receipt_requested: bool,
+    #[serde(skip_serializing_if = "Files::is_empty")]
+    attachments: Files<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    single_value_extended_properties: Option<[Property<'a>; 1]>,
+}
+
+impl<'a> Message<'a> {
+    fn of(mail: &'a Composed, mark: Option<&'a Mark>) -> Self {
+        Self {
+            subject: &mail.subject,
+            body: ItemBody::of(&mail.body),
+            to_recipients: Recipients(&mail.to),
+            cc_recipients: Recipients(&mail.cc),
+            bcc_recipients: Recipients(&mail.bcc),
+            reply_to: Recipients(&mail.reply_to),
+            from: mail.from.as_ref().map(Recipient),
+            importance: mail.importance.map(importance),
+            categories: &mail.categories,
+            internet_message_headers: Headers(&mail.headers),
+            is_read_receipt_requested: mail.read_receipt,
+            is_delivery_receipt_requested: mail.delivery_receipt,
+            attachments: Files(&mail.attachments),
+            single_value_extended_properties: mark.map(|mark| [Property::of(mark)]),
+        }
+    }
+}
+
+/// Graph's word for an importance, which is also the one of the MIME header.
+pub(super) fn importance(importance: Importance) -> &'static str {
+    match importance {
+        Importance::Low => "low",
+        Importance::Normal => "normal",
+        Importance::High => "high",
+    }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ItemBody<'a> {
+    content_type: &'static str,
+    content: &'a str,
+}
+
+impl<'a> ItemBody<'a> {
+    fn of(body: &'a Body) -> Self {
+        match body {
+            Body::Text(content) => Self { content_type: "text", content },
+            // of both, Graph's JSON takes one; callers send such a mail as MIME
+            Body::Html(content) | Body::Both { html: content, .. } => {
+                Self { content_type: "html", content }
+            }
+        }
+    }
+}
+
+struct Recipient<'a>(&'a Address);
+
+impl Serialize for Recipient<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        // an `Address` is already Graph's `emailAddress`: `address`, and `name` when there is one
+        let mut recipient = serializer.serialize_struct("Recipient", 1)?;
+        recipient.serialize_field("emailAddress", self.0)?;
+        recipient.end()
+    }
+}
+
+struct Recipients<'a>(&'a [Address]);
+
+impl Recipients<'_> {
+    fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl Serialize for Recipients<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.0.iter().map(Recipient))
+    }
+}
+
+struct Headers<'a>(&'a BTreeMap<String, String>);
+
+impl Headers<'_> {
+    fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl Serialize for Headers<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct Header<'a> {
+            name: &'a str,
+            value: &'a str,
+        }
+        serializer.collect_seq(self.0.iter().map(|(name, value)| Header { name, value }))
+    }
+}
+
+struct Files<'a>(&'a [Attachment]);
+
+impl Files<'_> {
+    fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl Serialize for Files<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        #[serde(rename_all = "camelCase")]
+        struct File<'a> {
+            #[serde(rename = "@odata.type")]
+            odata_type: &'static str,
+            name: &'a str,
+            content_type: &'a str,
+            content_bytes: &'a str,
+            #[serde(skip_serializing_if = "is_false")]
+            is_inline: bool,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            content_id: Option<&'a str>,
+        }
+        serializer.collect_seq(self.0.iter().map(|file| File {
+            odata_type: "#microsoft.graph.fileAttachment",
+            name: &file.name,
+            content_type: file.content_type.as_deref().unwrap_or("application/octet-stream"),
+            content_bytes: &file.content,
+            is_inline: file.content_id.is_some(),
+            content_id: file.content_id.as_deref(),
+        }))
+    }
+}
+
+#[derive(Serialize)]
+struct Property<'a> {
+    id: &'static str,
+    value: &'a str,
+}
+
+impl<'a> Property<'a> {
+    fn of(mark: &'a Mark) -> Self {
+        Self { id: MARK_PROPERTY, value: mark.as_str() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use mailbridge_core::{
+        Message as BusMessage, Position,
+        contract::{Key, Operation, OutgoingMail, decode::decode},
+    };
+
+    use super::*;
+
+    fn composed(json: &str) -> Composed {
+        let message = BusMessage { payload: json.to_owned().into(), ..BusMessage::default() };
+        let decoded = decode(&message, &Position::new("1")).unwrap();
+        let Operation::Send(OutgoingMail::Composed(mail)) = decoded.request.operation else {
+            panic!("not composed")
+        };
+        *mail
+    }
+
+    fn json(bytes: &[u8]) -> serde_json::Value {
+        serde_json::from_slice(bytes).unwrap()
+    }
+
+    #[test]
+    fn a_full_mail_as_a_draft() {
+        let mail = composed(
+            r#"{"to":"Bób <bob@x.org>","cc":["c@x.org"],"bcc":"d@x.org","reply_to":"r@x.org",
+                "from":"other@x.org","subject":"Grüße","html":"<b>hi</b>","importance":"high",
+                "categories":["Red"],"headers":{"x-one":"1"},"read_receipt":true,
+                "delivery_receipt":true,
+                "attachments":[{"name":"a.txt","content":"aGk="},
+                  {"name":"i.png","content_type":"image/png","content":"aGk=","content_id":"pic"}]}"#,
+        );
+        let mark = Key::of_id("order-1").mark("orders");
+        insta::assert_json_snapshot!(json(&draft(&mail, &mark).unwrap()));
+    }
+
+    #[test]
+    fn a_small_mail_says_nothing_it_need_not() {
+        let mail = composed(r#"{"to":"bob@x.org","subject":"s","text":"hi"}"#);
+        insta::assert_json_snapshot!(json(&send_mail(&mail).unwrap()));
+    }
+
+    #[test]
+    fn a_copy_that_is_not_to_be_kept_is_said() {
+        let mail = composed(r#"{"to":"bob@x.org","text":"hi","save_to_sent_items":false}"#);
+        assert_eq!(json(&send_mail(&mail).unwrap())["saveToSentItems"], false);
+    }
+
+    #[test]
+    fn a_mime_draft_is_marked_and_categorised() {
+        let mark = Key::of_id("order-1").mark("orders");
+        let patch = json(&mark_draft(&mark, &["Red".to_owned()]).unwrap());
+        assert_eq!(patch["categories"][0], "Red");
+        assert_eq!(patch["singleValueExtendedProperties"][0]["id"], MARK_PROPERTY);
+        assert_eq!(patch["singleValueExtendedProperties"][0]["value"], mark.as_str());
+        assert!(json(&mark_draft(&mark, &[]).unwrap()).get("categories").is_none());
+    }
+}

@@ -1,0 +1,158 @@
+//! A mail as MIME: for a mail with both text and html, which Graph's JSON cannot hold, and for one
+//! that came ready made.
+//!
+//! Graph takes MIME as base64 with the type `text/plain` (learn.microsoft.com,
+//! outlook-send-mime-message), and reads the blind recipients from its `Bcc` header.
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use jiff::Timestamp;
+use mail_builder::{
+    MessageBuilder,
+    headers::{address::Address as Header, content_type::ContentType, raw::Raw, text::Text},
+    mime::MimePart,
+};
+use mailbridge_core::{
+    Code, Error, Mailbox, Result,
+    contract::{Address, Attachment, Body, Composed, Mark},
+};
+
+use super::message::importance;
+
+/// A MIME message as Graph takes it.
+pub(crate) fn encoded(raw: &[u8]) -> Vec<u8> {
+    STANDARD.encode(raw).into_bytes()
+}
+
+/// Builds the MIME of a composed mail. The same request at the same time gives the same headers; its
+/// `Message-ID` depends on the mark alone, so that a receiver can tell a repeat.
+pub(crate) fn build(
+    mail: &Composed,
+    mailbox: &Mailbox,
+    mark: &Mark,
+    now: Timestamp,
+) -> Result<Vec<u8>> {
+    let mut builder = MessageBuilder::new()
+        .message_id(message_id(mailbox, mark))
+        .date(now.as_second())
+        .subject(mail.subject.as_str());
+    if let Some(from) = sender(mail, mailbox) {
+        builder = builder.from(from);
+    }
+    for (name, list) in
+        [("To", &mail.to), ("Cc", &mail.cc), ("Bcc", &mail.bcc), ("Reply-To", &mail.reply_to)]
+    {
+        if !list.is_empty() {
+            builder = builder.header(name, Header::new_list(list.iter().map(header).collect()));
+        }
+    }
+    builder = options(builder, mail, mailbox);
+    for (name, value) in &mail.headers {
+        builder = builder.header(name.as_str(), Text::new(value.as_str()));
+    }
+    builder.body(structure(mail)?).write_to_vec().map_err(|_| unbuildable())
+}
+
+fn unbuildable() -> Error {
+    Error::permanent(Code::Internal, "the mail cannot be written as MIME")
+}
+
+/// The local part says nothing about the request; the domain is the mailbox's own.
+fn message_id(mailbox: &Mailbox, mark: &Mark) -> String {
+    let domain = mailbox.as_str().rsplit_once('@').map_or("mailbridge.invalid", |(_, it)| it);
+    let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '.';
+    let domain = if domain.chars().all(plain) { domain } else { "mailbridge.invalid" };
+    format!("{}@{domain}", mark.derive("message-id"))
+}
+
+/// `From`: as asked, else the mailbox, when it is given by its address. Graph fills in what is missing.
+fn sender<'a>(mail: &'a Composed, mailbox: &'a Mailbox) -> Option<Header<'a>> {
+    let own = || mailbox.as_str().contains('@').then(|| mailbox.as_str().into());
+    mail.from.as_ref().map(header).or_else(own)
+}
+
+fn header(address: &Address) -> Header<'_> {
+    Header::new_address(address.name.as_deref(), address.address.as_str())
+}
+
+fn options<'a>(
+    mut builder: MessageBuilder<'a>,
+    mail: &'a Composed,
+    mailbox: &'a Mailbox,
+) -> MessageBuilder<'a> {
+    if let Some(level) = mail.importance {
+        builder = builder.header("Importance", Raw::new(importance(level)));
+    }
+    if !mail.categories.is_empty() {
+        let words = mail.categories.join(", ");
+        builder = builder.header("Keywords", Text::new(words));
+    }
+    if let Some(reader) = sender(mail, mailbox).filter(|_| mail.read_receipt) {
+        builder = builder.header("Disposition-Notification-To", reader);
+    }
+    if let Some(server) = sender(mail, mailbox).filter(|_| mail.delivery_receipt) {
+        builder = builder.header("Return-Receipt-To", server);
+    }
+    builder
+}
+
+/// `mixed(related(alternative(text, html), inline…), files…)`, less the shells that hold one part.
+fn structure(mail: &Composed) -> Result<MimePart<'_>> {
+    let body = match &mail.body {
+        Body::Text(text) => MimePart::new("text/plain", text.as_str()),
+        Body::Html(html) => MimePart::new("text/html", html.as_str()),
+        Body::Both { text, html } => MimePart::new(
+            "multipart/alternative",
+            vec![
+                MimePart::new("text/plain", text.as_str()),
+                MimePart::new("text/html", html.as_str()),
+            ],
+        ),
+    };
+    let (inline, files): (Vec<_>, Vec<_>) =
+        mail.attachments.iter().partition(|file| file.content_id.is_some());
+    shell("multipart/mixed", shell("multipart/related", body, &inline)?, &files)
+}
+
+fn shell<'a>(kind: &'a str, first: MimePart<'a>, files: &[&'a Attachment]) -> Result<MimePart<'a>> {
+    if files.is_empty() {
+        return Ok(first);
+    }
+    let mut parts = Vec::with_capacity(files.len() + 1);
+    parts.push(first);
+    for file in files {
+        parts.push(part(file)?);
+    }
+    Ok(MimePart::new(kind, parts))
+}
+
+fn part(file: &Attachment) -> Result<MimePart<'_>> {
+    let refuse = |detail| Error::permanent(Code::RequestBadAttachment, detail);
+    let bytes = STANDARD
+        .decode(&file.content)
+        .map_err(|_| refuse("an attachment's content is not standard base64"))?;
+    let kind = file.content_type.as_deref().unwrap_or("application/octet-stream");
+    // these two go into headers as they are
+    if !kind.chars().all(|c| c.is_ascii_graphic() || c == ' ') || !kind.contains('/') {
+        return Err(refuse("an attachment's content_type is not a media type such as image/png"));
+    }
+    let odd = |c: char| !c.is_ascii_graphic() || c == '<' || c == '>';
+    if file.content_id.as_ref().is_some_and(|id| id.is_empty() || id.chars().any(odd)) {
+        return Err(refuse(
+            "an attachment's content_id is not a word such as logo or logo@example",
+        ));
+    }
+    let part = MimePart::new(kind, bytes);
+    Ok(match &file.content_id {
+        // an inline image keeps its name too
+        Some(id) => part
+            .header(
+                "Content-Disposition",
+                ContentType::new("inline").attribute("filename", file.name.as_str()),
+            )
+            .cid(id.as_str()),
+        None => part.attachment(file.name.as_str()),
+    })
+}
+
+#[cfg(test)]
+mod tests;
