@@ -1,1 +1,102 @@
-//! placeholder
+//! A faithful emulator of Microsoft Graph mail, in memory, over real HTTP.
+//!
+//! It answers as the login host and as Graph on one plain-HTTP port, so that a client nobody here wrote can
+//! be pointed at it: `POST /{tenant}/oauth2/v2.0/token`, then `/v1.0/users/{mailbox}/...`. It is strict
+//! where Graph is strict, keeps the *truth* of what was really sent, and can make everything go wrong that
+//! goes wrong with the real service, before or after the effect, repeatably under a seed.
+//!
+//! Deliberately absent: delivery (nothing ever arrives), a wall between tenants beyond what clients can see,
+//! persistence, TLS, and upload sessions, delta, `$batch` and subscriptions, which are not emulated yet.
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! use mailbridge_sandbox::{Fault, Operation, Sandbox, DEMO_TENANT_ID};
+//!
+//! let sandbox = Sandbox::builder().seed(7).start_local().await?;
+//! sandbox.handle().add_fault(Fault::answer(504).after().on(Operation::SendMail).first(1));
+//! println!("token at {}/{DEMO_TENANT_ID}/oauth2/v2.0/token", sandbox.login_url());
+//! println!("sent so far: {}", sandbox.handle().truth().sent_total());
+//! sandbox.stop().await;
+//! # Ok(()) }
+//! ```
+//!
+//! # The admin side
+//!
+//! JSON below `/_sandbox/`, the same powers as [`Handle`]. Errors are `{"error": "sentence"}`.
+//!
+//! | request | body or query | answer |
+//! |---|---|---|
+//! | `GET truth` | | [`Summary`]: totals, drafts left, sends by mailbox |
+//! | `GET truth/sent` | `?mailbox= &subject= &value= &internet_message_id= &limit=`; `*` in the first two | `{"sent": [`[`Sent`]`]}` |
+//! | `GET truth/properties` | `?property=String {guid} Name x` | `{"values", "sent", "duplicates": {value: count}}` |
+//! | `GET requests` | | `{"requests": {operation: {status: count}}}`; status `cut` had no answer |
+//! | `GET faults` | | `{"faults": [`[`Rule`]`]}` |
+//! | `POST faults` | a [`Fault`], or an array of them | `{"ids": [..]}` |
+//! | `DELETE faults` | `?id=`; all without | `{"cleared": n}` |
+//! | `POST apps` | `{"client_id", "disabled"?, "roles"?}` | `{}` |
+//! | `POST apps/secrets` | `{"client_id", "action": "add", "expire" or "revoke", "secret"?, "expires"?}` | `{}` |
+//! | `POST tokens/revoke` | | `{"revoked": n}` |
+//! | `POST mailboxes` | `{"mailbox", "state"}`, a [`MailboxState`] | `{}` |
+//! | `POST outage` | `{"login"}`, an [`Outage`] | `{}` |
+//! | `POST clock` | `{"advance_seconds"}` | `{"now"}` |
+//! | `POST reset` | | `{}` |
+//!
+//! A fault rule, as JSON: `{"match": {"operation": "send_message", "mailbox": "*@contoso.example"}, "when":
+//! "after", "often": {"probability": 0.05}, "limit": 100, "kind": {"answer": {"status": 504}}}`.
+
+mod admin;
+mod admission;
+mod answer;
+mod body;
+mod budget;
+mod builder;
+mod clock;
+mod config;
+mod counters;
+mod dice;
+mod directory;
+mod error;
+mod exchange;
+mod fault;
+mod handle;
+mod line;
+mod lock;
+mod login;
+mod mailbox;
+mod message;
+mod metadata;
+mod odata;
+mod operation;
+mod preference;
+mod route;
+mod server;
+mod text;
+mod truth;
+mod world;
+
+pub use budget::Budgets;
+pub use builder::{Builder, Span, StartError};
+pub use config::{
+    ALL_ROLES, App, DEMO_CLIENT_ID, DEMO_CLIENT_SECRET, DEMO_DOMAIN, DEMO_TENANT_ID, IdsOnSend,
+    MailboxSpec, Secret, Tenant,
+};
+pub use counters::Counts;
+pub use error::GraphError;
+pub use fault::{Fake, Fault, Kind, Matching, Often, Rule, When};
+pub use handle::{Handle, NotThere};
+pub use login::Outage;
+pub use mailbox::MailboxState;
+pub use route::Operation;
+pub use server::Running;
+pub use truth::{Sent, SentAttachment, Summary, Truth, Via, Which};
+
+/// The way in: [`Sandbox::builder`].
+#[derive(Debug)]
+pub struct Sandbox;
+
+impl Sandbox {
+    /// A sandbox yet to be described.
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+}

@@ -1,0 +1,252 @@
+//! The admin side over HTTP, below `/_sandbox/`. The table is in the crate's documentation.
+//!
+//! No authentication: the sandbox listens on loopback unless told otherwise. Errors are plain
+//! `{"error": "sentence"}`, so that nobody takes them for Graph's.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::StatusCode;
+use axum::http::request::Parts;
+use jiff::Timestamp;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value, json};
+
+use crate::answer::Answer;
+use crate::body;
+use crate::config::Secret;
+use crate::fault::{Fault, seconds};
+use crate::handle::{Handle, NotThere};
+use crate::login::Outage;
+use crate::mailbox::MailboxState;
+use crate::text::pairs;
+use crate::world::World;
+
+/// Where the admin side begins.
+pub const PREFIX: &str = "/_sandbox/";
+
+const BODY_LIMIT: usize = 1024 * 1024;
+
+/// A refused admin request: status and sentence.
+struct Refused(StatusCode, String);
+
+impl Refused {
+    fn bad(sentence: impl Into<String>) -> Self {
+        Self(StatusCode::BAD_REQUEST, sentence.into())
+    }
+}
+
+impl From<NotThere> for Refused {
+    fn from(error: NotThere) -> Self {
+        Self(StatusCode::NOT_FOUND, error.0)
+    }
+}
+
+pub async fn answer(world: &Arc<World>, parts: &Parts, body: Body) -> Answer {
+    let handle = Handle::new(world.clone());
+    let outcome = match body::read(body, &parts.headers, BODY_LIMIT).await {
+        Ok(body) => dispatch(&handle, parts, &body),
+        Err(error) => Err(Refused(error.status, error.message.into_owned())),
+    };
+    match outcome {
+        Ok(value) => json_answer(StatusCode::OK, &value),
+        Err(Refused(status, sentence)) => json_answer(status, &json!({"error": sentence})),
+    }
+}
+
+fn json_answer(status: StatusCode, value: &Value) -> Answer {
+    Answer::bytes(status, "application/json", value.to_string().into())
+}
+
+fn dispatch(handle: &Handle, parts: &Parts, body: &[u8]) -> Result<Value, Refused> {
+    let path = parts.uri.path().trim_start_matches(PREFIX).trim_end_matches('/');
+    let query = parts.uri.query().unwrap_or_default();
+    match (parts.method.as_str(), path) {
+        ("GET", "truth") => Ok(json!(handle.truth().summary())),
+        ("GET", "truth/sent") => Ok(json!({"sent": handle.truth().find(&read_query(query)?)})),
+        ("GET", "truth/properties") => properties(handle, query),
+        ("GET", "faults") => Ok(json!({"faults": handle.faults()})),
+        ("POST", "faults") => add_faults(handle, body),
+        ("DELETE", "faults") => clear_faults(handle, query),
+        ("POST", "apps/secrets") => change_secret(handle, &read(body)?),
+        ("POST", "apps") => change_app(handle, &read(body)?),
+        ("POST", "tokens/revoke") => Ok(json!({"revoked": handle.revoke_tokens()})),
+        ("POST", "mailboxes") => set_mailbox(handle, &read(body)?),
+        ("POST", "outage") => {
+            handle.set_outage(read::<OutageChange>(body)?.login);
+            Ok(json!({}))
+        }
+        ("POST", "clock") => {
+            handle.advance_clock(advance(&read(body)?)?);
+            Ok(json!({"now": handle.now()}))
+        }
+        ("GET", "requests") => Ok(json!({"requests": handle.requests()})),
+        ("POST", "reset") => {
+            handle.reset();
+            Ok(json!({}))
+        }
+        (method, path) => Err(Refused(
+            StatusCode::NOT_FOUND,
+            format!(
+                "there is no {method} {PREFIX}{path}; known: GET truth, truth/sent, truth/properties, \
+                 faults, requests; POST faults, apps, apps/secrets, tokens/revoke, mailboxes, outage, \
+                 clock, reset; DELETE faults"
+            ),
+        )),
+    }
+}
+
+fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refused> {
+    serde_json::from_slice(body).map_err(|error| Refused::bad(format!("in the body: {error}")))
+}
+
+/// Query parameters as a type; numbers are read as such.
+fn read_query<T: DeserializeOwned>(query: &str) -> Result<T, Refused> {
+    let pairs = pairs(query).ok_or_else(|| Refused::bad("the query could not be decoded"))?;
+    let object: Map<String, Value> = pairs
+        .into_iter()
+        .map(|(name, value)| match (name.as_str(), value.parse::<u64>()) {
+            ("limit" | "id", Ok(number)) => (name, json!(number)),
+            _ => (name, json!(value)),
+        })
+        .collect();
+    let read = serde_json::from_value(Value::Object(object));
+    read.map_err(|error| Refused::bad(format!("in the query: {error}")))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PropertyQuery {
+    property: String,
+}
+
+fn properties(handle: &Handle, query: &str) -> Result<Value, Refused> {
+    let PropertyQuery { property } = read_query(query)?;
+    let truth = handle.truth();
+    let refused = |error: crate::error::GraphError| Refused::bad(error.message);
+    let counts = truth.count_by_property(&property).map_err(refused)?;
+    let duplicates: Map<String, Value> = counts
+        .iter()
+        .filter(|(_, count)| **count > 1)
+        .map(|(value, count)| (value.clone(), json!(count)))
+        .collect();
+    Ok(json!({
+        "values": counts.len(),
+        "sent": counts.values().sum::<u64>(),
+        "duplicates": duplicates,
+    }))
+}
+
+/// One rule, or several in an array.
+fn add_faults(handle: &Handle, body: &[u8]) -> Result<Value, Refused> {
+    let faults: Vec<Fault> = match read::<Value>(body)? {
+        Value::Array(_) => read(body)?,
+        _ => vec![read(body)?],
+    };
+    let ids: Vec<u64> = faults.into_iter().map(|fault| handle.add_fault(fault)).collect();
+    Ok(json!({"ids": ids}))
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct ClearQuery {
+    id: Option<u64>,
+}
+
+fn clear_faults(handle: &Handle, query: &str) -> Result<Value, Refused> {
+    let ClearQuery { id } = read_query(query)?;
+    Ok(json!({"cleared": handle.clear_faults(id)}))
+}
+
+#[derive(Clone, Copy, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum SecretAction {
+    Add,
+    Expire,
+    Revoke,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SecretChange {
+    client_id: String,
+    action: SecretAction,
+    /// The secret's value, or its id; for expire and revoke without it: all
+    #[serde(default)]
+    secret: Option<String>,
+    /// With `add`: when it expires; with `expire`: in place of now
+    #[serde(default)]
+    expires: Option<Timestamp>,
+}
+
+fn change_secret(handle: &Handle, change: &SecretChange) -> Result<Value, Refused> {
+    let (app, which) = (&change.client_id, change.secret.as_deref());
+    match change.action {
+        SecretAction::Add => {
+            let value = which.ok_or_else(|| Refused::bad("add needs a secret"))?;
+            let secret = Secret { expires: change.expires, ..Secret::new(value) };
+            handle.add_secret(app, secret)?;
+        }
+        SecretAction::Expire => {
+            let at = change.expires.unwrap_or_else(|| handle.now());
+            handle.expire_secret_at(app, which, at)?;
+        }
+        SecretAction::Revoke => handle.revoke_secret(app, which)?,
+    }
+    Ok(json!({}))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AppChange {
+    client_id: String,
+    #[serde(default)]
+    disabled: Option<bool>,
+    #[serde(default)]
+    roles: Option<Vec<String>>,
+}
+
+fn change_app(handle: &Handle, change: &AppChange) -> Result<Value, Refused> {
+    if let Some(disabled) = change.disabled {
+        handle.set_app_disabled(&change.client_id, disabled)?;
+    }
+    if let Some(roles) = &change.roles {
+        let roles: Vec<&str> = roles.iter().map(String::as_str).collect();
+        handle.set_app_roles(&change.client_id, &roles)?;
+    }
+    Ok(json!({}))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct MailboxChange {
+    mailbox: String,
+    state: MailboxState,
+}
+
+fn set_mailbox(handle: &Handle, change: &MailboxChange) -> Result<Value, Refused> {
+    handle.set_mailbox(&change.mailbox, change.state)?;
+    Ok(json!({}))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct OutageChange {
+    login: Outage,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ClockChange {
+    advance_seconds: f64,
+}
+
+fn advance(change: &ClockChange) -> Result<Duration, Refused> {
+    let by = seconds(change.advance_seconds);
+    if by.is_zero() && change.advance_seconds != 0.0 {
+        return Err(Refused::bad("advance_seconds: expected seconds that are not negative"));
+    }
+    Ok(by)
+}

@@ -1,0 +1,137 @@
+//! One answer on its way out: status, headers, body, and Graph's error shape.
+//!
+//! Every answer carries `request-id` and echoes `client-request-id`, as
+//! learn.microsoft.com/graph/best-practices-concept tells clients to log them.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::header::{
+    CACHE_CONTROL, CONTENT_TYPE, HeaderName, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE,
+};
+use axum::http::{HeaderMap, HeaderValue, Response, StatusCode};
+use bytes::Bytes;
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use crate::error::GraphError;
+
+const ODATA_JSON: &str = "application/json;odata.metadata=minimal;odata.streaming=true;\
+                          IEEE754Compatible=false;charset=utf-8";
+
+/// The two ids by which a request is found again in logs.
+#[derive(Clone, Debug)]
+pub struct Correlation {
+    pub request_id: String,
+    /// What the client sent, or the request id again when it sent none.
+    pub client_request_id: String,
+}
+
+/// A finished answer, before correlation headers are put on it.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    pub status: StatusCode,
+    pub body: Bytes,
+    headers: Vec<(HeaderName, HeaderValue)>,
+}
+
+impl Answer {
+    pub fn empty(status: StatusCode) -> Self {
+        Self { status, body: Bytes::new(), headers: Vec::new() }
+    }
+
+    pub fn json(status: StatusCode, body: &Value) -> Self {
+        Self::bytes(status, ODATA_JSON, body.to_string().into())
+    }
+
+    pub fn bytes(status: StatusCode, content_type: &str, body: Bytes) -> Self {
+        let mut answer = Self::empty(status);
+        answer.body = body;
+        answer.header(CONTENT_TYPE, content_type)
+    }
+
+    /// Adds a header; a value that HTTP cannot carry is left out.
+    pub fn header(mut self, name: HeaderName, value: &str) -> Self {
+        if let Ok(value) = HeaderValue::from_str(value) {
+            self.headers.push((name, value));
+        }
+        self
+    }
+
+    pub fn retry_after(self, wait: Duration) -> Self {
+        self.header(RETRY_AFTER, &decimal_seconds(wait))
+    }
+
+    pub fn location(self, url: &str) -> Self {
+        self.header(LOCATION, url)
+    }
+
+    /// The refusal as Graph writes it (learn.microsoft.com/graph/errors).
+    pub fn refusal(error: &GraphError, ids: &Correlation, now: Timestamp) -> Self {
+        let date = now.strftime("%Y-%m-%dT%H:%M:%S").to_string();
+        let body = json!({"error": {
+            "code": error.code,
+            "message": error.message,
+            "innerError": {
+                "date": date,
+                "request-id": ids.request_id,
+                "client-request-id": ids.client_request_id,
+            },
+        }});
+        let mut answer = Self::bytes(error.status, "application/json", body.to_string().into());
+        if error.status == StatusCode::UNAUTHORIZED {
+            let challenge = "Bearer realm=\"\", \
+                 authorization_uri=\"https://login.microsoftonline.com/common/oauth2/authorize\", \
+                 client_id=\"00000003-0000-0000-c000-000000000000\"";
+            answer = answer.header(WWW_AUTHENTICATE, challenge);
+        }
+        match error.retry_after {
+            Some(wait) => answer.retry_after(wait),
+            None => answer,
+        }
+    }
+
+    /// The HTTP response; `Date` is added by the HTTP layer.
+    pub fn into_response(self, ids: &Correlation) -> Response<Body> {
+        let mut response = Response::new(Body::from(self.body));
+        *response.status_mut() = self.status;
+        let headers = response.headers_mut();
+        for (name, value) in self.headers {
+            headers.append(name, value);
+        }
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("private"));
+        put(headers, "request-id", &ids.request_id);
+        put(headers, "client-request-id", &ids.client_request_id);
+        put(headers, "x-ms-ags-diagnostic", DIAGNOSTIC);
+        response
+    }
+}
+
+const DIAGNOSTIC: &str = r#"{"ServerInfo":{"DataCenter":"Sandbox","Slice":"E","Ring":"1","ScaleUnit":"000","RoleInstance":"SANDBOX01"}}"#;
+
+fn put(headers: &mut HeaderMap, name: &'static str, value: &str) {
+    if let Ok(value) = HeaderValue::from_str(value) {
+        headers.insert(HeaderName::from_static(name), value);
+    }
+}
+
+/// `2.128`, or `60` when it is whole: clients must read both.
+pub fn decimal_seconds(wait: Duration) -> String {
+    let ms = wait.as_millis();
+    match ms % 1000 {
+        0 => (ms / 1000).to_string(),
+        rest => format!("{}.{rest:03}", ms / 1000),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn retry_after_is_decimal_unless_whole() {
+        assert_eq!(decimal_seconds(Duration::from_millis(2128)), "2.128");
+        assert_eq!(decimal_seconds(Duration::from_millis(40)), "0.040");
+        assert_eq!(decimal_seconds(Duration::from_mins(1)), "60");
+    }
+}

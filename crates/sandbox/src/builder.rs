@@ -1,0 +1,158 @@
+//! From settings to a running sandbox.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+use std::time::Duration;
+use std::{fmt, io};
+
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+use crate::budget::Budgets;
+use crate::config::{IdsOnSend, Settings, Tenant};
+use crate::line::Lines;
+use crate::server::{Running, serve};
+use crate::world::World;
+
+/// Builds a sandbox. Without a tenant it gets [`Tenant::demo`].
+#[derive(Clone, Debug, Default)]
+#[must_use]
+pub struct Builder {
+    settings: Settings,
+    tenants: Vec<Tenant>,
+}
+
+impl Builder {
+    /// Everything random follows from it. 0 by default.
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.settings.seed = seed;
+        self
+    }
+
+    pub fn tenant(mut self, tenant: Tenant) -> Self {
+        self.tenants.push(tenant);
+        self
+    }
+
+    /// How long tokens live, at random in the range. 60 to 90 minutes by default.
+    pub fn token_lifetime(mut self, range: impl Into<Span>) -> Self {
+        self.settings.token_lifetime = range.into().0;
+        self
+    }
+
+    /// Limits per app and mailbox. Graph's own by default; [`Budgets::off`] for none.
+    pub fn budgets(mut self, budgets: Budgets) -> Self {
+        self.settings.budgets = budgets;
+        self
+    }
+
+    /// How long each answer takes at least, at random in the range. Nothing by default.
+    pub fn latency(mut self, range: impl Into<Span>) -> Self {
+        self.settings.latency = range.into().0;
+        self
+    }
+
+    /// How long readers do not see a send yet, at random in the range. Nothing by default.
+    pub fn visibility_delay(mut self, range: impl Into<Span>) -> Self {
+        self.settings.visibility_delay = range.into().0;
+        self
+    }
+
+    /// What becomes of a draft's ids when it is sent. They change by default.
+    pub fn ids_on_send(mut self, policy: IdsOnSend) -> Self {
+        self.settings.ids_on_send = policy;
+        self
+    }
+
+    /// Whether bodies and attachments are kept once they were answered. Yes by default.
+    pub fn keep_bodies(mut self, keep: bool) -> Self {
+        self.settings.keep_bodies = keep;
+        self
+    }
+
+    /// Keeps only the newest so many sent mails of each mailbox, so that memory stays flat in long runs.
+    pub fn retain(mut self, per_mailbox: usize) -> Self {
+        self.settings.retain = Some(per_mailbox);
+        self
+    }
+
+    /// Lets it listen on other addresses than loopback. Anyone there can read its truth and its secrets.
+    pub fn allow_remote(mut self, allow: bool) -> Self {
+        self.settings.allow_remote = allow;
+        self
+    }
+
+    /// Starts on a free port of 127.0.0.1.
+    pub async fn start_local(self) -> Result<Running, StartError> {
+        self.start(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await
+    }
+
+    /// Starts on an address.
+    ///
+    /// # Errors
+    /// When the address is not loopback and that was not allowed, or it cannot be bound.
+    pub async fn start(self, address: SocketAddr) -> Result<Running, StartError> {
+        if !address.ip().is_loopback() && !self.settings.allow_remote {
+            return Err(StartError::NotLoopback(address));
+        }
+        let bind = |source| StartError::Bind { address, source };
+        let listener = TcpListener::bind(address).await.map_err(bind)?;
+        let address = listener.local_addr().map_err(bind)?;
+        let tenants = if self.tenants.is_empty() { vec![Tenant::demo()] } else { self.tenants };
+        let (stop, stopping) = watch::channel(false);
+        let world = Arc::new(World::new(self.settings, tenants, stopping));
+        tracing::info!(%address, "sandbox listens");
+        Ok(serve(Lines(listener), address, world, stop))
+    }
+}
+
+/// One duration, or a range of them.
+#[derive(Clone, Debug)]
+pub struct Span(RangeInclusive<Duration>);
+
+impl From<Duration> for Span {
+    fn from(fixed: Duration) -> Self {
+        Self(fixed..=fixed)
+    }
+}
+
+impl From<RangeInclusive<Duration>> for Span {
+    fn from(range: RangeInclusive<Duration>) -> Self {
+        Self(range)
+    }
+}
+
+/// Why a sandbox did not start.
+#[derive(Debug)]
+pub enum StartError {
+    /// It would be reachable from outside, and nobody asked for that
+    NotLoopback(SocketAddr),
+    /// The address is taken, or not ours
+    Bind { address: SocketAddr, source: io::Error },
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotLoopback(address) => write!(
+                f,
+                "sandbox: {address} is not a loopback address; anyone there could read its mail and \
+                 its secrets; use 127.0.0.1, or allow remote access explicitly"
+            ),
+            Self::Bind { address, source } => write!(
+                f,
+                "sandbox: cannot listen on {address}: {source}; choose a free port, or 0 for any"
+            ),
+        }
+    }
+}
+
+impl std::error::Error for StartError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::NotLoopback(_) => None,
+            Self::Bind { source, .. } => Some(source),
+        }
+    }
+}

@@ -1,0 +1,254 @@
+//! The messages of one mailbox: what is true, and what a client can see of it yet.
+//!
+//! A sent draft is gone at once for anyone who writes, and still there for a while for anyone who reads:
+//! Exchange moves it after its answer (learn.microsoft.com/graph/outlook-things-to-know-about-send-mail).
+//! So a message has a place, and until a given time the place that reads still show.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::folder::Folder;
+use crate::clock;
+use crate::config::IdsOnSend;
+use crate::message::{Attachment, Attachments, Content};
+
+/// Where a message lies and under which ids.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Place {
+    pub folder: Folder,
+    pub is_draft: bool,
+    /// Generation of the default id
+    pub default_id: u32,
+    /// Generation of the immutable id
+    pub immutable_id: u32,
+}
+
+/// One message. Cheap to copy: its content is shared.
+#[derive(Clone, Debug)]
+pub struct Message {
+    pub key: u64,
+    pub place: Place,
+    /// Until then reads show the older place, or nothing
+    lag: Option<(Timestamp, Option<Place>)>,
+    pub content: Arc<Content>,
+    pub attachments: Attachments,
+    pub created: Timestamp,
+    pub modified: Timestamp,
+    pub sent: Timestamp,
+    pub change: u32,
+    next_attachment: u32,
+}
+
+impl Message {
+    /// The place that a reader sees now.
+    pub fn seen(&self, now: Timestamp) -> Option<Place> {
+        match &self.lag {
+            Some((until, older)) if now < *until => *older,
+            _ => Some(self.place),
+        }
+    }
+
+    /// Changes the content, on its own copy when the truth holds it too.
+    pub fn content_mut(&mut self, now: Timestamp) -> &mut Content {
+        self.touch(now);
+        Arc::make_mut(&mut self.content)
+    }
+
+    /// Forgets what is large, and keeps its size.
+    pub fn drop_bodies(&mut self) {
+        Arc::make_mut(&mut self.content).drop_bodies();
+        for attachment in &mut self.attachments {
+            Arc::make_mut(attachment).bytes = bytes::Bytes::new();
+        }
+    }
+
+    pub fn touch(&mut self, now: Timestamp) {
+        self.modified = now;
+        self.change += 1;
+    }
+
+    pub fn attach(&mut self, mut attachment: Attachment, now: Timestamp) -> Arc<Attachment> {
+        self.next_attachment += 1;
+        attachment.key = self.next_attachment;
+        let attachment = Arc::new(attachment);
+        self.attachments.push(attachment.clone());
+        self.touch(now);
+        attachment
+    }
+}
+
+/// All messages of a mailbox.
+#[derive(Debug, Default)]
+pub struct Store {
+    messages: BTreeMap<u64, Message>,
+    last_key: u64,
+}
+
+impl Store {
+    pub fn create(
+        &mut self,
+        folder: Folder,
+        is_draft: bool,
+        content: Arc<Content>,
+        attachments: Vec<Attachment>,
+        now: Timestamp,
+    ) -> &mut Message {
+        self.last_key += 1;
+        let key = self.last_key;
+        let place = Place { folder, is_draft, default_id: 0, immutable_id: 0 };
+        let mut message = Message {
+            key,
+            place,
+            lag: None,
+            content,
+            attachments: Vec::new(),
+            created: now,
+            modified: now,
+            sent: now,
+            change: 0,
+            next_attachment: 0,
+        };
+        for attachment in attachments {
+            message.attach(attachment, now);
+        }
+        self.messages.entry(key).or_insert(message)
+    }
+
+    /// Hides a message that has just been created from readers for a while.
+    pub fn hide(&mut self, key: u64, now: Timestamp, delay: Duration) {
+        if let Some(message) = self.messages.get_mut(&key).filter(|_| !delay.is_zero()) {
+            message.lag = Some((clock::after(now, delay), None));
+        }
+    }
+
+    /// Turns a draft into a sent message; readers see it happen after `delay`.
+    pub fn mark_sent(&mut self, key: u64, ids: IdsOnSend, now: Timestamp, delay: Duration) {
+        let Some(message) = self.messages.get_mut(&key) else { return };
+        let older = message.place;
+        message.place.folder = Folder::SENT_ITEMS;
+        message.place.is_draft = false;
+        if ids != IdsOnSend::Same {
+            message.place.default_id += 1;
+        }
+        if ids == IdsOnSend::New {
+            message.place.immutable_id += 1;
+        }
+        message.lag = (!delay.is_zero()).then(|| (clock::after(now, delay), Some(older)));
+        message.sent = now;
+        message.touch(now);
+    }
+
+    /// Out of the store: a sent mail of which no copy is kept.
+    pub fn remove(&mut self, key: u64) {
+        self.messages.remove(&key);
+    }
+
+    /// To Deleted Items, or out of the store when it is there already.
+    pub fn delete(&mut self, key: u64, now: Timestamp) {
+        let Some(message) = self.messages.get_mut(&key) else { return };
+        if message.place.folder == Folder::DELETED_ITEMS {
+            self.messages.remove(&key);
+            return;
+        }
+        message.place.folder = Folder::DELETED_ITEMS;
+        message.place.default_id += 1;
+        message.lag = None;
+        message.touch(now);
+    }
+
+    pub fn get(&self, key: u64) -> Option<&Message> {
+        self.messages.get(&key)
+    }
+
+    pub fn get_mut(&mut self, key: u64) -> Option<&mut Message> {
+        self.messages.get_mut(&key)
+    }
+
+    /// Newest first: keys are given in the order of arrival.
+    pub fn newest_first(&self) -> impl Iterator<Item = &Message> {
+        self.messages.values().rev()
+    }
+
+    /// Drafts that nobody sent or deleted.
+    pub fn drafts(&self) -> impl Iterator<Item = &Message> {
+        self.messages.values().filter(|message| {
+            message.place.is_draft && message.place.folder != Folder::DELETED_ITEMS
+        })
+    }
+
+    /// Keeps only the newest `limit` messages that are not drafts.
+    pub fn retain(&mut self, limit: usize) {
+        // drafts are few and wait for someone; what piles up is Sent Items, and it piles up in key order
+        while self.messages.len() > limit {
+            let oldest = self.messages.iter().find(|(_, message)| !message.place.is_draft);
+            let Some(key) = oldest.map(|(key, _)| *key) else { return };
+            self.messages.remove(&key);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    fn draft(store: &mut Store) -> u64 {
+        store.create(Folder::DRAFTS, true, Arc::default(), Vec::new(), at(0)).key
+    }
+
+    #[test]
+    fn a_sent_draft_is_seen_late() {
+        let mut store = Store::default();
+        let key = draft(&mut store);
+        store.mark_sent(key, IdsOnSend::New, at(10), Duration::from_secs(5));
+        let message = store.get(key).unwrap();
+        assert!(!message.place.is_draft, "the truth is at once");
+        let early = message.seen(at(14)).unwrap();
+        assert_eq!((early.folder, early.is_draft, early.default_id), (Folder::DRAFTS, true, 0));
+        let late = message.seen(at(15)).unwrap();
+        assert_eq!((late.folder, late.default_id, late.immutable_id), (Folder::SENT_ITEMS, 1, 1));
+    }
+
+    #[test]
+    fn ids_change_by_policy() {
+        for (policy, default_id, immutable_id) in
+            [(IdsOnSend::New, 1, 1), (IdsOnSend::ImmutableStays, 1, 0), (IdsOnSend::Same, 0, 0)]
+        {
+            let mut store = Store::default();
+            let key = draft(&mut store);
+            store.mark_sent(key, policy, at(0), Duration::ZERO);
+            let place = store.get(key).unwrap().place;
+            assert_eq!((place.default_id, place.immutable_id), (default_id, immutable_id));
+        }
+    }
+
+    #[test]
+    fn deleting_twice_is_for_good() {
+        let mut store = Store::default();
+        let key = draft(&mut store);
+        store.delete(key, at(1));
+        assert_eq!(store.get(key).unwrap().place.folder, Folder::DELETED_ITEMS);
+        assert_eq!(store.drafts().count(), 0);
+        store.delete(key, at(2));
+        assert!(store.get(key).is_none());
+    }
+
+    #[test]
+    fn retention_spares_drafts() {
+        let mut store = Store::default();
+        let waiting = draft(&mut store);
+        for _ in 0..5 {
+            let key = draft(&mut store);
+            store.mark_sent(key, IdsOnSend::New, at(0), Duration::ZERO);
+        }
+        store.retain(3);
+        assert!(store.get(waiting).is_some());
+        assert_eq!(store.newest_first().count(), 3);
+    }
+}

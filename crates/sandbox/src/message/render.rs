@@ -1,0 +1,369 @@
+//! From a message to the JSON that Graph answers (learn.microsoft.com/graph/api/resources/message).
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use jiff::Timestamp;
+use serde_json::{Map, Value, json};
+
+use super::parse::preview;
+use super::{Attachment, AttachmentKind, Body, Content, Recipient};
+use crate::clock::seconds_text;
+use crate::dice;
+use crate::mailbox::Mailbox;
+use crate::mailbox::ids::{Format, Thing};
+use crate::mailbox::store::{Message, Place};
+use crate::odata::filter::{Subject, Value as Field};
+use crate::odata::query::{Expand, Query};
+use crate::operation::Call;
+use crate::preference::{BodyPreference, Preferences};
+use crate::text::{escape_html, percent_encode, strip_tags};
+
+/// How messages are to be rendered for one request.
+#[derive(Clone, Copy)]
+pub struct Shape<'a> {
+    mailbox: &'a Mailbox,
+    preferences: Preferences,
+    query: Option<&'a Query>,
+}
+
+impl Shape<'_> {
+    /// Asked for by name: these are not in an answer otherwise.
+    fn names(&self, property: &str) -> bool {
+        let select = self.query.and_then(|query| query.select.as_ref());
+        select.is_some_and(|names| names.iter().any(|name| name == property))
+    }
+
+    fn expands(&self, navigation: &str) -> Option<&Expand> {
+        self.query.and_then(|query| query.expands(navigation))
+    }
+}
+
+/// Properties that are only returned when selected.
+const ON_REQUEST: [&str; 2] = ["internetMessageHeaders", "uniqueBody"];
+
+/// A message as a JSON object, without the context that stands around it.
+pub fn message(message: &Message, place: &Place, shape: &Shape<'_>) -> Map<String, Value> {
+    let mut all = properties(message, place, shape);
+    for name in ON_REQUEST {
+        if !shape.names(name) {
+            all.remove(name);
+        }
+    }
+    if let Some(query) = shape.query.filter(|query| !query.selects("*")) {
+        all.retain(|name, _| query.selects(name));
+    }
+    let view = View { message, place, shape };
+    all.insert("id".to_owned(), json!(view.id()));
+    all.insert("@odata.etag".to_owned(), json!(format!("W/\"{}\"", view.change_key())));
+    if let Some(expand) = shape.expands("attachments") {
+        let one = |attachment: &std::sync::Arc<Attachment>| {
+            self::attachment(attachment, message.key, shape.mailbox, expand.select.as_deref())
+        };
+        let list: Vec<_> = message.attachments.iter().map(one).collect();
+        all.insert("attachments".to_owned(), json!(list));
+    }
+    if let Some(expand) = shape.expands("singleValueExtendedProperties") {
+        let list = extended(&message.content.extended, expand);
+        // Graph leaves the property out when none matches
+        if !list.is_empty() {
+            all.insert("singleValueExtendedProperties".to_owned(), json!(list));
+        }
+    }
+    if let Some(expand) = shape.expands("multiValueExtendedProperties") {
+        let list = extended(&message.content.extended_lists, expand);
+        if !list.is_empty() {
+            all.insert("multiValueExtendedProperties".to_owned(), json!(list));
+        }
+    }
+    all
+}
+
+fn properties(message: &Message, place: &Place, shape: &Shape<'_>) -> Map<String, Value> {
+    let content = &message.content;
+    let view = View { message, place, shape };
+    let owner = shape.mailbox.owner();
+    let conversation = view.conversation();
+    let folder = shape.mailbox.seal.seal(Thing::Folder { key: place.folder.key() });
+    let web_id = percent_encode(&view.id());
+    let all = json!({
+        "createdDateTime": seconds_text(message.created),
+        "lastModifiedDateTime": seconds_text(message.modified),
+        "changeKey": view.change_key(),
+        "categories": content.categories,
+        "receivedDateTime": seconds_text(message.sent),
+        "sentDateTime": seconds_text(message.sent),
+        "hasAttachments": view.has_attachments(),
+        "internetMessageId": content.internet_message_id,
+        "subject": content.subject,
+        "bodyPreview": preview(&content.body),
+        "importance": content.importance.as_str(),
+        "parentFolderId": folder,
+        "conversationId": STANDARD.encode(conversation),
+        "conversationIndex": STANDARD.encode(&conversation[..22]),
+        "isDeliveryReceiptRequested": content.receipts.delivery,
+        "isReadReceiptRequested": content.receipts.read,
+        "isRead": content.is_read,
+        "isDraft": place.is_draft,
+        "webLink": format!("https://outlook.office365.com/owa/?ItemID={web_id}&exvsurl=1&viewmodel=ReadMessageItem"),
+        "inferenceClassification": if content.other_inference { "other" } else { "focused" },
+        "body": body(&content.body, shape.preferences.body),
+        "uniqueBody": body(&content.body, shape.preferences.body),
+        "sender": recipient(&owner),
+        "from": recipient(content.from.as_ref().unwrap_or(&owner)),
+        "toRecipients": recipients(&content.to),
+        "ccRecipients": recipients(&content.cc),
+        "bccRecipients": recipients(&content.bcc),
+        "replyTo": recipients(&content.reply_to),
+        "flag": content.flag.clone().unwrap_or_else(|| json!({"flagStatus": "notFlagged"})),
+        "internetMessageHeaders": headers(content),
+    });
+    match all {
+        Value::Object(all) => all,
+        _ => Map::new(),
+    }
+}
+
+fn recipient(one: &Recipient) -> Value {
+    let name = one.name.as_deref().unwrap_or(&one.address);
+    json!({"emailAddress": {"name": name, "address": one.address}})
+}
+
+fn recipients(all: &[Recipient]) -> Vec<Value> {
+    all.iter().map(recipient).collect()
+}
+
+fn headers(content: &Content) -> Vec<Value> {
+    content.headers.iter().map(|(name, value)| json!({"name": name, "value": value})).collect()
+}
+
+/// Exchange completes HTML to a document of its own
+/// (learn.microsoft.com/graph/outlook-create-send-messages).
+fn body(body: &Body, preference: Option<BodyPreference>) -> Value {
+    let (kind, text) = match (body.is_html, preference) {
+        (true, Some(BodyPreference::Text)) => ("text", strip_tags(&body.text)),
+        (true, _) => ("html", document(&body.text)),
+        (false, Some(BodyPreference::Html)) => ("html", document(&escape_html(&body.text))),
+        (false, _) => ("text", body.text.clone()),
+    };
+    json!({"contentType": kind, "content": text})
+}
+
+fn document(html: &str) -> String {
+    let head = "<meta http-equiv=\"Content-Type\" content=\"text/html; charset=utf-8\">";
+    if html.get(..512).unwrap_or(html).to_ascii_lowercase().contains("<html") {
+        return html.to_owned();
+    }
+    format!("<html><head>\r\n{head}</head><body>{html}</body></html>")
+}
+
+/// One attachment. `select` narrows it; the id and the type stay.
+pub fn attachment(
+    attachment: &Attachment,
+    message: u64,
+    mailbox: &Mailbox,
+    select: Option<&[String]>,
+) -> Map<String, Value> {
+    let all = json!({
+        "lastModifiedDateTime": seconds_text(attachment.modified),
+        "name": attachment.name,
+        "contentType": attachment.content_type,
+        // what Exchange says is larger than the file: it counts the properties too
+        "size": attachment.length + 200,
+        "isInline": attachment.is_inline,
+    });
+    let Value::Object(mut all) = all else { return Map::new() };
+    let kind = match attachment.kind {
+        AttachmentKind::File => {
+            all.insert("contentId".to_owned(), json!(attachment.content_id));
+            all.insert("contentLocation".to_owned(), Value::Null);
+            if select.is_none() {
+                let bytes = STANDARD.encode(&attachment.bytes);
+                all.insert("contentBytes".to_owned(), Value::String(bytes));
+            }
+            "#microsoft.graph.fileAttachment"
+        }
+        AttachmentKind::Item => "#microsoft.graph.itemAttachment",
+        AttachmentKind::Reference => "#microsoft.graph.referenceAttachment",
+    };
+    if let Some(names) = select {
+        all.retain(|name, _| names.iter().any(|wanted| wanted == name));
+    }
+    let id = mailbox.seal.seal(Thing::Attachment { message, key: attachment.key });
+    all.insert("id".to_owned(), Value::String(id));
+    all.insert("@odata.type".to_owned(), json!(kind));
+    all.insert("@odata.mediaContentType".to_owned(), json!(attachment.content_type));
+    all
+}
+
+fn extended<T>(all: &[(String, T)], expand: &Expand) -> Vec<Value>
+where
+    T: serde::Serialize,
+{
+    all.iter()
+        .filter(|(id, _)| {
+            expand.filter.as_ref().is_none_or(|filter| filter.accepts(&Property { id, value: "" }))
+        })
+        .map(|(id, value)| json!({"id": id, "value": value}))
+        .collect()
+}
+
+/// An extended property under a filter.
+struct Property<'a> {
+    id: &'a str,
+    value: &'a str,
+}
+
+impl Subject for Property<'_> {
+    fn value(&self, path: &str) -> Field<'_> {
+        match path {
+            "id" => self.id.into(),
+            "value" => self.value.into(),
+            _ => Field::Null,
+        }
+    }
+
+    fn members(&self, _: &str) -> Vec<Box<dyn Subject + '_>> {
+        Vec::new()
+    }
+}
+
+/// A plain string under a filter.
+struct Word<'a>(&'a str);
+
+impl Subject for Word<'_> {
+    fn value(&self, _: &str) -> Field<'_> {
+        self.0.into()
+    }
+
+    fn members(&self, _: &str) -> Vec<Box<dyn Subject + '_>> {
+        Vec::new()
+    }
+}
+
+/// A message as a reader sees it: under a filter, and for what is derived from it.
+#[derive(Clone, Copy)]
+pub struct View<'a> {
+    pub message: &'a Message,
+    pub place: &'a Place,
+    pub shape: &'a Shape<'a>,
+}
+
+impl View<'_> {
+    fn id(&self) -> String {
+        let format = self.shape.preferences.ids;
+        let generation = match format {
+            Format::Default => self.place.default_id,
+            Format::Immutable => self.place.immutable_id,
+        };
+        let thing = Thing::Message { format, key: self.message.key, generation };
+        self.shape.mailbox.seal.seal(thing)
+    }
+
+    fn change_key(&self) -> String {
+        let number = dice::mix(self.message.key ^ (u64::from(self.message.change) << 40));
+        let mut bytes = *b"CQAAABYAAAB\0\0\0\0\0\0\0\0\0\0\0";
+        bytes[11..19].copy_from_slice(&number.to_le_bytes());
+        STANDARD.encode(bytes)
+    }
+
+    fn conversation(&self) -> [u8; 32] {
+        let first = dice::hash(self.message.key, self.shape.mailbox.address.as_bytes());
+        let mut bytes = [1; 32];
+        for (index, chunk) in (0..).zip(bytes.chunks_mut(8)) {
+            chunk.copy_from_slice(&dice::mix(first ^ index).to_le_bytes());
+        }
+        bytes
+    }
+
+    /// False when all of them are inline.
+    fn has_attachments(&self) -> bool {
+        self.message.attachments.iter().any(|one| !one.is_inline)
+    }
+}
+
+impl Subject for View<'_> {
+    fn value(&self, path: &str) -> Field<'_> {
+        let (message, content) = (self.message, &self.message.content);
+        let time = |at: Timestamp| Field::Time(at);
+        match path {
+            "id" => Field::Text(self.id().into()),
+            "subject" => content.subject.as_str().into(),
+            "internetMessageId" => content.internet_message_id.as_str().into(),
+            "importance" => content.importance.as_str().into(),
+            "isRead" => Field::Bool(content.is_read),
+            "isDraft" => Field::Bool(self.place.is_draft),
+            "hasAttachments" => Field::Bool(self.has_attachments()),
+            "receivedDateTime" | "sentDateTime" => time(message.sent),
+            "createdDateTime" => time(message.created),
+            "lastModifiedDateTime" => time(message.modified),
+            "conversationId" => Field::Text(STANDARD.encode(self.conversation()).into()),
+            "inferenceClassification" => {
+                if content.other_inference { "other" } else { "focused" }.into()
+            }
+            "from/emailAddress/address" | "sender/emailAddress/address" => {
+                let from = content.from.as_ref().map(|from| from.address.as_str());
+                from.unwrap_or(&self.shape.mailbox.address).into()
+            }
+            "from/emailAddress/name" | "sender/emailAddress/name" => {
+                self.shape.mailbox.name.as_str().into()
+            }
+            _ => Field::Null,
+        }
+    }
+
+    fn members(&self, collection: &str) -> Vec<Box<dyn Subject + '_>> {
+        let content = &self.message.content;
+        match collection {
+            "singleValueExtendedProperties" => content
+                .extended
+                .iter()
+                .map(|(id, value)| Box::new(Property { id, value }) as Box<dyn Subject>)
+                .collect(),
+            "categories" => content
+                .categories
+                .iter()
+                .map(|one| Box::new(Word(one)) as Box<dyn Subject>)
+                .collect(),
+            _ => Vec::new(),
+        }
+    }
+}
+
+impl Call<'_> {
+    pub fn shape<'a>(&self, mailbox: &'a Mailbox, query: Option<&'a Query>) -> Shape<'a> {
+        Shape { mailbox, preferences: self.preferences, query }
+    }
+
+    /// The address of this request, without its query.
+    pub fn url(&self) -> String {
+        format!("{}{}", self.base, self.path)
+    }
+
+    /// The context URL of a collection below the user, or of one entity of it.
+    pub fn context(&self, mailbox: &Mailbox, collection: &str, suffix: &str) -> String {
+        let user = percent_encode(&mailbox.user_id);
+        format!("{}/v1.0/$metadata#users('{user}')/{collection}{suffix}", self.base)
+    }
+
+    pub fn entity(
+        &self,
+        mailbox: &Mailbox,
+        collection: &str,
+        mut body: Map<String, Value>,
+    ) -> Value {
+        let context = self.context(mailbox, collection, "/$entity");
+        body.insert("@odata.context".to_owned(), Value::String(context));
+        Value::Object(body)
+    }
+
+    pub fn attachments_context(&self, mailbox: &Mailbox) -> String {
+        let message = percent_encode(&self.route.message);
+        self.context(mailbox, "messages", &format!("('{message}')/attachments"))
+    }
+
+    pub fn attachment_entity(&self, mailbox: &Mailbox, mut body: Map<String, Value>) -> Value {
+        let context = self.attachments_context(mailbox) + "/$entity";
+        body.insert("@odata.context".to_owned(), Value::String(context));
+        Value::Object(body)
+    }
+}

@@ -1,0 +1,101 @@
+//! Small attachments (learn.microsoft.com/graph/api/message-post-attachments, attachment-get).
+//! Large ones need an upload session, which is not here.
+
+use std::sync::Arc;
+
+use axum::http::StatusCode;
+use serde_json::{Value, json};
+
+use super::{Call, json_object, locate};
+use crate::answer::Answer;
+use crate::error::GraphError;
+use crate::lock::lock;
+use crate::mailbox::Mailbox;
+use crate::mailbox::ids::Thing;
+use crate::message::{Attachment, AttachmentKind, parse, render};
+use crate::metadata;
+use crate::odata::query::Query;
+
+/// 201 with the attachment.
+pub fn create(call: &Call<'_>, mailbox: &Mailbox, body: &[u8]) -> Result<Answer, GraphError> {
+    let object = json_object(call, body)?;
+    metadata::check_object("attachment", &object)?;
+    let mut attachment = parse::attachment(&object, call.now)?;
+    let mut inner = lock(&mailbox.inner);
+    inner.check_room()?;
+    let message = locate::real(call, mailbox, &mut inner)?;
+    let bytes = attachment.bytes.clone();
+    if !call.world.settings.keep_bodies {
+        attachment.bytes = bytes::Bytes::new();
+    }
+    let mut kept = (*message.attach(attachment, call.now)).clone();
+    let key = message.key;
+    drop(inner);
+    kept.bytes = bytes;
+    let rendered = render::attachment(&kept, key, mailbox, None);
+    Ok(Answer::json(StatusCode::CREATED, &call.attachment_entity(mailbox, rendered)))
+}
+
+pub fn list(call: &Call<'_>, mailbox: &Mailbox) -> Result<Answer, GraphError> {
+    let query = Query::parse(call.query, "attachment")?;
+    let inner = lock(&mailbox.inner);
+    let (message, _) = locate::seen(call, mailbox, &inner)?;
+    let (key, attachments) = (message.key, message.attachments.clone());
+    drop(inner);
+    let select = query.select.as_deref();
+    let values: Vec<Value> = attachments
+        .iter()
+        .map(|one| Value::Object(render::attachment(one, key, mailbox, select)))
+        .collect();
+    let context = call.attachments_context(mailbox);
+    let body = json!({"@odata.context": context, "value": values});
+    Ok(Answer::json(StatusCode::OK, &body))
+}
+
+pub fn get(call: &Call<'_>, mailbox: &Mailbox) -> Result<Answer, GraphError> {
+    let query = Query::parse(call.query, "attachment")?;
+    let (key, attachment) = find(call, mailbox)?;
+    let rendered = render::attachment(&attachment, key, mailbox, query.select.as_deref());
+    Ok(Answer::json(StatusCode::OK, &call.attachment_entity(mailbox, rendered)))
+}
+
+/// The raw bytes of a file.
+pub fn value(call: &Call<'_>, mailbox: &Mailbox) -> Result<Answer, GraphError> {
+    let (_, attachment) = find(call, mailbox)?;
+    if attachment.kind == AttachmentKind::Reference {
+        return Err(GraphError::method_not_allowed());
+    }
+    let kind = attachment.content_type.as_deref().unwrap_or("application/octet-stream");
+    Ok(Answer::bytes(StatusCode::OK, kind, attachment.bytes.clone()))
+}
+
+/// 204.
+pub fn delete(call: &Call<'_>, mailbox: &Mailbox) -> Result<Answer, GraphError> {
+    let wanted = attachment_key(call, mailbox)?;
+    let mut inner = lock(&mailbox.inner);
+    let message = locate::real(call, mailbox, &mut inner)?;
+    let before = message.attachments.len();
+    if message.key == wanted.0 {
+        message.attachments.retain(|one| one.key != wanted.1);
+    }
+    if message.attachments.len() == before {
+        return Err(GraphError::item_not_found());
+    }
+    message.touch(call.now);
+    Ok(Answer::empty(StatusCode::NO_CONTENT))
+}
+
+fn find(call: &Call<'_>, mailbox: &Mailbox) -> Result<(u64, Arc<Attachment>), GraphError> {
+    let (owner, wanted) = attachment_key(call, mailbox)?;
+    let inner = lock(&mailbox.inner);
+    let (message, _) = locate::seen(call, mailbox, &inner)?;
+    let found = message.attachments.iter().find(|one| one.key == wanted && owner == message.key);
+    found.map(|one| (message.key, one.clone())).ok_or_else(GraphError::item_not_found)
+}
+
+fn attachment_key(call: &Call<'_>, mailbox: &Mailbox) -> Result<(u64, u32), GraphError> {
+    match mailbox.seal.unseal(&call.route.attachment)? {
+        Thing::Attachment { message, key } => Ok((message, key)),
+        _ => Err(GraphError::id_malformed()),
+    }
+}

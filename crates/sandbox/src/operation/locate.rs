@@ -1,0 +1,88 @@
+//! From an id in a path to the thing it names: as a reader sees it, or as it is.
+
+use crate::error::GraphError;
+use crate::mailbox::folder::Folder;
+use crate::mailbox::ids::{Format, Thing, Unsealed};
+use crate::mailbox::store::{Message, Place};
+use crate::mailbox::{Inner, Mailbox};
+
+use super::Call;
+
+impl From<Unsealed> for GraphError {
+    fn from(unsealed: Unsealed) -> Self {
+        match unsealed {
+            Unsealed::Malformed => Self::id_malformed(),
+            Unsealed::Foreign => Self::foreign_item(),
+        }
+    }
+}
+
+/// A message id, opened.
+#[derive(Clone, Copy)]
+pub struct MessageId {
+    pub key: u64,
+    format: Format,
+    generation: u32,
+}
+
+impl MessageId {
+    fn names(&self, place: &Place) -> bool {
+        match self.format {
+            Format::Default => place.default_id == self.generation,
+            Format::Immutable => place.immutable_id == self.generation,
+        }
+    }
+}
+
+impl Call<'_> {
+    pub fn message_id(&self, mailbox: &Mailbox) -> Result<MessageId, GraphError> {
+        match mailbox.seal.unseal(&self.route.message)? {
+            Thing::Message { format, key, generation } => Ok(MessageId { key, format, generation }),
+            _ => Err(GraphError::id_malformed()),
+        }
+    }
+
+    /// The folder in the path, if there is one.
+    pub fn folder(&self, mailbox: &Mailbox) -> Result<Option<Folder>, GraphError> {
+        let Some(name) = &self.route.folder else { return Ok(None) };
+        if let Some(folder) = Folder::by_name(name) {
+            return Ok(Some(folder));
+        }
+        match mailbox.seal.unseal(name)? {
+            Thing::Folder { key } => {
+                Folder::by_key(key).map(Some).ok_or_else(GraphError::item_not_found)
+            }
+            _ => Err(GraphError::id_malformed()),
+        }
+    }
+}
+
+/// The message as a reader sees it now.
+pub fn seen<'a>(
+    call: &Call<'_>,
+    mailbox: &Mailbox,
+    inner: &'a Inner,
+) -> Result<(&'a Message, Place), GraphError> {
+    let id = call.message_id(mailbox)?;
+    let folder = call.folder(mailbox)?;
+    let message = inner.store.get(id.key).ok_or_else(GraphError::item_not_found)?;
+    let place = message.seen(call.now).filter(|place| id.names(place));
+    let place = place.filter(|place| folder.is_none_or(|folder| folder == place.folder));
+    place.map(|place| (message, place)).ok_or_else(GraphError::item_not_found)
+}
+
+/// The message as it is: for those who change it.
+pub fn real<'a>(
+    call: &Call<'_>,
+    mailbox: &Mailbox,
+    inner: &'a mut Inner,
+) -> Result<&'a mut Message, GraphError> {
+    let id = call.message_id(mailbox)?;
+    let folder = call.folder(mailbox)?;
+    inner
+        .store
+        .get_mut(id.key)
+        .filter(|message| id.names(&message.place))
+        .filter(|message| folder.is_none_or(|folder| folder == message.place.folder))
+        .ok_or_else(GraphError::item_not_found)
+}

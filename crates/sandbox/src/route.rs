@@ -1,0 +1,293 @@
+//! From method and path to an operation: the list of what the sandbox can do.
+//!
+//! Paths are split before they are decoded (an id may hold `/`), segment names are matched without
+//! case, `users('x')` means `users/x`, and an action may carry its namespace. Nothing is looked up here.
+
+use axum::http::Method;
+use serde::{Deserialize, Serialize};
+
+use crate::error::GraphError;
+use crate::text::percent_decode;
+
+/// What a request asks for. The names are those of faults, counters and the admin API.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Operation {
+    /// `POST /{tenant}/oauth2/v2.0/token`
+    Token,
+    /// The login host's discovery documents
+    Discovery,
+    /// `POST users/{id}/sendMail`
+    SendMail,
+    /// `POST users/{id}/messages`, also below a folder
+    CreateMessage,
+    /// `POST .../messages/{id}/send`
+    SendMessage,
+    /// `GET .../messages/{id}`
+    GetMessage,
+    /// `GET .../messages/{id}/$value`
+    GetMessageValue,
+    /// `PATCH .../messages/{id}`
+    UpdateMessage,
+    /// `DELETE .../messages/{id}`
+    DeleteMessage,
+    /// `GET .../messages`
+    ListMessages,
+    /// `POST .../messages/{id}/attachments`
+    CreateAttachment,
+    /// `GET .../messages/{id}/attachments`
+    ListAttachments,
+    /// `GET .../attachments/{id}`
+    GetAttachment,
+    /// `GET .../attachments/{id}/$value`
+    GetAttachmentValue,
+    /// `DELETE .../attachments/{id}`
+    DeleteAttachment,
+    /// `GET users/{id}/mailFolders`
+    ListFolders,
+    /// `GET users/{id}/mailFolders/{id or well-known name}`
+    GetFolder,
+    /// `GET users`
+    ListUsers,
+    /// `GET users/{id}`
+    GetUser,
+    /// Anything Graph (or the sandbox) does not know
+    Unknown,
+}
+
+impl Operation {
+    /// Every operation, in the order of the counters.
+    pub const ALL: [Self; 20] = [
+        Self::Token,
+        Self::Discovery,
+        Self::SendMail,
+        Self::CreateMessage,
+        Self::SendMessage,
+        Self::GetMessage,
+        Self::GetMessageValue,
+        Self::UpdateMessage,
+        Self::DeleteMessage,
+        Self::ListMessages,
+        Self::CreateAttachment,
+        Self::ListAttachments,
+        Self::GetAttachment,
+        Self::GetAttachmentValue,
+        Self::DeleteAttachment,
+        Self::ListFolders,
+        Self::GetFolder,
+        Self::ListUsers,
+        Self::GetUser,
+        Self::Unknown,
+    ];
+}
+
+/// A resolved path: the operation and the keys it names.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Route {
+    pub operation: Operation,
+    pub user: String,
+    pub folder: Option<String>,
+    pub message: String,
+    pub attachment: String,
+}
+
+impl Route {
+    fn new(operation: Operation) -> Self {
+        Self {
+            operation,
+            user: String::new(),
+            folder: None,
+            message: String::new(),
+            attachment: String::new(),
+        }
+    }
+}
+
+/// Resolves a path such as `/v1.0/users/a%40b/messages/AAMk%2F.../send`.
+pub fn resolve(method: &Method, path: &str) -> Result<Route, GraphError> {
+    let segments = segments(path)?;
+    let keys: Vec<&str> = segments.iter().map(String::as_str).collect();
+    let [version, rest @ ..] = keys.as_slice() else {
+        return Err(GraphError::bad_request("Invalid version."));
+    };
+    if !["v1.0", "beta"].contains(version) {
+        return Err(GraphError::bad_request(format!("Invalid version: {version}.")));
+    }
+    match rest {
+        [me, ..] if me.eq_ignore_ascii_case("me") => Err(GraphError::bad_request(
+            "/me request is only valid with delegated authentication flow.",
+        )),
+        [users, rest @ ..] if users.eq_ignore_ascii_case("users") => user_route(method, rest),
+        [other, ..] => Err(GraphError::unknown_segment(other)),
+        [] => Err(GraphError::bad_request("Resource not found for the segment ''.")),
+    }
+}
+
+fn segments(path: &str) -> Result<Vec<String>, GraphError> {
+    let mut out = Vec::with_capacity(8);
+    for raw in path.split('/').filter(|raw| !raw.is_empty()) {
+        let decoded = percent_decode(raw)
+            .ok_or_else(|| GraphError::bad_request("The request URI is not valid."))?;
+        match key_in_parentheses(&decoded) {
+            Some((collection, key)) => out.extend([collection, key]),
+            None => out.push(decoded),
+        }
+    }
+    Ok(out)
+}
+
+/// `messages('a''b')` as `(messages, a'b)`.
+fn key_in_parentheses(segment: &str) -> Option<(String, String)> {
+    let (collection, rest) = segment.split_once("('")?;
+    let key = rest.strip_suffix("')")?;
+    ["users", "messages", "mailfolders", "attachments"]
+        .contains(&collection.to_ascii_lowercase().as_str())
+        .then(|| (collection.to_owned(), key.replace("''", "'")))
+}
+
+fn user_route(method: &Method, rest: &[&str]) -> Result<Route, GraphError> {
+    let [user, rest @ ..] = rest else {
+        return only(method, Method::GET, Operation::ListUsers);
+    };
+    let mut route = match rest {
+        [] => only(method, Method::GET, Operation::GetUser)?,
+        [collection, rest @ ..] => match (name(collection).as_str(), rest) {
+            ("sendmail", []) => only(method, Method::POST, Operation::SendMail)?,
+            ("messages", rest) => messages_route(method, rest)?,
+            ("mailfolders", []) => only(method, Method::GET, Operation::ListFolders)?,
+            ("mailfolders", [folder, rest @ ..]) => {
+                let mut route = folder_route(method, rest)?;
+                route.folder = Some((*folder).to_owned());
+                route
+            }
+            _ => return Err(GraphError::unknown_segment(collection)),
+        },
+    };
+    (*user).clone_into(&mut route.user);
+    Ok(route)
+}
+
+fn folder_route(method: &Method, rest: &[&str]) -> Result<Route, GraphError> {
+    match rest {
+        [] => only(method, Method::GET, Operation::GetFolder),
+        [collection, rest @ ..] if name(collection) == "messages" => messages_route(method, rest),
+        [other, ..] => Err(GraphError::unknown_segment(other)),
+    }
+}
+
+fn messages_route(method: &Method, rest: &[&str]) -> Result<Route, GraphError> {
+    let [message, rest @ ..] = rest else {
+        return pick(
+            method,
+            &[(Method::GET, Operation::ListMessages), (Method::POST, Operation::CreateMessage)],
+        );
+    };
+    let mut route = match rest {
+        [] => pick(
+            method,
+            &[
+                (Method::GET, Operation::GetMessage),
+                (Method::PATCH, Operation::UpdateMessage),
+                (Method::DELETE, Operation::DeleteMessage),
+            ],
+        )?,
+        [part, rest @ ..] => match (name(part).as_str(), rest) {
+            ("send", []) => only(method, Method::POST, Operation::SendMessage)?,
+            ("$value", []) => only(method, Method::GET, Operation::GetMessageValue)?,
+            ("attachments", rest) => attachments_route(method, rest)?,
+            _ => return Err(GraphError::unknown_segment(part)),
+        },
+    };
+    (*message).clone_into(&mut route.message);
+    Ok(route)
+}
+
+fn attachments_route(method: &Method, rest: &[&str]) -> Result<Route, GraphError> {
+    let [attachment, rest @ ..] = rest else {
+        return pick(
+            method,
+            &[
+                (Method::GET, Operation::ListAttachments),
+                (Method::POST, Operation::CreateAttachment),
+            ],
+        );
+    };
+    let mut route = match rest {
+        [] => pick(
+            method,
+            &[
+                (Method::GET, Operation::GetAttachment),
+                (Method::DELETE, Operation::DeleteAttachment),
+            ],
+        )?,
+        ["$value"] => only(method, Method::GET, Operation::GetAttachmentValue)?,
+        [other, ..] => return Err(GraphError::unknown_segment(other)),
+    };
+    (*attachment).clone_into(&mut route.attachment);
+    Ok(route)
+}
+
+/// A segment without case and without its namespace.
+fn name(segment: &str) -> String {
+    let lower = segment.to_ascii_lowercase();
+    lower.strip_prefix("microsoft.graph.").map_or_else(|| lower.clone(), str::to_owned)
+}
+
+fn only(method: &Method, wanted: Method, operation: Operation) -> Result<Route, GraphError> {
+    pick(method, &[(wanted, operation)])
+}
+
+fn pick(method: &Method, choices: &[(Method, Operation)]) -> Result<Route, GraphError> {
+    choices
+        .iter()
+        .find(|(wanted, _)| wanted == method)
+        .map(|(_, operation)| Route::new(*operation))
+        .ok_or_else(GraphError::method_not_allowed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn get(path: &str) -> Route {
+        resolve(&Method::GET, path).unwrap()
+    }
+
+    #[test]
+    fn ids_keep_their_slashes() {
+        let route =
+            get("/v1.0/users/a%40b.example/messages/AAMk%2Fx%2B%3D/attachments/q%2F1/$value");
+        assert_eq!(route.operation, Operation::GetAttachmentValue);
+        assert_eq!(route.user, "a@b.example");
+        assert_eq!(route.message, "AAMk/x+=");
+        assert_eq!(route.attachment, "q/1");
+    }
+
+    #[test]
+    fn keys_in_parentheses_and_namespaces() {
+        let route = get("/v1.0/users('o''neil@b.example')/mailFolders('Inbox')/messages('x')");
+        assert_eq!(route.operation, Operation::GetMessage);
+        assert_eq!((route.user.as_str(), route.message.as_str()), ("o'neil@b.example", "x"));
+        assert_eq!(route.folder.as_deref(), Some("Inbox"));
+        let send = resolve(&Method::POST, "/v1.0/Users/a/microsoft.graph.SendMail").unwrap();
+        assert_eq!(send.operation, Operation::SendMail);
+    }
+
+    #[test]
+    fn what_is_not_there_is_said() {
+        let status =
+            |method: Method, path: &str| resolve(&method, path).unwrap_err().status.as_u16();
+        assert_eq!(status(Method::GET, "/v1.0/users/a/sendMail"), 405);
+        assert_eq!(status(Method::GET, "/v1.0/users/a/calendar"), 400);
+        assert_eq!(status(Method::GET, "/v3/users"), 400);
+        assert_eq!(status(Method::GET, "/v1.0/me/messages"), 400);
+        assert_eq!(status(Method::GET, "/v1.0/users/%zz"), 400);
+    }
+
+    #[test]
+    fn every_operation_is_listed_once() {
+        for (index, operation) in Operation::ALL.iter().enumerate() {
+            assert_eq!(*operation as usize, index);
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! Everything one sandbox holds. There is no state outside of it, so several run side by side.
+
+use std::sync::{Arc, Mutex};
+
+use tokio::sync::watch;
+
+use crate::clock::Clock;
+use crate::config::{Settings, Tenant};
+use crate::counters::Counters;
+use crate::dice::Dice;
+use crate::directory::Directory;
+use crate::fault::Faults;
+use crate::lock::lock;
+use crate::login::Outage;
+use crate::mailbox::registry::Registry;
+use crate::mailbox::{Inner, Mailbox};
+use crate::truth::Tally;
+
+/// One sandbox.
+#[derive(Debug)]
+pub struct World {
+    pub settings: Settings,
+    pub clock: Clock,
+    pub dice: Dice,
+    pub directory: Directory,
+    pub mailboxes: Registry,
+    pub faults: Faults,
+    pub counters: Counters,
+    pub sent: Tally,
+    outage: Mutex<Outage>,
+    /// Turns true when the sandbox stops, so that hanging requests end
+    pub stopping: watch::Receiver<bool>,
+}
+
+impl World {
+    pub fn new(settings: Settings, tenants: Vec<Tenant>, stopping: watch::Receiver<bool>) -> Self {
+        let mailboxes = Registry::default();
+        for (number, tenant) in tenants.iter().enumerate() {
+            for spec in &tenant.mailboxes {
+                let (name, send_as) = (spec.name.clone(), spec.send_as.clone());
+                mailboxes.add(Mailbox::new(settings.seed, number, &spec.address, name, send_as));
+            }
+        }
+        Self {
+            clock: Clock::default(),
+            dice: Dice::new(settings.seed),
+            directory: Directory::new(tenants),
+            mailboxes,
+            faults: Faults::new(settings.seed),
+            counters: Counters::default(),
+            sent: Tally::default(),
+            outage: Mutex::default(),
+            stopping,
+            settings,
+        }
+    }
+
+    /// A mailbox by address or user id; one in an open domain comes into being.
+    pub fn mailbox(&self, user: &str) -> Option<Arc<Mailbox>> {
+        if let Some(found) = self.mailboxes.find(user) {
+            return Some(found);
+        }
+        let tenant = self.directory.open_tenant(user)?;
+        let mailbox = Mailbox::new(self.settings.seed, tenant, user, None, Vec::new());
+        Some(self.mailboxes.add(mailbox))
+    }
+
+    pub fn outage(&self) -> Outage {
+        *lock(&self.outage)
+    }
+
+    pub fn set_outage(&self, outage: Outage) {
+        *lock(&self.outage) = outage;
+    }
+
+    /// Forgets messages, truth, budgets, faults, counters and the outage. Apps, secrets, tokens, known
+    /// mailboxes and the clock stay.
+    pub fn reset(&self) {
+        for mailbox in self.mailboxes.all() {
+            let mut inner = lock(&mailbox.inner);
+            // requests in flight still leave through the usage they entered by
+            let usage = std::mem::take(&mut inner.usage);
+            *inner = Inner { usage, ..Inner::default() };
+            for (_, usage) in &mut inner.usage {
+                usage.forget(&self.settings.budgets);
+            }
+        }
+        self.faults.reset();
+        self.counters.reset();
+        self.sent.reset();
+        self.set_outage(Outage::None);
+    }
+}

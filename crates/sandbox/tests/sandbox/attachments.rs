@@ -1,0 +1,80 @@
+//! Small attachments.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+
+use crate::support::{MAILBOX, encode, finish, message, start};
+
+fn file(name: &str, bytes: &[u8]) -> Value {
+    json!({
+        "@odata.type": "#microsoft.graph.fileAttachment",
+        "name": name,
+        "contentType": "application/pdf",
+        "contentBytes": STANDARD.encode(bytes),
+    })
+}
+
+#[tokio::test]
+async fn files_are_added_read_and_taken_away() {
+    let world = start().await;
+    let id = world.draft("d").await;
+    let all = format!("users/{MAILBOX}/messages/{}/attachments", encode(&id));
+    let added = world.post(&all, &file("a.pdf", b"hello")).await.expect(StatusCode::CREATED).json();
+    assert_eq!((&added["name"], &added["isInline"]), (&json!("a.pdf"), &json!(false)));
+    world.post(&all, &file("b.pdf", b"other")).await.expect(StatusCode::CREATED);
+
+    let list = world.get(&all).await.expect(StatusCode::OK).json();
+    assert_eq!(list["value"][0]["contentBytes"], STANDARD.encode(b"hello"));
+    assert_eq!(list["value"][0]["@odata.type"], "#microsoft.graph.fileAttachment");
+    assert!(list["value"][0]["size"].as_u64().unwrap() > 5);
+    let light = world.get(&format!("{all}?$select=name,size")).await.json();
+    assert!(light["value"][0].get("contentBytes").is_none());
+    world.get(&format!("{all}?$select=contentId")).await.refused(400, "RequestBroker--ParseUri");
+
+    let one = format!("{all}/{}", encode(added["id"].as_str().unwrap()));
+    let raw = world.get(&format!("{one}/$value")).await.expect(StatusCode::OK);
+    assert_eq!(
+        (raw.bytes.as_slice(), raw.header("content-type")),
+        (&b"hello"[..], Some("application/pdf"))
+    );
+    assert_eq!(world.get(&one).await.json()["name"], "a.pdf");
+    finish(world.request(Method::DELETE, &one)).await.expect(StatusCode::NO_CONTENT);
+    world.get(&one).await.refused(404, "ErrorItemNotFound");
+
+    world.send(&id).await.expect(StatusCode::ACCEPTED);
+    let sent = &world.handle().truth().sent()[0];
+    assert_eq!((sent.attachments.len(), sent.attachments[0].name.as_str()), (1, "b.pdf"));
+    assert_eq!(sent.attachments[0].bytes, 5);
+}
+
+#[tokio::test]
+async fn they_can_come_with_the_message() {
+    let world = start().await;
+    let mut mail = message("s", "k");
+    let mut inline = file("logo.png", b"png");
+    inline["isInline"] = json!(true);
+    inline["contentId"] = json!("logo");
+    mail["attachments"] = json!([inline]);
+    let path = format!("users/{MAILBOX}/sendMail");
+    world.post(&path, &json!({"message": mail})).await.expect(StatusCode::ACCEPTED);
+    assert!(world.handle().truth().sent()[0].attachments[0].is_inline);
+    let copy = &world.list("messages", &[("$expand", "attachments")]).await[0];
+    assert_eq!(copy["hasAttachments"], false, "inline ones do not count");
+    assert_eq!(copy["attachments"][0]["contentId"], "logo");
+}
+
+#[tokio::test]
+async fn what_is_not_a_small_file_is_refused() {
+    let world = start().await;
+    let id = world.draft("d").await;
+    let all = format!("users/{MAILBOX}/messages/{}/attachments", encode(&id));
+    let refused = world.post(&all, &file("big", &vec![0; 3 * 1024 * 1024])).await;
+    assert_eq!(refused.status, 413);
+    world.post(&all, &json!({"name": "untyped"})).await.refused(400, "RequestBodyRead");
+    let mut bad = file("a", b"a");
+    bad["contentBytes"] = json!("no base64");
+    world.post(&all, &bad).await.refused(400, "RequestBodyRead");
+    assert!(world.get(&all).await.json()["value"].as_array().unwrap().is_empty());
+}
