@@ -1,0 +1,10 @@
+//! The connection against an HTTP server that answers as each test says: what is asked, how often, and
+//! what each answer or broken line comes to.
+
+mod at_least_once;
+mod doubt;
+mod once;
+mod pace;
+mod scene;
+mod stub;
+mod token;
