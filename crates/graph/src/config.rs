@@ -1,7 +1,7 @@
 //! What a connection is made of: the keys under `connections.<name>`, and what they come to.
 //!
-//! Everything that can be seen to be wrong without asking Microsoft is refused here, with the key and
-//! the mistake by name. Nothing is opened and no secret is read.
+//! Everything that can be seen to be wrong without asking Microsoft is refused here, with the key
+//! and the mistake by name. Nothing is opened and no secret is read.
 
 use std::time::Duration;
 
@@ -71,8 +71,8 @@ pub enum CredentialSource {
 }
 
 /// What one mailbox is asked at most by this worker. The defaults are Graph's own limits for an app
-/// and a mailbox (learn.microsoft.com, graph throttling-limits, Outlook): give each worker of a pool
-/// its share.
+/// and a mailbox (learn.microsoft.com, graph throttling-limits, Outlook): give each worker of a
+/// pool its share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Limits {

@@ -1,7 +1,7 @@
 //! A connection to Microsoft Graph, behind the port [`Mail`].
 //!
-//! It owns what is shared by all requests of the connection: the HTTP client, the token, the pace of
-//! each mailbox. What an operation does is in [`crate::operation`].
+//! It owns what is shared by all requests of the connection: the HTTP client, the token, the pace
+//! of each mailbox. What an operation does is in [`crate::operation`].
 
 use std::sync::Arc;
 
@@ -28,8 +28,8 @@ pub struct Graph {
 }
 
 impl Graph {
-    /// Makes a connection; `name` is what logs and metrics call it. Opens nothing yet. Install a metrics
-    /// recorder before.
+    /// Makes a connection; `name` is what logs and metrics call it. Opens nothing yet. Install a
+    /// metrics recorder before.
     ///
     /// # Errors
     /// When this machine cannot do TLS.

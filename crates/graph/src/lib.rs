@@ -23,3 +23,4 @@ mod wire;
 
 pub use config::{Connection, Limits, Options, Resolved, SandboxAccess};
 pub use graph::Graph;
+pub use wire::message::MARK_PROPERTY;

@@ -1,8 +1,8 @@
 //! What a failure of a request to Graph means: one pure, total function.
 //!
 //! It takes what was seen (no connection, silence, a broken line, a status with codes) and what the
-//! request could have done, and gives a code and a verdict. It is the only place that reads a status
-//! or a Graph code, and it is printed as a table into the documentation ([`table`]).
+//! request could have done, and gives a code and a verdict. It is the only place that reads a
+//! status or a Graph code, and it is printed as a table into the documentation ([`table`]).
 //!
 //! The rule that matters: a request that can send a mail is *in doubt* unless Graph's answer says
 //! that it did not.
@@ -58,8 +58,8 @@ pub enum Seen<'a> {
     },
 }
 
-/// A mailbox that is denied is asked again this often: a change of Exchange's grants takes 30 minutes
-/// to 2 hours to show (learn.microsoft.com, exchange application-rbac).
+/// A mailbox that is denied is asked again this often: a change of Exchange's grants takes 30
+/// minutes to 2 hours to show (learn.microsoft.com, exchange application-rbac).
 const DENIED_WAIT: Duration = Duration::from_mins(5);
 /// A full mailbox is somebody's work to empty.
 const FULL_WAIT: Duration = Duration::from_mins(10);
@@ -148,9 +148,8 @@ fn gone(what: Meaning, effect: Effect, again: Verdict) -> (Code, Verdict) {
 /// The whole of [`classify`] as a Markdown table, for the documentation: every known code with its
 /// usual status, every status without a code, an unknown code, and no answer at all.
 pub fn table() -> String {
-    let mut text = String::from(
-        "| seen | graph code | read | draft | send | send of a draft |\n|---|---|---|---|---|---|\n",
-    );
+    let mut text = String::from("| seen | graph code | read | draft | send | send of a draft |\n");
+    text.push_str("|---|---|---|---|---|---|\n");
     for (name, seen) in
         [("no connection", Seen::NotSent), ("no answer", Seen::TimedOut), ("cut off", Seen::Cut)]
     {

@@ -111,7 +111,8 @@ pub(super) fn known(code: &str) -> Option<&'static Row> {
 pub(super) fn of_status(status: u16, named: bool) -> Meaning {
     match status {
         401 => Meaning::TokenRefused,
-        // a refusal that names a reason we do not know is the request's own; one without is the path's
+        // a refusal that names a reason we do not know is the request's own; one without is the
+        // path's
         403 if !named => Meaning::MailboxDenied,
         404 if named => Meaning::Gone,
         404 => Meaning::PathGone,

@@ -1,10 +1,10 @@
-//! The one door to HTTP. Every request to Graph leaves here: with the token, only to the connection's
-//! own host, at the mailbox's pace, within the attempt's deadline; and what comes of it is classified
-//! here.
+//! The one door to HTTP. Every request to Graph leaves here: with the token, only to the
+//! connection's own host, at the mailbox's pace, within the attempt's deadline; and what comes of
+//! it is classified here.
 //!
-//! Nothing is repeated, with one exception that cannot do harm: a request that Graph refused for its
-//! token is made once more with a fresh one. Redirects are not followed, and the client's own retries
-//! are off: every repetition is somebody's decision.
+//! Nothing is repeated, with one exception that cannot do harm: a request that Graph refused for
+//! its token is made once more with a fresh one. Redirects are not followed, and the client's own
+//! retries are off: every repetition is somebody's decision.
 
 mod answer;
 mod call;
@@ -98,8 +98,8 @@ impl Door {
         }
     }
 
-    /// Whether a fresh token may help: the token was refused, or lacks a permission that may have been
-    /// granted since.
+    /// Whether a fresh token may help: the token was refused, or lacks a permission that may have
+    /// been granted since.
     fn blames_token(&self, refusal: &Error, call: &Call<'_>, token: &Token) -> bool {
         match refusal.code() {
             Code::GraphUnauthorized => true,

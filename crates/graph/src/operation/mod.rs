@@ -12,8 +12,8 @@ use crate::{
     pacing::Permit,
 };
 
-/// One attempt's way into one mailbox: a place among its requests, held until the attempt is over, and
-/// a deadline.
+/// One attempt's way into one mailbox: a place among its requests, held until the attempt is over,
+/// and a deadline.
 pub(crate) struct Session<'a> {
     door: &'a Door,
     permit: Permit,
@@ -59,8 +59,9 @@ impl<'a> Session<'a> {
     }
 }
 
-/// A name as one segment of a path: encoded once, also `/`, `+` and `=`, which ids hold. Nothing, when
-/// it cannot be one: a `.` or `..` would be taken out of the path by every URL parser, encoded or not.
+/// A name as one segment of a path: encoded once, also `/`, `+` and `=`, which ids hold. Nothing,
+/// when it cannot be one: a `.` or `..` would be taken out of the path by every URL parser, encoded
+/// or not.
 pub(crate) fn segment(name: &str) -> Option<String> {
     const HEX: &[u8; 16] = b"0123456789ABCDEF";
     if name.is_empty() || name == "." || name == ".." {

@@ -1,7 +1,7 @@
 //! A budget of requests in any ten minutes, counted in buckets of half a minute.
 //!
-//! A bucket counts until all of it is out of the window, so the budget errs by being a little tight,
-//! never loose.
+//! A bucket counts until all of it is out of the window, so the budget errs by being a little
+//! tight, never loose.
 
 use std::time::Duration;
 

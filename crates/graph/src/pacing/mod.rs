@@ -79,8 +79,8 @@ impl Pacing {
     }
 }
 
-/// A place among a mailbox's requests, given back when dropped. Held over all requests of an attempt,
-/// which makes them one after the other.
+/// A place among a mailbox's requests, given back when dropped. Held over all requests of an
+/// attempt, which makes them one after the other.
 pub(crate) struct Permit {
     lane: Arc<Lane>,
     patience: Duration,

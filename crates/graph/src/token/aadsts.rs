@@ -1,8 +1,8 @@
 //! What a refusal of the token endpoint means: AADSTS numbers to codes.
 //!
-//! Numbers: learn.microsoft.com, entra reference-error-codes. Microsoft may change them, so they only
-//! choose the name of a failure; every failure here holds the connection, whatever the number. The
-//! description is never passed on: it may repeat what was sent.
+//! Numbers: learn.microsoft.com, entra reference-error-codes. Microsoft may change them, so they
+//! only choose the name of a failure; every failure here holds the connection, whatever the number.
+//! The description is never passed on: it may repeat what was sent.
 
 use std::time::Duration;
 
@@ -153,7 +153,7 @@ mod tests {
 
     #[test]
     fn throttling_and_loops_wait() {
-        let minute = Some(Duration::from_secs(60));
+        let minute = Some(Duration::from_mins(1));
         let body = br#"{"error":"temporarily_unavailable"}"#;
         let verdict = |after| Verdict::Blocked { scope: Scope::Connection, after };
         assert_eq!(refusal(429, minute, body).verdict(), verdict(minute));

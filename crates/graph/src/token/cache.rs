@@ -1,11 +1,11 @@
 //! The token cache: one token for all who ask, whatever the credential.
 //!
 //! - **Single flight**: any number of callers without a token make one request.
-//! - **Early refresh**: from `refresh_in` (or half the lifetime) on, a background task gets the next
-//!   token while the old one serves until it really expires. If that fails, nobody is held up.
+//! - **Early refresh**: from `refresh_in` (or half the lifetime) on, a background task gets the
+//!   next token while the old one serves until it really expires. If that fails, nobody is held up.
 //! - **One forced refresh** for a refused token, however many callers it was refused to.
-//! - **Back-off**: a failure is remembered for 1 to 10 seconds, or as long as the login service asked,
-//!   and told to all who ask meanwhile.
+//! - **Back-off**: a failure is remembered for 1 to 10 seconds, or as long as the login service
+//!   asked, and told to all who ask meanwhile.
 //!
 //! The request runs in a task of the cache's own, so that a caller who gives up takes nothing with
 //! him. Nothing is written to disk.
@@ -32,9 +32,11 @@ const REQUEST_MAX: Duration = Duration::from_secs(10);
 /// The first wait after a failure; doubles up to [`BACKOFF_MAX`].
 const BACKOFF_MIN: Duration = Duration::from_secs(1);
 const BACKOFF_MAX: Duration = Duration::from_secs(10);
-/// A refused token is thrown away at most this often: a fresh one that is refused too is not at fault.
+/// A refused token is thrown away at most this often: a fresh one that is refused too is not at
+/// fault.
 const FORCED_EVERY: Duration = Duration::from_secs(30);
-/// How long before its end a token is no longer used, at most: clocks differ, and a request takes time.
+/// How long before its end a token is no longer used, at most: clocks differ, and a request takes
+/// time.
 const MARGIN_MAX: Duration = Duration::from_mins(1);
 
 /// Where tokens come from.
@@ -126,8 +128,8 @@ impl TokenCache {
         }
     }
 
-    /// Throws a token away that Graph refused. Says whether asking again gives another one: false when
-    /// this one was got for that very reason a moment ago.
+    /// Throws a token away that Graph refused. Says whether asking again gives another one: false
+    /// when this one was got for that very reason a moment ago.
     pub(crate) fn refuse(&self, refused: &Token) -> bool {
         let mut state = self.shared.lock();
         let now = Instant::now();

@@ -1,7 +1,7 @@
 //! One token request, from the form to a token or a failure by name.
 //!
-//! Shapes: learn.microsoft.com, entra v2-oauth2-client-creds-grant-flow. Nothing is cached or retried
-//! here, and no word of a request or of an answer reaches a log.
+//! Shapes: learn.microsoft.com, entra v2-oauth2-client-creds-grant-flow. Nothing is cached or
+//! retried here, and no word of a request or of an answer reaches a log.
 
 use std::time::{Duration, SystemTime};
 

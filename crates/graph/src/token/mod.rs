@@ -1,7 +1,8 @@
 //! Tokens: got by a credential, kept by a cache, presented to Graph.
 //!
-//! A token is opaque to its client (learn.microsoft.com, entra access-tokens). The one look inside, at
-//! the roles it was granted, is a hint that makes an error message better and decides nothing alone.
+//! A token is opaque to its client (learn.microsoft.com, entra access-tokens). The one look inside,
+//! at the roles it was granted, is a hint that makes an error message better and decides nothing
+//! alone.
 
 mod aadsts;
 mod cache;

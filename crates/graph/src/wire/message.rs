@@ -13,7 +13,7 @@ use serde::{Serialize, Serializer, ser::SerializeStruct};
 
 /// The extended property that carries a request's mark. One name for all requests, ever: named
 /// properties are a limited resource of each mailbox.
-pub(crate) const MARK_PROPERTY: &str =
+pub const MARK_PROPERTY: &str =
     "String {6f1d0f3e-4b5c-4d0a-9a5e-2f6f0f3b7c11} Name mailbridge-request";
 
 /// The body of `sendMail`.
@@ -272,7 +272,8 @@ mod tests {
                 "categories":["Red"],"headers":{"x-one":"1"},"read_receipt":true,
                 "delivery_receipt":true,
                 "attachments":[{"name":"a.txt","content":"aGk="},
-                  {"name":"i.png","content_type":"image/png","content":"aGk=","content_id":"pic"}]}"#,
+                  {"name":"i.png","content_type":"image/png","content":"aGk=",
+                   "content_id":"pic"}]}"#,
         );
         let mark = Key::of_id("order-1").mark("orders");
         insta::assert_json_snapshot!(json(&draft(&mail, &mark).unwrap()));

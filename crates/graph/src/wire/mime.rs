@@ -23,8 +23,8 @@ pub(crate) fn encoded(raw: &[u8]) -> Vec<u8> {
     STANDARD.encode(raw).into_bytes()
 }
 
-/// Builds the MIME of a composed mail. The same request at the same time gives the same headers; its
-/// `Message-ID` depends on the mark alone, so that a receiver can tell a repeat.
+/// Builds the MIME of a composed mail. Its `Message-ID` depends on the mark alone, so that a receiver
+/// can tell a repeat.
 pub(crate) fn build(
     mail: &Composed,
     mailbox: &Mailbox,
@@ -64,7 +64,7 @@ fn message_id(mailbox: &Mailbox, mark: &Mark) -> String {
     format!("{}@{domain}", mark.derive("message-id"))
 }
 
-/// `From`: as asked, else the mailbox, when it is given by its address. Graph fills in what is missing.
+/// `From`: as asked, else the mailbox, when it is given by its address; else Graph fills it in.
 fn sender<'a>(mail: &'a Composed, mailbox: &'a Mailbox) -> Option<Header<'a>> {
     let own = || mailbox.as_str().contains('@').then(|| mailbox.as_str().into());
     mail.from.as_ref().map(header).or_else(own)

@@ -15,7 +15,8 @@ use crate::{
 #[tokio::test]
 async fn one_request_with_the_token_and_its_ids() {
     let scene = Scene::new(|_| Reply::status(202).with("retry-after", "30")).await;
-    // a 202 is a success whatever else it says, and a doubt changes nothing: there is nothing to look for
+    // a 202 is a success whatever else it says, and a doubt changes nothing: there is nothing to
+    // look for
     for doubt in [Doubt::None, Doubt::Young, Doubt::Old] {
         assert_eq!(scene.send(AtLeastOnce, doubt).await.unwrap(), sent(None, false));
     }

@@ -1,5 +1,7 @@
-//! The connection against an HTTP server that answers as each test says: what is asked, how often, and
-//! what each answer or broken line comes to.
+//! The connection against an HTTP server that answers as each test says: what is asked, how often,
+//! and what each answer or broken line comes to.
+
+#![cfg(test)]
 
 mod at_least_once;
 mod doubt;

@@ -1,4 +1,4 @@
-//! `guarantee: once` without a doubt: draft, then send, and what becomes of a draft that is not sent.
+//! `guarantee: once` without a doubt: draft, then send, and what becomes of an unsent draft.
 
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 

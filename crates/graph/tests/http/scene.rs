@@ -15,8 +15,8 @@ use crate::stub::{Asked, Reply, Stub};
 
 pub const MAILBOX: &str = "noreply@contoso.com";
 pub const PLAIN: &str = r#"{"id":"1","to":"bob@x.org","subject":"Hi","text":"hello"}"#;
-pub const BOTH: &str = r#"{"id":"1","to":"bob@x.org","bcc":"secret@x.org","subject":"Hi","text":"hello",
-    "html":"<p>hello</p>","categories":["Red"]}"#;
+pub const BOTH: &str = r#"{"id":"1","to":"bob@x.org","bcc":"secret@x.org","subject":"Hi",
+    "text":"hello","html":"<p>hello</p>","categories":["Red"]}"#;
 
 pub struct Scene {
     pub stub: Stub,
@@ -38,7 +38,7 @@ impl Scene {
             if asked.target.starts_with("/v1.0/") { script(asked) } else { token("t", &[]) }
         })
         .await;
-        let graph = graph(&stub, options, secret);
+        let graph = graph(&stub, options, &secret);
         Self { stub, graph }
     }
 
@@ -62,7 +62,7 @@ impl Scene {
     }
 }
 
-pub fn graph(stub: &Stub, options: Options, secret: Value) -> Graph {
+pub fn graph(stub: &Stub, options: Options, secret: &Value) -> Graph {
     let connection: Connection = serde_json::from_value(json!({
         "tenant": "contoso.com",
         "client_id": "11111111-2222-3333-4444-555555555555",

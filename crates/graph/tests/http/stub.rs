@@ -155,7 +155,7 @@ async fn serve(stream: TcpStream, log: Log, script: Script) {
             Reply::Answer { status, headers, body } => {
                 let mut text = format!("HTTP/1.1 {status} X\r\ncontent-length: {}\r\n", body.len());
                 for (name, value) in headers {
-                    text.push_str(&format!("{name}: {value}\r\n"));
+                    text.extend([name, ": ", &value, "\r\n"]);
                 }
                 text.push_str("\r\n");
                 text.push_str(&body);

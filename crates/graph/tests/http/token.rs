@@ -44,7 +44,7 @@ async fn send_from(graph: &Graph, mailbox: &str) -> mailbridge_core::Result<()> 
 }
 
 fn connect(stub: &Stub) -> Graph {
-    scene::graph(stub, Options::default(), json!("open sesame & more"))
+    scene::graph(stub, Options::default(), &json!("open sesame & more"))
 }
 
 /// Accepts these bearer tokens only.
@@ -149,7 +149,7 @@ async fn a_secret_that_is_wrong_blocks_until_the_file_holds_a_good_one() {
     let stub = stub(login, |_| Reply::status(202)).await;
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), "expired").unwrap();
-    let graph = scene::graph(&stub, Options::default(), json!({ "file": file.path() }));
+    let graph = scene::graph(&stub, Options::default(), &json!({ "file": file.path() }));
     for _ in 0..100 {
         let error = send(&graph).await.unwrap_err();
         assert_eq!(error.code(), Code::CredentialSecretExpired);

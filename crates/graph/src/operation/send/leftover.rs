@@ -1,9 +1,9 @@
 //! Drafts that were made and, for sure, not sent: the next attempt at the same request sends them
 //! instead of making another.
 //!
-//! A convenience, in memory only: it keeps throttled mailboxes from filling with drafts. Whoever does
-//! not find a draft here makes one. It is used only where no attempt is in doubt, which also means that
-//! no other worker has tried.
+//! A convenience, in memory only: it keeps throttled mailboxes from filling with drafts. Whoever
+//! does not find a draft here makes one. It is used only where no attempt is in doubt, which also
+//! means that no other worker has tried.
 
 use std::{
     collections::{HashMap, VecDeque},

@@ -1,8 +1,8 @@
 //! The look in the mailbox: is there a mail, or a draft, that carries this mark?
 //!
 //! The whole mailbox is asked, not Drafts and Sent Items alone: rules and people move mail, and one
-//! request costs half of two. Several drafts of one mark may be there, left by attempts that broke off;
-//! of those one is enough, and the others are nobody's mail.
+//! request costs half of two. Several drafts of one mark may be there, left by attempts that broke
+//! off; of those one is enough, and the others are nobody's mail.
 
 use mailbridge_core::{Code, Error, Result, contract::Mark};
 use serde::Deserialize;

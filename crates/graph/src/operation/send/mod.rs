@@ -1,7 +1,7 @@
 //! Sending a mail, with either guarantee.
 //!
-//! - [`once`]: a draft that carries the request's mark, then the draft's sending, and a [`look`] in the
-//!   mailbox before anything else when an earlier attempt is in doubt.
+//! - [`once`]: a draft that carries the request's mark, then the draft's sending, and a [`look`] in
+//!   the mailbox before anything else when an earlier attempt is in doubt.
 //! - [`send_mail`]: one request that leaves nothing to look for.
 
 mod leftover;

@@ -1,8 +1,9 @@
 //! `guarantee: once`: a draft with the request's mark, then the draft's sending.
 //!
-//! Why this never sends twice: a draft is no mail, so making one may be repeated; a draft can be sent
-//! once only, since sending takes it away; and after a doubt nothing new is made until the mailbox,
-//! having had time to show it, has shown that there is neither a sent mail nor a draft of that mark.
+//! Why this never sends twice: a draft is no mail, so making one may be repeated; a draft can be
+//! sent once only, since sending takes it away; and after a doubt nothing new is made until the
+//! mailbox, having had time to show it, has shown that there is neither a sent mail nor a draft of
+//! that mark.
 //!
 //! The id of a draft is not trusted beyond its sending: Microsoft's pages contradict each other on
 //! whether it stays (outlook-immutable-id, mail-api-overview).
@@ -95,8 +96,8 @@ async fn create_from(session: &Session<'_>, body: Body) -> Result<Draft> {
     })
 }
 
-/// Sends the draft. What has been begun is finished if the mailbox only has to wait a moment; else the
-/// draft is remembered for the next attempt, or thrown away if there will be none.
+/// Sends the draft. What has been begun is finished if the mailbox only has to wait a moment; else
+/// the draft is remembered for the next attempt, or thrown away if there will be none.
 async fn send(
     graph: &Graph,
     session: &Session<'_>,
@@ -111,7 +112,8 @@ async fn send(
                 let internet_message_id = draft.internet_message_id;
                 return Ok(Completion::Sent { internet_message_id, found: false });
             }
-            // its gate is closed now: the next call waits for it, or says that it is too long a wait
+            // its gate is closed now: the next call waits for it, or says that it is too long a
+            // wait
             Err(error) if error.code() == Code::GraphThrottled && sendings < SENDINGS_MAX => {
                 sendings += 1;
             }

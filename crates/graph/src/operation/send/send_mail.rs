@@ -1,7 +1,7 @@
 //! `guarantee: at_least_once`: one `sendMail` request (learn.microsoft.com, user-sendmail).
 //!
-//! Its 202 has no id and leaves no mark, so an attempt in doubt cannot be looked up: whoever chose this
-//! guarantee has chosen that it is sent again. Nothing else is sent again here.
+//! Its 202 has no id and leaves no mark, so an attempt in doubt cannot be looked up: whoever chose
+//! this guarantee has chosen that it is sent again. Nothing else is sent again here.
 
 use mailbridge_core::{Attempt, Code, Completion, Error, Result, contract::OutgoingMail};
 

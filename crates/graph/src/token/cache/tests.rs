@@ -40,7 +40,7 @@ fn cache(answers: usize) -> (Arc<TokenCache>, Arc<Script>) {
         asked: AtomicUsize::new(0),
         gate: Semaphore::new(answers),
         failing: Mutex::new(None),
-        lifetime: Duration::from_secs(3600),
+        lifetime: Duration::from_hours(1),
     });
     (Arc::new(TokenCache::new("test".into(), Box::new(Arc::clone(&script)))), script)
 }
@@ -118,7 +118,7 @@ async fn the_old_token_serves_while_the_next_is_got_and_when_it_cannot_be() {
 async fn an_expired_token_is_not_served() {
     let (cache, _) = cache(2);
     assert_eq!(text(&cache).await, "Bearer token-1");
-    advance(Duration::from_secs(3540)).await;
+    advance(Duration::from_mins(59)).await;
     assert_eq!(text(&cache).await, "Bearer token-2");
 }
 
@@ -147,7 +147,7 @@ async fn a_failure_is_remembered_and_its_back_off_grows() {
 #[tokio::test(start_paused = true)]
 async fn the_login_services_own_wait_is_kept() {
     let (cache, script) = cache(10);
-    let wait = Some(Duration::from_secs(60));
+    let wait = Some(Duration::from_mins(1));
     let verdict = Verdict::Blocked { scope: Scope::Connection, after: wait };
     *script.failing.lock().unwrap() =
         Some(Error::new(Code::LoginUnavailable, verdict, "slow down"));
@@ -194,7 +194,7 @@ async fn an_issuer_that_panics_does_not_wedge_the_cache() {
             assert!(self.0.fetch_add(1, SeqCst) > 0, "the first request");
             Ok(Issued {
                 access_token: Secret::new("second"),
-                expires_in: Duration::from_secs(60),
+                expires_in: Duration::from_mins(1),
                 refresh_in: None,
             })
         }

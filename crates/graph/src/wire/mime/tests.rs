@@ -23,13 +23,15 @@ fn built(json: &str) -> Result<Vec<u8>> {
 
 const FULL: &str = r#"{
     "to": ["Bób Ö <bob@x.org>", "c@x.org"], "cc": "d@x.org", "bcc": "hidden@x.org",
-    "reply_to": "Antwort <r@x.org>", "subject": "Grüße aus 東京, sehr lang und noch viel länger als eine Zeile",
+    "reply_to": "Antwort <r@x.org>", 
+    "subject": "Grüße aus 東京, sehr lang und noch viel länger als eine Zeile",
     "text": "Привет\nплоско", "html": "<p>Привет <img src=\"cid:logo\"></p>",
     "importance": "high", "categories": ["Red", "Grün"], "headers": {"x-order": "größe 5"},
     "read_receipt": true, "delivery_receipt": true,
     "attachments": [
         {"name": "Rechnung März.pdf", "content_type": "application/pdf", "content": "AAECAw=="},
-        {"name": "logo.png", "content_type": "image/png", "content": "iVBORw==", "content_id": "logo"}
+        {"name": "logo.png", "content_type": "image/png", "content": "iVBORw==",
+         "content_id": "logo"}
     ]}"#;
 
 #[test]
