@@ -6,6 +6,7 @@
 mod bench;
 mod ci;
 mod command;
+mod generate;
 mod services;
 mod test;
 mod version;
@@ -42,6 +43,12 @@ const CHORES: &[Chore] = &[
         arguments: "",
         help: "the same, without colour, with the facts of the machine first",
         run: ci::run,
+    },
+    Chore {
+        name: "generate",
+        arguments: "[--check]",
+        help: "write the documents that follow from the code",
+        run: generate::run,
     },
     Chore {
         name: "bench",

@@ -82,6 +82,7 @@ impl Plan {
             steps.push(step("clippy", "clippy --workspace --all-targets -- -D warnings"));
         }
         steps.push(step("build", "build --package mailbridge"));
+        steps.push(step("generate", "xtask generate --check"));
         steps.push(self.tests(services)?);
         for (unwanted, through) in UNWANTED {
             steps.push(absent(unwanted, through));
