@@ -93,6 +93,10 @@ async fn carry_out(graph: &Graph, number: usize, guarantee: Guarantee) -> Comple
         };
         let wait = match try_once(graph, number, guarantee, doubt).await {
             Ok(Completion::Unsettled) => SETTLE,
+            Ok(Completion::Absent) => {
+                doubt_since = None;
+                Duration::ZERO
+            }
             Ok(sent) => return sent,
             Err(error) => match error.verdict() {
                 Verdict::InDoubt => {

@@ -1,9 +1,8 @@
 //! `guarantee: once`: a draft with the request's mark, then the draft's sending.
 //!
 //! Why this never sends twice: a draft is no mail, so making one may be repeated; a draft can be
-//! sent once only, since sending takes it away; and after a doubt nothing new is made until the
-//! mailbox, having had time to show it, has shown that there is neither a sent mail nor a draft of
-//! that mark.
+//! sent once only, since sending takes it away; and in doubt nothing is made at all: either the mailbox,
+//! having had time to show it, shows a sent mail or a draft of that mark, or the doubt is over.
 //!
 //! The id of a draft is not trusted beyond its sending: Microsoft's pages contradict each other on
 //! whether it stays (outlook-immutable-id, mail-api-overview).
@@ -57,7 +56,7 @@ pub(super) async fn perform(
             // a draft may be on its way out, and an empty mailbox may not show it yet
             _ if doubt == Doubt::Young => return Ok(Completion::Unsettled),
             look::Found::Draft(draft) => draft,
-            look::Found::Nothing => create(session, attempt, mail).await?,
+            look::Found::Nothing => return Ok(Completion::Absent),
         },
     };
     send(graph, session, attempt, draft).await
