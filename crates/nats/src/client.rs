@@ -188,6 +188,14 @@ impl Link {
         }
     }
 
+    /// Returns when the connection is lost. What was sent before that gets no answer any more.
+    pub async fn lost(&self) {
+        let mut status = self.status.clone();
+        let losses = status.borrow_and_update().losses;
+        // An error means that the connection is closed, which is as lost as can be.
+        drop(status.wait_for(|status| status.losses != losses).await);
+    }
+
     /// Why there was no answer: a permission that is missing is told beside the answer that never
     /// comes, so a refusal that came meanwhile is the reason.
     pub fn silence(&self, since: Instant, otherwise: Error) -> Error {

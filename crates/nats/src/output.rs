@@ -31,10 +31,12 @@ impl Output for NatsOutput {
         let headers = headers::outgoing(&message);
         let publish = PublishMessage::build().payload(message.payload);
         let publish = if headers.is_empty() { publish } else { publish.headers(headers) };
-        let confirmation = self.link.jetstream.send_publish(subject.clone(), publish).await;
-        let confirmed = match confirmation {
-            Ok(confirmation) => confirmation.await,
-            Err(failure) => Err(failure),
+        let jetstream = &self.link.jetstream;
+        let confirmed = async { jetstream.send_publish(subject.clone(), publish).await?.await };
+        let confirmed = tokio::select! {
+            biased;
+            confirmed = confirmed => confirmed,
+            () = self.link.lost() => Err(PublishErrorKind::BrokenPipe.into()),
         };
         confirmed.map(drop).map_err(|failure| match failure.kind() {
             PublishErrorKind::StreamNotFound => setup::nothing_keeps(&subject),

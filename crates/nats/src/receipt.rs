@@ -66,19 +66,34 @@ impl Shared {
     async fn tell(&self, reply: &Subject, answer: Bytes) -> Result<()> {
         let since = Instant::now();
         let request = Request::new().payload(answer).timeout(Some(CONFIRM_TIMEOUT));
-        match self.link.client.send_request(reply.clone(), request).await {
-            Ok(_) => Ok(()),
-            Err(failure) => Err(match failure.kind() {
-                RequestErrorKind::TimedOut => {
-                    let detail = "the server did not confirm an acknowledgement in time";
-                    self.link.silence(since, Error::transient(Code::BusLost, detail))
-                }
-                RequestErrorKind::NoResponders => Error::transient(
-                    Code::BusLost,
-                    "nobody takes the acknowledgement: the consumer is gone, or has no leader now",
-                ),
-                _ => error::failed("an acknowledgement could not be sent", &failure),
-            }),
+        let told = tokio::select! {
+            biased;
+            told = self.link.client.send_request(reply.clone(), request) => told,
+            () = self.link.lost() => {
+                let detail = "the connection was lost before an acknowledgement was confirmed";
+                return Err(Error::transient(Code::BusLost, detail));
+            }
+        };
+        told.map(drop).map_err(|failure| match failure.kind() {
+            RequestErrorKind::TimedOut => {
+                let detail = "the server did not confirm an acknowledgement in time";
+                self.link.silence(since, Error::transient(Code::BusLost, detail))
+            }
+            RequestErrorKind::NoResponders => Error::transient(
+                Code::BusLost,
+                "nobody takes the acknowledgement: the consumer is gone, or has no leader now",
+            ),
+            _ => error::failed("an acknowledgement could not be sent", &failure),
+        })
+    }
+
+    /// The same for what may be said twice: once more, if the connection was lost meanwhile. The
+    /// client library keeps it until there is another connection.
+    async fn tell_surely(&self, reply: &Subject, answer: Bytes) -> Result<()> {
+        let losses = self.link.status.borrow().losses;
+        match self.tell(reply, answer.clone()).await {
+            Err(_) if self.link.status.borrow().losses != losses => self.tell(reply, answer).await,
+            told => told,
         }
     }
 }
@@ -111,13 +126,12 @@ impl Drop for NatsReceipt {
 impl Settle for NatsReceipt {
     async fn settle(self: Box<Self>, disposition: Disposition) -> Result<Settled> {
         let stale = Instant::now() >= self.ours_until;
-        let answer = match disposition {
-            Disposition::Done => ACK,
-            Disposition::Rejected => TERM,
+        match disposition {
+            Disposition::Done => self.shared.tell_surely(&self.reply, ACK).await?,
+            Disposition::Rejected => self.shared.tell_surely(&self.reply, TERM).await?,
             Disposition::Again { .. } if stale => return Ok(Settled::Stale),
-            Disposition::Again { after } => not_now(after),
-        };
-        self.shared.tell(&self.reply, answer).await?;
+            Disposition::Again { after } => self.shared.tell(&self.reply, not_now(after)).await?,
+        }
         Ok(if stale { Settled::Stale } else { Settled::Yes })
     }
 
