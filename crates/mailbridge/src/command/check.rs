@@ -1,0 +1,120 @@
+//! `mailbridge check`: says what would run, or what is wrong. Connects to nothing, reads no secret.
+
+use std::{
+    fmt::{self, Write as _},
+    path::PathBuf,
+};
+
+use mailbridge_core::{Guarantee, Span};
+use mailbridge_engine::InDoubt;
+use mailbridge_graph::{
+    Connection,
+    cloud::{Cloud, Named},
+};
+
+use crate::{
+    config::{self, Pipeline, Setup},
+    exit::Exit,
+    registry::Registry,
+    sandboxes,
+};
+
+/// The arguments.
+#[derive(clap::Args)]
+pub struct Check {
+    /// Configuration files (.yaml, .toml, .json); later ones win.
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+}
+
+impl Check {
+    /// Reads, checks, tells.
+    pub fn run(&self, registry: &Registry) -> Exit {
+        match config::read(&self.files, registry) {
+            Ok(setup) => {
+                for warning in &setup.warnings {
+                    eprintln!("warning: {warning}");
+                }
+                print!("{}", Told(&setup));
+                Exit::Done
+            }
+            Err(problems) => {
+                eprintln!("{problems}");
+                Exit::Config
+            }
+        }
+    }
+}
+
+/// A setup in words.
+struct Told<'a>(&'a Setup);
+
+impl fmt::Display for Told<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Setup { connections, pipelines, http, .. } = self.0;
+        for (name, connection) in connections {
+            writeln!(f, "connection {name}\n    {}", told(connection))?;
+        }
+        for pipeline in pipelines {
+            write!(f, "{}", requests(pipeline)?)?;
+        }
+        match &http.listen {
+            Some(listen) => writeln!(f, "http\n    /livez /readyz /metrics on {}", listen.0)?,
+            None => writeln!(f, "http\n    off; set `http.listen` to have health and metrics")?,
+        }
+        writeln!(f, "\nthe configuration is right; `mailbridge run` would start this")
+    }
+}
+
+fn told(connection: &Connection) -> String {
+    if sandboxes::goes_there(connection) {
+        return "to a sandbox inside this process: no tenant is needed, no mail leaves".to_owned();
+    }
+    let cloud = match &connection.cloud {
+        Cloud::Named(name) => named(*name).to_owned(),
+        Cloud::Explicit(hosts) => hosts.graph.clone(),
+    };
+    let tenant = connection.tenant.as_deref().unwrap_or_default();
+    let app = connection.client_id.as_deref().unwrap_or_default();
+    format!("to {cloud}, tenant {tenant}, as app {app}")
+}
+
+fn named(cloud: Named) -> &'static str {
+    match cloud {
+        Named::Global => "the worldwide cloud",
+        Named::UsGovL4 => "the US Government L4 cloud",
+        Named::UsGovL5 => "the US Government L5 cloud",
+        Named::China => "the cloud in China",
+        Named::Sandbox => "the sandbox",
+    }
+}
+
+fn requests(pipeline: &Pipeline) -> Result<String, fmt::Error> {
+    let Pipeline { name, connection, settings, from, outcomes, dead_letters } = pipeline;
+    let mut text = String::new();
+    let outcomes = outcomes.as_ref().map_or("nobody is told", |port| port.told.as_str());
+    let mut mailboxes: Vec<&str> =
+        settings.mailbox.iter().map(mailbridge_core::Mailbox::as_str).collect();
+    mailboxes.extend(settings.allow_mailboxes.iter().map(String::as_str));
+    let guarantee = match (settings.guarantee, settings.policy.in_doubt) {
+        (Guarantee::Once, _) => "once: looks in the mailbox before it sends again",
+        (Guarantee::AtLeastOnce, InDoubt::Retry) => "at least once: in doubt it sends again",
+        (Guarantee::AtLeastOnce, InDoubt::DeadLetter) => {
+            "at least once: in doubt it gives up as unknown"
+        }
+    };
+    writeln!(text, "pipeline {name}: requests")?;
+    writeln!(text, "    from          {}", from.told)?;
+    writeln!(text, "    through       {connection}, mailboxes {}", mailboxes.join(" "))?;
+    writeln!(text, "    guarantee     {guarantee}")?;
+    writeln!(text, "    outcomes      {outcomes}")?;
+    writeln!(text, "    dead letters  {}", dead_letters.told)?;
+    writeln!(
+        text,
+        "    limits        {} in flight, {} an attempt, {} attempts",
+        settings.in_flight,
+        Span::from(settings.deadline),
+        settings.policy.attempts_max,
+    )?;
+    Ok(text)
+}

@@ -1,0 +1,46 @@
+//! `mailbridge schema`: the JSON Schemas of what crosses the process boundary.
+
+use mailbridge_core::contract::{MailEvent, Outcome, SendRequest};
+use schemars::schema_for;
+use serde_json::Value;
+
+use crate::{config::schema, exit::Exit, registry::Registry};
+
+/// The arguments.
+#[derive(clap::Args)]
+pub struct SchemaOf {
+    /// Of what.
+    #[arg(value_enum)]
+    what: What,
+}
+
+/// What has a schema.
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum What {
+    /// The configuration file; give it to your editor
+    Config,
+    /// What producers publish
+    Request,
+    /// What becomes of a request
+    Outcome,
+    /// What is told of a mail
+    Event,
+}
+
+impl SchemaOf {
+    /// Prints the schema.
+    pub fn run(&self, registry: &Registry) -> Exit {
+        let schema = match self.what {
+            What::Config => schema::config(registry),
+            What::Request => schema_for!(SendRequest).to_value(),
+            What::Outcome => schema_for!(Outcome).to_value(),
+            What::Event => schema_for!(MailEvent).to_value(),
+        };
+        print(&schema)
+    }
+}
+
+fn print(schema: &Value) -> Exit {
+    println!("{schema:#}");
+    Exit::Done
+}

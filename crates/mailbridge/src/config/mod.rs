@@ -1,0 +1,42 @@
+//! The configuration: from files and environment to pipelines that are ready to run.
+//!
+//! ```text
+//! load (files, environment) -> model (keys) -> assemble (plugins, connections, rules) -> Setup
+//! ```
+//!
+//! All of it is pure but for reading the files: nothing is connected, no secret is read. So
+//! `mailbridge check` and `mailbridge run` take the same way, and differ in what they do with the
+//! [`Setup`].
+
+mod assemble;
+mod connection;
+mod load;
+mod locate;
+pub mod model;
+mod overrides;
+mod parse;
+mod problem;
+mod rules;
+pub mod schema;
+mod setup;
+pub mod text;
+
+use std::path::PathBuf;
+
+use crate::registry::Registry;
+
+pub use problem::Problems;
+pub use setup::{Pipeline, Setup};
+
+/// Reads and checks a configuration.
+pub fn read(files: &[PathBuf], registry: &Registry) -> Result<Setup, Problems> {
+    let loaded = load::load(files)?;
+    assemble::assemble(loaded, registry)
+}
+
+/// Whether a key of this name holds a secret.
+fn secret_key(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    ["client_secret", "password", "token", "nkey", "credentials", "credential"]
+        .contains(&name.as_str())
+}

@@ -1,0 +1,236 @@
+//! The file as users write it. Its doc comments are the descriptions in `mailbridge schema config`.
+//!
+//! Sections of buses are plain values here: only their plugin knows their types.
+
+use std::collections::BTreeMap;
+
+use mailbridge_core::{Guarantee, Mailbox, Span};
+use mailbridge_engine::{InDoubt, Policy, Settings};
+use mailbridge_graph::Connection;
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::text::{self, Text};
+
+/// A mailbridge configuration.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(title = "mailbridge configuration")]
+pub struct File {
+    /// Connections to Microsoft 365, by names of your choice.
+    #[serde(default)]
+    #[schemars(with = "BTreeMap<String, Connection>")]
+    pub connections: BTreeMap<String, Value>,
+    /// Message buses, by names of your choice; each has one key, its plugin's name.
+    #[serde(default)]
+    pub buses: BTreeMap<String, Value>,
+    /// Where state is kept that must outlive the process.
+    #[serde(default)]
+    pub state: Option<Value>,
+    /// What is done, by names of your choice.
+    #[serde(default)]
+    #[schemars(with = "BTreeMap<String, Pipeline>")]
+    pub pipelines: BTreeMap<String, Value>,
+    /// The HTTP side: `/livez`, `/readyz`, `/metrics`.
+    #[serde(default)]
+    #[schemars(with = "Http")]
+    pub http: Option<Value>,
+    /// Logs, on standard error.
+    #[serde(default)]
+    #[schemars(with = "Log")]
+    pub log: Option<Value>,
+    /// What is told to a person on standard output.
+    #[serde(default)]
+    #[schemars(with = "Report")]
+    pub report: Option<Value>,
+}
+
+impl File {
+    /// The keys at the top.
+    pub const KEYS: &[&str] =
+        &["connections", "buses", "state", "pipelines", "http", "log", "report"];
+}
+
+/// One pipeline; has one key, its kind.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+#[expect(dead_code, reason = "only its schema is used: the kind is read by hand")]
+pub struct Pipeline {
+    /// Requests from a bus are carried out, and their outcomes published.
+    requests: RequestsSection,
+}
+
+/// Requests from a bus, carried out through a connection.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "the ends on buses are taken from the section as it stands")]
+pub struct RequestsSection {
+    /// Where requests come from: `bus`, and the keys of its plugin.
+    pub from: Value,
+    /// The connection that carries them out.
+    pub connection: String,
+    /// The mailbox of requests that name none.
+    #[serde(default)]
+    pub mailbox: Option<Mailbox>,
+    /// Mailboxes that requests may name, `*` for any run of characters. Without it, only `mailbox`.
+    #[serde(default)]
+    pub allow_mailboxes: Vec<String>,
+    /// What is promised about a send; `once` when absent.
+    #[serde(default)]
+    pub guarantee: Guarantee,
+    /// Where outcomes go: `bus`, and the keys of its plugin. Without it nobody is told.
+    #[serde(default)]
+    pub outcomes: Option<Value>,
+    /// Where requests go that cannot be carried out: `bus`, and the keys of its plugin.
+    pub dead_letters: Value,
+    /// Deliveries in the worker at once, 1 to 10000; 256 when absent.
+    #[serde(default)]
+    pub in_flight: Option<usize>,
+    /// How long one attempt may take; 30s when absent.
+    #[serde(default)]
+    pub deadline: Option<Span>,
+    /// How long a mailbox may take to show what was done in it; 45s when absent. A younger doubt is
+    /// not resolved by not finding the mail.
+    #[serde(default)]
+    pub settle_time: Option<Span>,
+    /// How long a soft stop waits for what is in flight; 25s when absent.
+    #[serde(default)]
+    pub drain: Option<Span>,
+    /// What follows a failed attempt.
+    #[serde(default)]
+    pub retry: Retry,
+}
+
+/// What follows a failed attempt.
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Retry {
+    /// Failed attempts before a request is given up, 1 or more; 20 when absent. Throttling and a held
+    /// stream charge none.
+    #[serde(default)]
+    pub attempts_max: Option<u32>,
+    /// The pause after the first failed attempt, which doubles; 1s when absent.
+    #[serde(default)]
+    pub backoff_min: Option<Span>,
+    /// The longest pause between attempts; 5m when absent.
+    #[serde(default)]
+    pub backoff_max: Option<Span>,
+    /// With `at_least_once`, what follows a send that may have happened; `retry` when absent.
+    #[serde(default)]
+    pub in_doubt: Option<InDoubtChoice>,
+}
+
+/// What follows a send that may have happened.
+#[derive(Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum InDoubtChoice {
+    /// Send again: it may arrive twice.
+    Retry,
+    /// Give it up as `unknown`: it may not have arrived.
+    DeadLetter,
+}
+
+impl RequestsSection {
+    /// The engine's settings; what is not given is the engine's own default.
+    pub fn settings(&self) -> Settings {
+        let default = Settings::default();
+        let retry = &self.retry;
+        let span = |given: Option<Span>, default| given.map_or(default, Span::get);
+        Settings {
+            mailbox: self.mailbox.clone(),
+            allow_mailboxes: self.allow_mailboxes.clone(),
+            guarantee: self.guarantee,
+            in_flight: self.in_flight.unwrap_or(default.in_flight),
+            deadline: span(self.deadline, default.deadline),
+            settle_time: span(self.settle_time, default.settle_time),
+            drain: span(self.drain, default.drain),
+            policy: Policy {
+                attempts_max: retry.attempts_max.unwrap_or(default.policy.attempts_max),
+                backoff_min: span(retry.backoff_min, default.policy.backoff_min),
+                backoff_max: span(retry.backoff_max, default.policy.backoff_max),
+                in_doubt: match retry.in_doubt {
+                    None => default.policy.in_doubt,
+                    Some(InDoubtChoice::Retry) => InDoubt::Retry,
+                    Some(InDoubtChoice::DeadLetter) => InDoubt::DeadLetter,
+                },
+            },
+        }
+    }
+}
+
+/// The HTTP side.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Http {
+    /// Where to listen, such as `127.0.0.1:8080`. Without it there is no HTTP side.
+    #[serde(default, deserialize_with = "text::optional")]
+    pub listen: Option<Listen>,
+}
+
+/// An address to listen on: a host or IP address, and a port.
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema)]
+#[schemars(with = "String")]
+pub struct Listen(pub String);
+
+impl Text for Listen {
+    const EXPECTED: &str = "an address with a port, such as 127.0.0.1:8080";
+
+    fn read(text: &str) -> Option<Self> {
+        let (host, port) = text.rsplit_once(':')?;
+        let fits = !host.is_empty() && port.parse::<u16>().is_ok();
+        fits.then(|| Self(text.to_owned()))
+    }
+}
+
+/// Logs.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Log {
+    /// How lines look; when absent, `pretty` on a terminal and `json` elsewhere.
+    #[serde(default)]
+    pub format: Option<LogFormat>,
+    /// What is logged: `error`, `warn`, `info`, `debug`, `trace`, or directives such as
+    /// `info,mailbridge_graph=debug`; `info` when absent.
+    #[serde(default, deserialize_with = "text::optional")]
+    pub level: Option<Level>,
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema, clap::ValueEnum)]
+#[serde(rename_all = "snake_case")]
+pub enum LogFormat {
+    /// For programs: one JSON object a line.
+    Json,
+    /// For people.
+    Pretty,
+}
+
+/// What is logged, in the syntax of tracing's filters.
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema)]
+#[schemars(with = "String")]
+pub struct Level(pub String);
+
+impl Text for Level {
+    const EXPECTED: &str =
+        "error, warn, info, debug, trace, or directives such as info,mailbridge_graph=debug";
+
+    fn read(text: &str) -> Option<Self> {
+        let filter = tracing_subscriber::EnvFilter::try_new(text);
+        (!text.is_empty() && filter.is_ok()).then(|| Self(text.to_owned()))
+    }
+}
+
+/// What is told to a person on standard output.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema, clap::ValueEnum)]
+#[serde(rename_all = "snake_case")]
+pub enum Report {
+    /// Nothing; for services. Outcomes are on their bus, failures in the log.
+    #[default]
+    None,
+    /// A summary when the run ends.
+    Summary,
+    /// A line for each request that has ended, and the summary. Leave it off where a pipeline writes
+    /// to standard output.
+    Outcomes,
+}

@@ -1,0 +1,147 @@
+//! Parses one section and finds as many of its mistakes as possible in one go.
+//!
+//! A deserialiser stops at the first mistake. So the mistaken key is taken out and the section is
+//! read again, until it fits or nothing more can be taken out.
+
+use mailbridge_core::plugin::Malformed;
+use serde_json::Value;
+
+/// Mistakes found in one section at most: beyond that it is the wrong file.
+const MISTAKES_MAX: usize = 20;
+
+/// Parses a section, or tells all its mistakes.
+pub fn all<T>(
+    mut section: Value,
+    parse: impl Fn(Value) -> Result<T, Malformed>,
+) -> Result<T, Vec<Malformed>> {
+    let mut found: Vec<Malformed> = Vec::new();
+    loop {
+        let mistake = match parse(section.clone()) {
+            Ok(value) if found.is_empty() => return Ok(value),
+            Ok(_) => return Err(found),
+            Err(mistake) => readable(mistake),
+        };
+        let gone = take_out(&mut section, &mistake.path);
+        if !is_our_doing(&mistake, &found) {
+            found.push(mistake);
+        }
+        if !gone || found.len() >= MISTAKES_MAX {
+            return Err(found);
+        }
+    }
+}
+
+/// The sentence as this program says it: a configuration has keys, where serde says "field", and
+/// holds text and lists, where serde says "string" and "sequence".
+fn readable(mut mistake: Malformed) -> Malformed {
+    if let Some(name) = missing(&mistake.detail) {
+        mistake.detail = format!("the key `{name}` is missing");
+    } else if let Some((expected, found)) = mistake.detail.rsplit_once(", found ") {
+        mistake.detail = format!("{expected}; this is {}", kind(found));
+    } else if let Some((detail, key)) =
+        mistake.detail.strip_suffix(')').and_then(|text| text.rsplit_once(" (key: "))
+    {
+        // a refusal from inside a section, which names its key in words only
+        mistake.path.extend(key.split('.').map(str::to_owned));
+        mistake.detail = detail.to_owned();
+    }
+    mistake
+}
+
+fn kind(found: &str) -> &str {
+    match found {
+        "integer" | "floating point" => "a number",
+        "boolean" => "true or false",
+        "string" => "text",
+        "sequence" => "a list",
+        "map" => "a section of keys",
+        "null" | "unit value" | "Option value" => "empty",
+        other => other,
+    }
+}
+
+fn missing(detail: &str) -> Option<&str> {
+    detail.strip_prefix("missing field `")?.strip_suffix('`')
+}
+
+/// Told before, or a key is missed that was taken out because it was mistaken itself.
+fn is_our_doing(mistake: &Malformed, found: &[Malformed]) -> bool {
+    if found.iter().any(|earlier| earlier.path == mistake.path) {
+        return true;
+    }
+    let Some(name) =
+        mistake.detail.strip_prefix("the key `").and_then(|rest| rest.strip_suffix("` is missing"))
+    else {
+        return false;
+    };
+    found.iter().any(|earlier| {
+        earlier.path.len() > mistake.path.len()
+            && earlier.path.starts_with(&mistake.path)
+            && earlier.path[mistake.path.len()] == name
+    })
+}
+
+/// Takes the key out. An item of a list takes the whole list with it, so that no other moves.
+fn take_out(section: &mut Value, path: &[String]) -> bool {
+    let Some((key, rest)) = path.split_first() else { return false };
+    let Value::Object(map) = section else { return false };
+    match map.get_mut(key) {
+        Some(inner @ Value::Object(_)) if !rest.is_empty() => take_out(inner, rest),
+        Some(_) => map.remove(key).is_some(),
+        None => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use mailbridge_core::plugin::parse;
+    use serde::Deserialize;
+    use serde_json::json;
+
+    use super::*;
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    #[expect(dead_code, reason = "only whether it parses matters")]
+    struct Outer {
+        name: String,
+        #[serde(default)]
+        list: Vec<u32>,
+        inner: Inner,
+    }
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    #[expect(dead_code, reason = "only whether it parses matters")]
+    struct Inner {
+        count: u32,
+    }
+
+    fn mistakes(section: Value) -> Vec<(String, String)> {
+        let mistakes = all(section, parse::<Outer>).unwrap_err();
+        mistakes.into_iter().map(|it| (it.path.join("."), it.detail)).collect()
+    }
+
+    #[test]
+    fn every_mistake_is_told_once() {
+        let section = json!({
+            "nam": 1, "name": 2, "list": [1, "x"], "inner": { "cuont": 3, "count": "many" }
+        });
+        let found = mistakes(section);
+        let paths: Vec<_> = found.iter().map(|(path, _)| path.as_str()).collect();
+        for wanted in ["nam", "name", "list.1", "inner.cuont", "inner.count"] {
+            assert!(paths.contains(&wanted), "{wanted}: {found:?}");
+        }
+        assert_eq!(found.len(), 5, "{found:?}");
+    }
+
+    #[test]
+    fn a_missing_key_is_told_beside_others() {
+        let found = mistakes(json!({ "name": "a", "lost": 1, "inner": {} }));
+        let wanted = [
+            ("inner".to_owned(), "the key `count` is missing".to_owned()),
+            ("lost".to_owned(), "unknown key `lost`; did you mean `list`?".to_owned()),
+        ];
+        assert_eq!(found, wanted);
+    }
+}

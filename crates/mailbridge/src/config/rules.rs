@@ -1,0 +1,182 @@
+//! Rules between values, and what can be told of them. Pure functions over what was parsed; the
+//! places are added by the caller.
+
+use mailbridge_core::Guarantee;
+use serde_json::{Map, Value};
+
+use super::{model::RequestsSection, secret_key};
+
+/// Deliveries in one worker at once, at most.
+const IN_FLIGHT_MAX: usize = 10_000;
+
+/// What is wrong between the keys of a requests pipeline: the key, and the sentence.
+pub fn requests(section: &RequestsSection) -> Vec<(&'static str, String)> {
+    let settings = section.settings();
+    let policy = &settings.policy;
+    let mut wrong = Vec::new();
+    let mut unless = |fits: bool, key: &'static str, message: &str| {
+        if !fits {
+            wrong.push((key, message.to_owned()));
+        }
+    };
+    unless(
+        section.mailbox.is_some() || !section.allow_mailboxes.is_empty(),
+        "allow_mailboxes",
+        "no request could name a mailbox: give `mailbox`, or patterns such as \"*@contoso.com\" here",
+    );
+    unless(
+        section.mailbox.as_ref().is_none_or(|mailbox| !mailbox.as_str().trim().is_empty()),
+        "mailbox",
+        "expected a user principal name, mail address or user id",
+    );
+    unless((1..=IN_FLIGHT_MAX).contains(&settings.in_flight), "in_flight", "expected 1 to 10000");
+    unless(!settings.deadline.is_zero(), "deadline", "expected more than 0s");
+    unless(policy.attempts_max >= 1, "retry.attempts_max", "expected 1 or more");
+    unless(!policy.backoff_min.is_zero(), "retry.backoff_min", "expected more than 0s");
+    unless(
+        policy.backoff_min <= policy.backoff_max,
+        "retry.backoff_max",
+        "expected no less than `backoff_min`",
+    );
+    unless(
+        section.retry.in_doubt.is_none() || section.guarantee == Guarantee::AtLeastOnce,
+        "retry.in_doubt",
+        "this is a choice for `guarantee: at_least_once` only; `once` looks in the mailbox instead",
+    );
+    wrong
+}
+
+/// What to say of a secret that lies readable in the file. It works.
+pub const LITERAL_SECRET: &str =
+    "the secret itself stands here, readable; write `{ file: PATH }` or `{ env: NAME }` instead";
+
+/// Texts under keys that hold secrets.
+pub fn literal_secrets(tree: &Value) -> Vec<Vec<String>> {
+    let mut found = Vec::new();
+    collect_secrets(tree, &mut Vec::new(), &mut found);
+    found
+}
+
+fn collect_secrets(value: &Value, path: &mut Vec<String>, found: &mut Vec<Vec<String>>) {
+    match value {
+        Value::Object(map) => {
+            for (key, value) in map {
+                path.push(key.clone());
+                collect_secrets(value, path, found);
+                path.pop();
+            }
+        }
+        Value::String(_) if path.last().is_some_and(|key| secret_key(key)) => {
+            found.push(path.clone());
+        }
+        _ => {}
+    }
+}
+
+/// Which pipeline reads what, to find two that would take each other's requests.
+#[derive(Default)]
+pub struct Readers(Vec<(String, Map<String, Value>)>);
+
+impl Readers {
+    /// Adds a pipeline's source; the sentence, when another one reads the same.
+    pub fn add(&mut self, pipeline: &str, from: &Value) -> Option<String> {
+        let Value::Object(from) = from else { return None };
+        let same = self.0.iter().find(|(_, other)| reads_the_same(from, other));
+        let told = same.map(|(other, _)| {
+            format!(
+                "pipeline `{other}` reads the same: each request would go to one of the two by chance"
+            )
+        });
+        self.0.push((pipeline.to_owned(), from.clone()));
+        told
+    }
+}
+
+/// The keys by which plugins name the place that is read. Two pipelines that agree in all that they
+/// give, share it.
+const IDENTITY: [&str; 4] = ["bus", "stream", "consumer", "file"];
+
+fn reads_the_same(a: &Map<String, Value>, b: &Map<String, Value>) -> bool {
+    let named = IDENTITY.iter().skip(1).any(|key| a.contains_key(*key));
+    if named { IDENTITY.iter().all(|key| a.get(*key) == b.get(*key)) } else { a == b }
+}
+
+/// An end on a bus in words: `events (nats): stream MAIL, consumer mailbridge`.
+pub fn told(bus: &str, plugin: &str, section: &Map<String, Value>) -> String {
+    let plain = |value: &Value| match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Bool(_) | Value::Number(_) => Some(value.to_string()),
+        Value::Array(items) => {
+            let items: Option<Vec<_>> = items.iter().map(Value::as_str).collect();
+            items.map(|items| items.join(" "))
+        }
+        _ => None,
+    };
+    let keys: Vec<_> = section
+        .iter()
+        .filter(|(key, _)| !secret_key(key))
+        .filter_map(|(key, value)| Some(format!("{key} {}", plain(value)?)))
+        .collect();
+    let separator = if keys.is_empty() { "" } else { ": " };
+    format!("{bus} ({plugin}){separator}{}", keys.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn section(extra: &Value) -> RequestsSection {
+        let mut section = json!({
+            "from": {}, "connection": "c", "mailbox": "a@b", "dead_letters": {}
+        });
+        let (Value::Object(all), Value::Object(extra)) = (&mut section, extra) else { panic!() };
+        all.extend(extra.clone());
+        serde_json::from_value(section).unwrap()
+    }
+
+    #[test]
+    fn each_rule_names_its_key() {
+        assert_eq!(requests(&section(&json!({}))), []);
+        for (extra, key) in [
+            (json!({ "mailbox": null }), "allow_mailboxes"),
+            (json!({ "mailbox": " " }), "mailbox"),
+            (json!({ "in_flight": 0 }), "in_flight"),
+            (json!({ "deadline": "0s" }), "deadline"),
+            (json!({ "retry": { "attempts_max": 0 } }), "retry.attempts_max"),
+            (json!({ "retry": { "backoff_max": "1ms" } }), "retry.backoff_max"),
+            (json!({ "retry": { "in_doubt": "retry" } }), "retry.in_doubt"),
+        ] {
+            let wrong = requests(&section(&extra));
+            assert_eq!(wrong.iter().map(|it| it.0).collect::<Vec<_>>(), [key], "{extra}");
+        }
+    }
+
+    #[test]
+    fn literal_secrets_are_found_by_their_keys() {
+        let tree = json!({ "connections": { "c": {
+            "credential": { "client_secret": "x" }, "token_endpoint": "https://x" } },
+            "buses": { "b": { "nats": { "auth": { "password": { "file": "/x" } } } } } });
+        let found: Vec<_> = literal_secrets(&tree).into_iter().map(|it| it.join(".")).collect();
+        assert_eq!(found, ["connections.c.credential.client_secret"]);
+    }
+
+    #[test]
+    fn two_readers_of_one_place_are_found() {
+        let mut readers = Readers::default();
+        let from = |consumer: &str, subjects: &str| json!({ "bus": "b", "stream": "S", "consumer": consumer, "subjects": [subjects] });
+        assert_eq!(readers.add("a", &from("x", "m.>")), None);
+        assert_eq!(readers.add("b", &from("y", "m.>")), None);
+        assert!(readers.add("c", &from("x", "n.>")).unwrap().contains("`a`"));
+    }
+
+    #[test]
+    fn an_end_is_told_without_secrets() {
+        let Value::Object(section) = json!({ "stream": "S", "subjects": ["a", "b"], "token": "t" })
+        else {
+            panic!()
+        };
+        assert_eq!(told("e", "nats", &section), "e (nats): stream S, subjects a b");
+    }
+}

@@ -1,0 +1,16 @@
+//! The program: command line, configuration, registry, wiring, HTTP side.
+//!
+//! It is the only part that reads files of its own accord, the environment, arguments and signals.
+//! What is done with mail and buses is elsewhere: the engine's flows, the bus plugins, Graph. `main`
+//! names the plugins; a program with a bus of its own is another `main` of ten lines.
+
+mod cli;
+mod command;
+mod config;
+mod exit;
+mod names;
+mod registry;
+mod sandboxes;
+
+pub use cli::main;
+pub use registry::Registry;
