@@ -127,6 +127,27 @@ fn only_a_v2_token_endpoint_of_one_tenant_is_taken() {
 }
 
 #[test]
+fn the_schema_names_every_key() {
+    let schema = schemars::schema_for!(Connection);
+    let keys = schema.get("properties").unwrap().as_object().unwrap();
+    let mut names: Vec<_> = keys.keys().map(String::as_str).collect();
+    names.sort_unstable();
+    assert_eq!(
+        names,
+        [
+            "client_id",
+            "cloud",
+            "credential",
+            "grant_type",
+            "limits",
+            "provider",
+            "tenant",
+            "token_endpoint"
+        ]
+    );
+}
+
+#[test]
 fn an_unknown_key_is_refused_and_no_secret_is_shown() {
     let mut section = base();
     section["redirect_uri"] = json!("x");

@@ -23,8 +23,8 @@ pub(crate) fn encoded(raw: &[u8]) -> Vec<u8> {
     STANDARD.encode(raw).into_bytes()
 }
 
-/// Builds the MIME of a composed mail. Its `Message-ID` depends on the mark alone, so that a receiver
-/// can tell a repeat.
+/// Builds the MIME of a composed mail. Its `Message-ID` depends on the mark alone, so that a
+/// receiver can tell a repeat.
 pub(crate) fn build(
     mail: &Composed,
     mailbox: &Mailbox,

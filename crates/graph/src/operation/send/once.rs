@@ -1,8 +1,9 @@
 //! `guarantee: once`: a draft with the request's mark, then the draft's sending.
 //!
 //! Why this never sends twice: a draft is no mail, so making one may be repeated; a draft can be
-//! sent once only, since sending takes it away; and in doubt nothing is made at all: either the mailbox,
-//! having had time to show it, shows a sent mail or a draft of that mark, or the doubt is over.
+//! sent once only, since sending takes it away; and in doubt nothing is made at all: either the
+//! mailbox, having had time to show it, shows a sent mail or a draft of that mark, or the doubt is
+//! over.
 //!
 //! The id of a draft is not trusted beyond its sending: Microsoft's pages contradict each other on
 //! whether it stays (outlook-immutable-id, mail-api-overview).
