@@ -172,7 +172,10 @@ fn wait(permit: &Permit, answer: &Answer) -> Option<Duration> {
         503 | 504 | 509 if answer.retry_after.is_some() => {
             Some(permit.throttled(answer.retry_after))
         }
-        _ => answer.retry_after,
+        _ => {
+            permit.passed();
+            answer.retry_after
+        }
     }
 }
 

@@ -41,7 +41,7 @@ impl<'a> Session<'a> {
         self.call_url(operation, &format!("{}{path}", self.user), body).await
     }
 
-    /// Follows a link that Graph gave. The token goes with it, so it must lead to the same mailbox.
+    /// Follows a link that Graph gave. The token goes with it, so it must lead to the same host.
     pub(crate) async fn follow(&self, operation: Operation, link: &str) -> Result<Bytes> {
         let host = self.user.split("/users/").next().unwrap_or_default();
         if !link.get(..host.len()).is_some_and(|start| start.eq_ignore_ascii_case(host))

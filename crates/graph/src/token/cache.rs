@@ -108,7 +108,11 @@ impl TokenCache {
     /// # Errors
     /// Always *blocked* for the whole connection: no request is at fault.
     pub(crate) async fn get(&self, deadline: Instant) -> Result<Arc<Token>> {
+        if let Look::Serve(token) = self.shared.look(Instant::now()) {
+            return Ok(token);
+        }
         loop {
+            // before the look, so that a request that ends in between is not missed
             let mut ended = self.shared.ended.subscribe();
             match self.shared.look(Instant::now()) {
                 Look::Serve(token) => return Ok(token),
