@@ -90,9 +90,9 @@ fn dispatch(handle: &Handle, parts: &Parts, body: &[u8]) -> Result<Value, Refuse
         (method, path) => Err(Refused(
             StatusCode::NOT_FOUND,
             format!(
-                "there is no {method} {PREFIX}{path}; known: GET truth, truth/sent, truth/properties, \
-                 faults, requests; POST faults, apps, apps/secrets, tokens/revoke, mailboxes, outage, \
-                 clock, reset; DELETE faults"
+                "there is no {method} {PREFIX}{path}; known: GET truth, truth/sent, \
+                 truth/properties, faults, requests; POST faults, apps, apps/secrets, \
+                 tokens/revoke, mailboxes, outage, clock, reset; DELETE faults"
             ),
         )),
     }

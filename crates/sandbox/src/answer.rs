@@ -102,12 +102,13 @@ impl Answer {
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("private"));
         put(headers, "request-id", &ids.request_id);
         put(headers, "client-request-id", &ids.client_request_id);
-        put(headers, "x-ms-ags-diagnostic", DIAGNOSTIC);
+        headers.insert("x-ms-ags-diagnostic", HeaderValue::from_static(DIAGNOSTIC));
         response
     }
 }
 
-const DIAGNOSTIC: &str = r#"{"ServerInfo":{"DataCenter":"Sandbox","Slice":"E","Ring":"1","ScaleUnit":"000","RoleInstance":"SANDBOX01"}}"#;
+/// Support asks for this header; here it says only that nobody real has answered.
+const DIAGNOSTIC: &str = r#"{"ServerInfo":{"DataCenter":"Sandbox","RoleInstance":"SANDBOX01"}}"#;
 
 fn put(headers: &mut HeaderMap, name: &'static str, value: &str) {
     if let Ok(value) = HeaderValue::from_str(value) {

@@ -8,12 +8,12 @@ use bytes::{Bytes, BytesMut};
 
 use crate::error::GraphError;
 
-/// Over it the answer is 413. Documented for S/MIME (learn.microsoft.com/graph/api/user-post-messages), and
-/// reported for every request.
+/// Over it the answer is 413. Documented for S/MIME
+/// (learn.microsoft.com/graph/api/user-post-messages), and reported for every request.
 pub const BODY_LIMIT: usize = 4 * 1024 * 1024;
 
-/// A body somewhat over the limit is still taken off the wire, so that the client hears the refusal and not
-/// a broken pipe; beyond this the connection ends.
+/// A body somewhat over the limit is still taken off the wire, so that the client hears the refusal
+/// and not a broken pipe; beyond this the connection ends.
 const DRAIN_LIMIT: usize = 64 * 1024 * 1024;
 
 /// The whole body, or why it is refused.

@@ -1,8 +1,9 @@
 //! Graph's limits per app and mailbox, and how long a throttled client must wait.
 //!
-//! learn.microsoft.com/graph/throttling-limits (Outlook service): 4 requests at once, 10,000 requests
-//! in 10 minutes, 150 MB uploaded in 5 minutes. The 30 mails a minute are Exchange Online's, which
-//! delays the excess; here they are refused when switched on. A refused request counts too.
+//! learn.microsoft.com/graph/throttling-limits (Outlook service): 4 requests at once, 10,000
+//! requests in 10 minutes, 150 MB uploaded in 5 minutes. The 30 mails a minute are Exchange
+//! Online's, which delays the excess; here they are refused when switched on. A refused request
+//! counts too.
 
 use std::time::Duration;
 

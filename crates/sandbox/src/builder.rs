@@ -71,13 +71,15 @@ impl Builder {
         self
     }
 
-    /// Keeps only the newest so many sent mails of each mailbox, so that memory stays flat in long runs.
+    /// Keeps only the newest so many sent mails of each mailbox, so that memory stays flat in long
+    /// runs.
     pub fn retain(mut self, per_mailbox: usize) -> Self {
         self.settings.retain = Some(per_mailbox);
         self
     }
 
-    /// Lets it listen on other addresses than loopback. Anyone there can read its truth and its secrets.
+    /// Lets it listen on other addresses than loopback. Anyone there can read its truth and its
+    /// secrets.
     pub fn allow_remote(mut self, allow: bool) -> Self {
         self.settings.allow_remote = allow;
         self
@@ -137,8 +139,8 @@ impl fmt::Display for StartError {
         match self {
             Self::NotLoopback(address) => write!(
                 f,
-                "sandbox: {address} is not a loopback address; anyone there could read its mail and \
-                 its secrets; use 127.0.0.1, or allow remote access explicitly"
+                "sandbox: {address} is not a loopback address; anyone there could read its mail \
+                 and its secrets; use 127.0.0.1, or allow remote access explicitly"
             ),
             Self::Bind { address, source } => write!(
                 f,

@@ -97,7 +97,7 @@ impl GraphError {
         Self::new(
             StatusCode::PAYLOAD_TOO_LARGE,
             "ErrorAttachmentSizeLimitExceeded",
-            "The attachment size exceeds the limit of 3 MB for this request. Use an upload session.",
+            "The attachment size exceeds the limit of 3 MB. Use an upload session.",
         )
     }
 

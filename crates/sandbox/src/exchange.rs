@@ -1,8 +1,10 @@
-//! One request and its answer: from the wire to the operation and back, with whatever goes wrong between.
+//! One request and its answer: from the wire to the operation and back, with whatever goes wrong
+//! between.
 //!
 //! The order is fixed: admission, body, *before* faults, operation, *after* faults, latency. The
 //! operation itself does not wait, so an effect is never half there.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -10,7 +12,7 @@ use axum::extract::{ConnectInfo, Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, Response, StatusCode};
 use bytes::Bytes;
-use std::sync::Arc;
+use jiff::Timestamp;
 use tokio::time::sleep;
 
 use crate::admin;
@@ -32,6 +34,19 @@ enum Outcome {
     Cut { reset: bool },
 }
 
+/// A request that has its outcome, and keeps its place in the mailbox until that is told.
+struct Settled {
+    operation: Operation,
+    outcome: Outcome,
+    admitted: Option<Admitted>,
+}
+
+impl Settled {
+    fn new(operation: Operation, outcome: Outcome) -> Self {
+        Self { operation, outcome, admitted: None }
+    }
+}
+
 /// Answers any request to the sandbox.
 pub async fn exchange(
     State(world): State<Arc<World>>,
@@ -44,28 +59,26 @@ pub async fn exchange(
     if path.starts_with(admin::PREFIX) {
         return admin::answer(&world, &parts, body).await.into_response(&ids);
     }
-    let (operation, outcome) = if login::is_token_path(path) {
-        (Operation::Token, token(&world, &parts, body, &ids).await)
+    let settled = if lacks_length(&parts) {
+        Settled::new(Operation::Unknown, Outcome::Answer(length_required()))
+    } else if login::is_token_path(path) {
+        Settled::new(Operation::Token, token(&world, &parts, body, &ids).await)
     } else if login::is_discovery_path(path) {
         let answer = login::discovery(&world, path, &base(&parts), &ids);
-        (Operation::Discovery, Outcome::Answer(answer))
+        Settled::new(Operation::Discovery, Outcome::Answer(answer))
     } else {
         graph(&world, &parts, body, &ids).await
     };
-    finish(&world, operation, outcome, &line, &ids).await
+    finish(&world, settled, &line, &ids).await
 }
 
-async fn finish(
-    world: &World,
-    operation: Operation,
-    outcome: Outcome,
-    line: &Line,
-    ids: &Correlation,
-) -> Response<Body> {
+async fn finish(world: &World, settled: Settled, line: &Line, ids: &Correlation) -> Response<Body> {
     let latency = world.dice.between(&world.settings.latency);
     if !latency.is_zero() {
         sleep(latency).await;
     }
+    let Settled { operation, outcome, admitted } = settled;
+    drop(admitted);
     match outcome {
         Outcome::Answer(answer) => {
             world.counters.count(operation, Some(answer.status.as_u16()));
@@ -101,14 +114,8 @@ async fn token(world: &World, parts: &Parts, body: Body, ids: &Correlation) -> O
     }
 }
 
-async fn graph(
-    world: &World,
-    parts: &Parts,
-    body: Body,
-    ids: &Correlation,
-) -> (Operation, Outcome) {
+async fn graph(world: &World, parts: &Parts, body: Body, ids: &Correlation) -> Settled {
     let now = world.clock.now();
-    let refuse = |error: &GraphError| Outcome::Answer(Answer::refusal(error, ids, now));
     let route = resolve(&parts.method, parts.uri.path());
     let operation = route.as_ref().map_or(Operation::Unknown, |route| route.operation);
     let admitted = match &route {
@@ -120,16 +127,29 @@ async fn graph(
     let (route, admitted, body) = match (route, admitted, body) {
         (Ok(route), Ok(admitted), Ok(body)) => (route, admitted, body),
         (_, Err(error), _) | (_, _, Err(error)) | (Err(error), _, _) => {
-            return (operation, refuse(&error));
+            let refusal = Answer::refusal(&error, ids, now);
+            return Settled::new(operation, Outcome::Answer(refusal));
         }
     };
+    let outcome = match charge_upload(world, parts, &admitted, body.len(), now) {
+        Ok(()) => run(world, parts, &route, &admitted, body, ids).await,
+        Err(error) => Outcome::Answer(Answer::refusal(&error, ids, now)),
+    };
+    Settled { operation, outcome, admitted: Some(admitted) }
+}
+
+fn charge_upload(
+    world: &World,
+    parts: &Parts,
+    admitted: &Admitted,
+    bytes: usize,
+    now: Timestamp,
+) -> Result<(), GraphError> {
     let uploads = [Method::POST, Method::PATCH, Method::PUT].contains(&parts.method);
-    if let Some(seat) = admitted.seat.as_ref().filter(|_| uploads)
-        && let Err(error) = seat.upload(world, body.len(), now)
-    {
-        return (operation, refuse(&error));
+    match admitted.seat.as_ref().filter(|_| uploads) {
+        Some(seat) => seat.upload(world, bytes, now),
+        None => Ok(()),
     }
-    (operation, run(world, parts, &route, &admitted, body, ids).await)
 }
 
 /// An admitted request, with the faults that may strike it.
@@ -231,6 +251,24 @@ async fn wait(world: &World, time: Duration) {
         // an error means that the sandbox is gone: the end as well
         _ = stopping.wait_for(|stopping| *stopping) => {}
     }
+}
+
+/// The front door refuses a request that could have a body and does not say how long it is; an
+/// empty one needs `Content-Length: 0` (github.com/microsoftgraph/microsoft-graph-docs pull request
+/// 2262).
+fn lacks_length(parts: &Parts) -> bool {
+    let could_have_body = [Method::POST, Method::PATCH, Method::PUT].contains(&parts.method);
+    could_have_body
+        && !["content-length", "transfer-encoding"]
+            .iter()
+            .any(|name| parts.headers.contains_key(*name))
+}
+
+fn length_required() -> Answer {
+    let page = "<!DOCTYPE HTML><HTML><HEAD><TITLE>Length Required</TITLE></HEAD><BODY><h2>Length \
+                Required</h2><hr><p>HTTP Error 411. The request must be chunked or have a content \
+                length.</p></BODY></HTML>";
+    Answer::bytes(StatusCode::LENGTH_REQUIRED, "text/html; charset=us-ascii", page.into())
 }
 
 fn correlation(world: &World, headers: &HeaderMap) -> Correlation {

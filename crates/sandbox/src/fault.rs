@@ -1,23 +1,22 @@
 //! Faults on purpose, before or after the effect, repeatable under a seed.
 //!
-//! A rule says which requests it means, which of those it strikes, and how. Rules are asked in order and one
-//! request suffers at most one. *After* rules see only requests that succeeded: the effect is real, and
-//! what the client hears of it is not.
+//! A rule says which requests it means, which of those it strikes, and how. Rules are asked in
+//! order and one request suffers at most one. *After* rules see only requests that succeeded: the
+//! effect is real, and what the client hears of it is not.
+
+mod fake;
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use axum::http::StatusCode;
-use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::answer::{Answer, Correlation};
 use crate::dice::{chance, mix};
-use crate::error::GraphError;
 use crate::lock::lock;
 use crate::route::Operation;
 use crate::text::glob;
+pub use fake::Fake;
 
 /// When a fault strikes.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
@@ -65,24 +64,6 @@ pub enum Kind {
     /// The real answer with `Retry-After` on it, as Graph was seen to do with 202
     /// (github.com/microsoftgraph/msgraph-sdk-java issue 1487)
     RetryAfter { seconds: f64 },
-}
-
-/// An error answer that nothing in the sandbox has a reason for.
-#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
-#[serde(deny_unknown_fields)]
-pub struct Fake {
-    pub status: u16,
-    /// Graph's error code; a usual one for the status when left out
-    #[serde(default)]
-    pub code: Option<String>,
-    #[serde(default)]
-    pub message: Option<String>,
-    /// Seconds, rendered as a decimal
-    #[serde(default)]
-    pub retry_after: Option<f64>,
-    /// A gateway's page in place of JSON
-    #[serde(default)]
-    pub html: bool,
 }
 
 /// Which requests a rule means. Empty fields match everything.
@@ -297,41 +278,6 @@ impl Rule {
         }
         self.fired += 1;
         Some(self.fault.kind.clone())
-    }
-}
-
-impl Fake {
-    pub fn answer(&self, ids: &Correlation, now: Timestamp) -> Answer {
-        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::BAD_GATEWAY);
-        let wait = self.retry_after.map(seconds);
-        if self.html {
-            let page = format!("<!DOCTYPE html><html><body><h1>{status}</h1></body></html>");
-            let answer = Answer::bytes(status, "text/html", page.into());
-            return wait.map_or(answer.clone(), |wait| answer.retry_after(wait));
-        }
-        let code = self.code.clone().unwrap_or_else(|| usual_code(self.status).to_owned());
-        let message = self.message.clone().unwrap_or_else(|| status.to_string());
-        let mut error = GraphError::new(status, code, message);
-        error.retry_after = wait;
-        Answer::refusal(&error, ids, now)
-    }
-}
-
-/// The code that Graph is known to send with a status.
-fn usual_code(status: u16) -> &'static str {
-    match status {
-        400 => "BadRequest",
-        401 => "InvalidAuthenticationToken",
-        403 => "ErrorAccessDenied",
-        404 => "ErrorItemNotFound",
-        410 => "SyncStateNotFound",
-        413 => "RequestEntityTooLarge",
-        429 => "ApplicationThrottled",
-        500 => "ErrorInternalServerError",
-        503 => "serviceNotAvailable",
-        504 => "UnknownError",
-        507 => "QuotaExceededException",
-        _ => "generalException",
     }
 }
 

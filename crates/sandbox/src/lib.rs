@@ -1,12 +1,14 @@
 //! A faithful emulator of Microsoft Graph mail, in memory, over real HTTP.
 //!
-//! It answers as the login host and as Graph on one plain-HTTP port, so that a client nobody here wrote can
-//! be pointed at it: `POST /{tenant}/oauth2/v2.0/token`, then `/v1.0/users/{mailbox}/...`. It is strict
-//! where Graph is strict, keeps the *truth* of what was really sent, and can make everything go wrong that
-//! goes wrong with the real service, before or after the effect, repeatably under a seed.
+//! It answers as the login host and as Graph on one plain-HTTP port, so that a client nobody here
+//! wrote can be pointed at it: `POST /{tenant}/oauth2/v2.0/token`, then
+//! `/v1.0/users/{mailbox}/...`. It is strict where Graph is strict, keeps the *truth* of what was
+//! really sent, and can make everything go wrong that goes wrong with the real service, before or
+//! after the effect, repeatably under a seed.
 //!
-//! Deliberately absent: delivery (nothing ever arrives), a wall between tenants beyond what clients can see,
-//! persistence, TLS, and upload sessions, delta, `$batch` and subscriptions, which are not emulated yet.
+//! Deliberately absent: delivery (nothing ever arrives), a wall between tenants beyond what clients
+//! can see, persistence, TLS, and upload sessions, delta, `$batch` and subscriptions, which are not
+//! emulated yet.
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -27,22 +29,25 @@
 //! | request | body or query | answer |
 //! |---|---|---|
 //! | `GET truth` | | [`Summary`]: totals, drafts left, sends by mailbox |
-//! | `GET truth/sent` | `?mailbox= &subject= &value= &internet_message_id= &limit=`; `*` in the first two | `{"sent": [`[`Sent`]`]}` |
-//! | `GET truth/properties` | `?property=String {guid} Name x` | `{"values", "sent", "duplicates": {value: count}}` |
+//! | `GET truth/sent` | the fields of [`Which`] | `{"sent": [`[`Sent`]`]}` |
+//! | `GET truth/properties` | `?property=` id | `{"values", "sent", "duplicates"}` |
 //! | `GET requests` | | `{"requests": {operation: {status: count}}}`; status `cut` had no answer |
 //! | `GET faults` | | `{"faults": [`[`Rule`]`]}` |
 //! | `POST faults` | a [`Fault`], or an array of them | `{"ids": [..]}` |
 //! | `DELETE faults` | `?id=`; all without | `{"cleared": n}` |
 //! | `POST apps` | `{"client_id", "disabled"?, "roles"?}` | `{}` |
-//! | `POST apps/secrets` | `{"client_id", "action": "add", "expire" or "revoke", "secret"?, "expires"?}` | `{}` |
+//! | `POST apps/secrets` | `{"client_id", "action", "secret"?, "expires"?}` | `{}` |
 //! | `POST tokens/revoke` | | `{"revoked": n}` |
 //! | `POST mailboxes` | `{"mailbox", "state"}`, a [`MailboxState`] | `{}` |
 //! | `POST outage` | `{"login"}`, an [`Outage`] | `{}` |
 //! | `POST clock` | `{"advance_seconds"}` | `{"now"}` |
 //! | `POST reset` | | `{}` |
 //!
-//! A fault rule, as JSON: `{"match": {"operation": "send_message", "mailbox": "*@contoso.example"}, "when":
-//! "after", "often": {"probability": 0.05}, "limit": 100, "kind": {"answer": {"status": 504}}}`.
+//! `action` is `add`, `expire` or `revoke`; without a secret the last two mean all of the app's.
+//! The property id is as in `$filter`; `duplicates` counts the values that were sent more than
+//! once. A fault rule, as JSON: `{"match": {"operation": "send_message", "mailbox":
+//! "*@contoso.example"}, "when": "after", "often": {"probability": 0.05}, "limit": 100, "kind":
+//! {"answer": {"status": 504}}}`.
 
 mod admin;
 mod admission;

@@ -1,8 +1,8 @@
 //! The types of Graph's mail part, and whether a JSON body fits them.
 //!
 //! `metadata/graph.json` holds names and types out of Graph's published CSDL
-//! (github.com/microsoftgraph/msgraph-metadata). The wording of a refusal is that of the OData library
-//! Graph is built with. Meaning (too many headers, bad addresses) is checked elsewhere.
+//! (github.com/microsoftgraph/msgraph-metadata). The wording of a refusal is that of the OData
+//! library Graph is built with. Meaning (too many headers, bad addresses) is checked elsewhere.
 
 use std::collections::HashMap;
 use std::sync::LazyLock;

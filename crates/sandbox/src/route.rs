@@ -1,7 +1,8 @@
 //! From method and path to an operation: the list of what the sandbox can do.
 //!
 //! Paths are split before they are decoded (an id may hold `/`), segment names are matched without
-//! case, `users('x')` means `users/x`, and an action may carry its namespace. Nothing is looked up here.
+//! case, `users('x')` means `users/x`, and an action may carry its namespace. Nothing is looked up
+//! here.
 
 use axum::http::Method;
 use serde::{Deserialize, Serialize};

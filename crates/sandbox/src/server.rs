@@ -51,7 +51,8 @@ impl Running {
         self.address
     }
 
-    /// `http://127.0.0.1:port`, without a slash at its end: the login host and the Graph host alike.
+    /// `http://127.0.0.1:port`, without a slash at its end: the login host and the Graph host
+    /// alike.
     pub fn base_url(&self) -> String {
         format!("http://{}", self.address)
     }

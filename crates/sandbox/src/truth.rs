@@ -1,8 +1,8 @@
 //! What was really sent: the sandbox's memory of effects, never of answers.
 //!
-//! A fault can hide a send from its client, a visibility delay from a reader; neither touches this. Tests
-//! compare with the truth, not with calls. With `retain`, only the newest records of each mailbox are
-//! kept; totals stay exact.
+//! A fault can hide a send from its client, a visibility delay from a reader; neither touches this.
+//! Tests compare with the truth, not with calls. With `retain`, only the newest records of each
+//! mailbox are kept; totals stay exact.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::GraphError;
 use crate::lock::lock;
 use crate::mailbox::Mailbox;
-use crate::message::parse::extended_id;
+use crate::message::extended::extended_id;
 use crate::message::{Attachments, Content, Recipient};
 use crate::text::glob;
 use crate::world::World;
@@ -120,8 +120,8 @@ pub struct Summary {
     /// Drafts that nobody sent or deleted
     pub drafts_left: usize,
     pub mailboxes: usize,
-    /// Of each mailbox that sent anything: how many records are kept
-    pub sent_by_mailbox: BTreeMap<String, usize>,
+    /// Of each mailbox that sent anything
+    pub sent_by_mailbox: BTreeMap<String, u64>,
 }
 
 /// Totals that outlive retention.
@@ -218,13 +218,13 @@ impl Truth {
 
     pub fn summary(&self) -> Summary {
         let all = self.0.mailboxes.all();
-        let kept =
-            all.iter().map(|mailbox| (mailbox.address.clone(), lock(&mailbox.inner).sent.len()));
+        let counts =
+            all.iter().map(|mailbox| (mailbox.address.clone(), lock(&mailbox.inner).sent_count));
         Summary {
             sent_total: self.sent_total(),
             drafts_left: self.drafts_left(),
             mailboxes: all.len(),
-            sent_by_mailbox: kept.filter(|(_, count)| *count > 0).collect(),
+            sent_by_mailbox: counts.filter(|(_, count)| *count > 0).collect(),
         }
     }
 }

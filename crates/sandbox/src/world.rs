@@ -73,8 +73,8 @@ impl World {
         *lock(&self.outage) = outage;
     }
 
-    /// Forgets messages, truth, budgets, faults, counters and the outage. Apps, secrets, tokens, known
-    /// mailboxes and the clock stay.
+    /// Forgets messages, truth, budgets, faults, counters and the outage. Apps, secrets, tokens,
+    /// known mailboxes and the clock stay.
     pub fn reset(&self) {
         for mailbox in self.mailboxes.all() {
             let mut inner = lock(&mailbox.inner);

@@ -1,7 +1,8 @@
 //! The documents that authentication libraries read before they ask for a token.
 //!
 //! OpenID configuration per tenant, and instance discovery. Endpoints in them point back at the
-//! sandbox under the name by which the client reached it. No keys are published: nobody may check the tokens.
+//! sandbox under the name by which the client reached it. No keys are published: nobody may check
+//! the tokens.
 
 use axum::http::StatusCode;
 use serde_json::json;

@@ -1,8 +1,8 @@
 //! The login host: the v2 token endpoint for client credentials, and the discovery documents.
 //!
 //! Facts: learn.microsoft.com/entra/identity-platform v2-oauth2-client-creds-grant-flow and
-//! reference-error-codes. A credential kind is one file beside `client_secret`. No interactive flow,
-//! no refresh tokens: this grant has none.
+//! reference-error-codes. A credential kind is one file beside `client_secret`. No interactive
+//! flow, no refresh tokens: this grant has none.
 
 mod client_secret;
 mod discovery;

@@ -37,7 +37,8 @@ pub struct Request<'a> {
     pub lifetime: Duration,
 }
 
-/// The resource that a scope names: one of Graph's hosts, or this sandbox under any name of its own.
+/// The resource that a scope names: one of Graph's hosts, or this sandbox under any name of its
+/// own.
 pub fn audience<'a>(scope: &'a str, tenant: &str) -> Result<&'a str, Refusal> {
     let resource = scope.strip_suffix("/.default").ok_or_else(|| refusal::invalid_scope(scope))?;
     if resource.is_empty() || resource.contains(' ') {

@@ -1,8 +1,8 @@
 //! Item ids: opaque, case-sensitive, holding `/ + =`, in two formats.
 //!
-//! An id is sealed, not stored: it holds what it names, masked and checked, so that any id can be told
-//! apart as malformed, foreign or stale without an index. learn.microsoft.com/graph/outlook-immutable-id
-//! describes the two formats; folder ids have one.
+//! An id is sealed, not stored: it holds what it names, masked and checked, so that any id can be
+//! told apart as malformed, foreign or stale without an index.
+//! learn.microsoft.com/graph/outlook-immutable-id describes the two formats; folder ids have one.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;

@@ -1,4 +1,5 @@
-//! One mailbox: its user, its state, its messages, what was sent from it, and who used how much of it.
+//! One mailbox: its user, its state, its messages, what was sent from it, and who used how much of
+//! it.
 //!
 //! Each has one lock, held for the length of one operation and never over a wait.
 
@@ -63,7 +64,10 @@ pub struct Mailbox {
 pub struct Inner {
     pub state: MailboxState,
     pub store: Store,
+    /// The newest sends: all of them, unless told to keep fewer
     pub sent: VecDeque<Record>,
+    /// All sends, kept or not
+    pub sent_count: u64,
     /// By the number of the app
     pub usage: Vec<(u32, Usage)>,
 }

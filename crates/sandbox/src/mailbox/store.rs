@@ -1,8 +1,9 @@
 //! The messages of one mailbox: what is true, and what a client can see of it yet.
 //!
-//! A sent draft is gone at once for anyone who writes, and still there for a while for anyone who reads:
-//! Exchange moves it after its answer (learn.microsoft.com/graph/outlook-things-to-know-about-send-mail).
-//! So a message has a place, and until a given time the place that reads still show.
+//! A sent draft is gone at once for anyone who writes, and still there for a while for anyone who
+//! reads: Exchange moves it after its answer
+//! (learn.microsoft.com/graph/outlook-things-to-know-about-send-mail). So a message has a place,
+//! and until a given time the place that reads still show.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -181,7 +182,8 @@ impl Store {
 
     /// Keeps only the newest `limit` messages that are not drafts.
     pub fn retain(&mut self, limit: usize) {
-        // drafts are few and wait for someone; what piles up is Sent Items, and it piles up in key order
+        // drafts are few and wait for someone; what piles up is Sent Items, and it piles up in key
+        // order
         while self.messages.len() > limit {
             let oldest = self.messages.iter().find(|(_, message)| !message.place.is_draft);
             let Some(key) = oldest.map(|(key, _)| *key) else { return };

@@ -1,7 +1,8 @@
 //! MIME in and out: a base64 request body to [`Incoming`], a message to RFC 5322 text for `$value`.
 //!
 //! Outlook does not store MIME either; what it gives back is built anew
-//! (learn.microsoft.com/graph/outlook-get-mime-message), unless the message came as MIME and is unchanged.
+//! (learn.microsoft.com/graph/outlook-get-mime-message), unless the message came as MIME and is
+//! unchanged.
 
 use std::fmt::Write as _;
 

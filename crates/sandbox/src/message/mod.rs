@@ -2,8 +2,10 @@
 //!
 //! Where a message lies, and who can see it yet, is the mailbox's matter.
 
+pub mod extended;
 pub mod mime;
 pub mod parse;
+pub mod recipients;
 pub mod render;
 
 use std::sync::Arc;
@@ -11,7 +13,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use jiff::Timestamp;
 
-/// The client's part of a message. Shared between the mailbox and the truth, never changed once sent.
+/// The client's part of a message. Shared between the mailbox and the truth, never changed once
+/// sent.
 #[derive(Clone, Debug, Default)]
 pub struct Content {
     pub subject: String,

@@ -104,7 +104,7 @@ fn properties(message: &Message, place: &Place, shape: &Shape<'_>) -> Map<String
         "isReadReceiptRequested": content.receipts.read,
         "isRead": content.is_read,
         "isDraft": place.is_draft,
-        "webLink": format!("https://outlook.office365.com/owa/?ItemID={web_id}&exvsurl=1&viewmodel=ReadMessageItem"),
+        "webLink": format!("https://outlook.office365.com/owa/?ItemID={web_id}&exvsurl=1"),
         "inferenceClassification": if content.other_inference { "other" } else { "focused" },
         "body": body(&content.body, shape.preferences.body),
         "uniqueBody": body(&content.body, shape.preferences.body),

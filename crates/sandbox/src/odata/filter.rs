@@ -1,8 +1,9 @@
 //! `$filter`: parsed against a type, then asked about one resource at a time.
 //!
-//! Operators `eq ne gt ge lt le and or not`, functions `startswith endswith contains`, and lambda `any`
-//! over one level. String values compare without case, as Exchange compares them; only the id of an
-//! extended property is exact (learn.microsoft.com/graph/api/singlevaluelegacyextendedproperty-get).
+//! Operators `eq ne gt ge lt le and or not`, functions `startswith endswith contains`, and lambda
+//! `any` over one level. String values compare without case, as Exchange compares them; only the id
+//! of an extended property is exact
+//! (learn.microsoft.com/graph/api/singlevaluelegacyextendedproperty-get).
 
 use std::borrow::Cow;
 

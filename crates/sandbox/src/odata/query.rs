@@ -1,7 +1,7 @@
 //! The system query options of a request: `$filter`, `$select`, `$top` and their like.
 //!
-//! An option that the sandbox does not know is refused, never ignored: a client must not believe that it
-//! worked. Paging is by `$skiptoken`, which only the sandbox makes.
+//! An option that the sandbox does not know is refused, never ignored: a client must not believe
+//! that it worked. Paging is by `$skiptoken`, which only the sandbox makes.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -92,7 +92,8 @@ impl Query {
         self.expand.iter().find(|expand| expand.navigation == navigation)
     }
 
-    /// The same request for the page that begins at `skip`. Opaque: the token fits these options only.
+    /// The same request for the page that begins at `skip`. Opaque: the token fits these options
+    /// only.
     pub fn next_link(&self, url: &str, skip: usize) -> String {
         let body = format!("{skip}.{:x}", self.mark());
         let token = URL_SAFE_NO_PAD.encode(body);

@@ -2,7 +2,7 @@
 
 use super::filter::{Expression, Literal};
 use crate::error::GraphError;
-use crate::message::parse::extended_id;
+use crate::message::extended::extended_id;
 use crate::metadata;
 
 /// The types that paths start from.

@@ -1,7 +1,7 @@
 //! What Graph does: one file a resource, one closed list that dispatches.
 //!
-//! Every operation runs to its end in one go, under the lock of one mailbox: an effect is there or it is
-//! not, whatever happens to the connection.
+//! Every operation runs to its end in one go, under the lock of one mailbox: an effect is there or
+//! it is not, whatever happens to the connection.
 
 mod attachment;
 mod draft;

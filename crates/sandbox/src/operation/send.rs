@@ -1,4 +1,5 @@
-//! `POST messages/{id}/send` (learn.microsoft.com/graph/api/message-send), and what every send leaves behind.
+//! `POST messages/{id}/send` (learn.microsoft.com/graph/api/message-send), and what every send
+//! leaves behind.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +12,7 @@ use crate::budget::Usage;
 use crate::error::GraphError;
 use crate::lock::lock;
 use crate::mailbox::{Inner, Mailbox};
-use crate::message::{Attachments, Content, parse};
+use crate::message::{Attachments, Content, recipients};
 use crate::truth::{Record, Via};
 
 /// 202 without a body. A draft that is sent already is not found: its id is that of the draft.
@@ -23,7 +24,7 @@ pub fn send(call: &Call<'_>, mailbox: &Mailbox) -> Result<Answer, GraphError> {
     if !message.place.is_draft {
         return Err(GraphError::item_not_found());
     }
-    parse::check_sendable(&message.content)?;
+    recipients::check_sendable(&message.content)?;
     let from = message.content.from.as_ref();
     if from.is_some_and(|from| !mailbox.may_send_as(from)) {
         return Err(GraphError::send_as_denied());
@@ -61,6 +62,7 @@ impl Call<'_> {
         content: Arc<Content>,
         attachments: Attachments,
     ) {
+        inner.sent_count += 1;
         inner.sent.push_back(Record {
             number: self.world.sent.next(),
             at: self.now,

@@ -11,7 +11,7 @@ use crate::error::GraphError;
 use crate::lock::lock;
 use crate::mailbox::Mailbox;
 use crate::mailbox::folder::Folder;
-use crate::message::{Incoming, parse};
+use crate::message::{Incoming, parse, recipients};
 use crate::truth::Via;
 
 /// 202 without a body: accepted, not yet processed, and no id.
@@ -20,7 +20,7 @@ pub fn send_mail(call: &Call<'_>, mailbox: &Mailbox, body: &[u8]) -> Result<Answ
         Some(incoming) => (incoming?, true),
         None => parameters(call, json_object(call, body)?)?,
     };
-    parse::check_sendable(&incoming.content)?;
+    recipients::check_sendable(&incoming.content)?;
     call.complete(mailbox, &mut incoming)?;
     call.trim(&mut incoming);
 
@@ -46,8 +46,8 @@ pub fn send_mail(call: &Call<'_>, mailbox: &Mailbox, body: &[u8]) -> Result<Answ
     Ok(Answer::empty(StatusCode::ACCEPTED))
 }
 
-/// `Message` and `SaveToSentItems`: their names have no case, and the flag may be a string, as it is in the
-/// sample of the documentation.
+/// `Message` and `SaveToSentItems`: their names have no case, and the flag may be a string, as it
+/// is in the sample of the documentation.
 fn parameters(call: &Call<'_>, object: Map<String, Value>) -> Result<(Incoming, bool), GraphError> {
     let mut message = None;
     let mut save = true;
@@ -58,8 +58,8 @@ fn parameters(call: &Call<'_>, object: Map<String, Value>) -> Result<(Incoming, 
             _ if name.contains('@') => {}
             _ => {
                 return Err(GraphError::body_read(format!(
-                    "The parameter '{name}' in the request payload is not a valid parameter for the \
-                     operation 'sendMail'."
+                    "The parameter '{name}' in the request payload is not a valid parameter for \
+                     the operation 'sendMail'."
                 )));
             }
         }

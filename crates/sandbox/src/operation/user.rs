@@ -1,4 +1,5 @@
-//! `GET users` and `GET users/{id}` (learn.microsoft.com/graph/api/user-list): the directory's side of a mailbox.
+//! `GET users` and `GET users/{id}` (learn.microsoft.com/graph/api/user-list): the directory's side
+//! of a mailbox.
 
 use std::sync::Arc;
 

@@ -78,7 +78,10 @@ async fn faults_are_put_listed_and_taken_away() {
 async fn identity_mailboxes_and_time_are_changed() {
     let world = start().await;
     let ask = async |secret: &str| world.ask_token(&form(DEMO_CLIENT_ID, secret)).await.status;
-    let change = |action: &str, secret: &str| json!({"client_id": DEMO_CLIENT_ID, "action": action, "secret": secret});
+    let change = |action: &str, secret: &str| {
+        let app = DEMO_CLIENT_ID;
+        json!({"client_id": app, "action": action, "secret": secret})
+    };
     world.admin_post("apps/secrets", change("add", "new")).await;
     world.admin_post("apps/secrets", change("expire", DEMO_CLIENT_SECRET)).await;
     assert_eq!((ask("new").await, ask(DEMO_CLIENT_SECRET).await), (200, 401));

@@ -121,3 +121,14 @@ async fn a_mailbox_can_be_in_any_state() {
     world.get(&path).await.expect(StatusCode::OK);
     assert!(world.handle().set_mailbox("a@elsewhere.example", MailboxState::Ok).is_err());
 }
+
+#[tokio::test]
+async fn a_place_is_taken_until_the_answer_is_out() {
+    let latency = Duration::from_millis(200);
+    let world = start_with(Sandbox::builder().latency(latency)).await;
+    let path = format!("users/{MAILBOX}/messages");
+    let all = futures_join((0..8).map(|_| world.get(&path)).collect()).await;
+    let passed = all.iter().filter(|reply| reply.status == 200).count();
+    let refused = all.iter().filter(|reply| reply.status == 429).count();
+    assert_eq!((passed, refused), (4, 4));
+}

@@ -60,7 +60,7 @@ async fn refusals_are_the_real_ones() {
         form.push((name, value));
         form
     };
-    let cases: [(&str, Vec<(&str, &str)>, u16, &str, u32); 13] = [
+    let cases = [
         (DEMO_TENANT_ID, with("client_secret", "wrong"), 401, "invalid_client", 7_000_215),
         (DEMO_TENANT_ID, with("client_id", "nobody"), 400, "unauthorized_client", 700_016),
         (DEMO_TENANT_ID, form("app-off", "s").to_vec(), 400, "unauthorized_client", 7_000_112),

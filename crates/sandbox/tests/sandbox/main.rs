@@ -1,5 +1,7 @@
 //! The sandbox over real HTTP, as a client that knows nothing of its inside sees it.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test ends where it fails")]
+
 mod admin;
 mod attachments;
 mod faults;

@@ -123,9 +123,9 @@ async fn only_the_harmless_part_of_a_sent_mail_changes() {
     let one = format!("users/{MAILBOX}/messages/{}", encode(sent[0]["id"].as_str().unwrap()));
     let changes =
         json!({"isRead": false, "categories": ["Done"], "flag": {"flagStatus": "flagged"}});
-    let changed = world.patch(&one, &changes).await.expect(StatusCode::OK).json();
+    let after = world.patch(&one, &changes).await.expect(StatusCode::OK).json();
     assert_eq!(
-        (&changed["isRead"], &changed["flag"]["flagStatus"]),
+        (&after["isRead"], &after["flag"]["flagStatus"]),
         (&json!(false), &json!("flagged"))
     );
     let refused = world.patch(&one, &json!({"subject": "x"})).await;

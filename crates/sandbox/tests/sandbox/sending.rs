@@ -59,7 +59,8 @@ async fn parameter_names_have_no_case_and_the_copy_can_be_left_out() {
 async fn mime_is_sent() {
     let world = start().await;
     let raw = "From: anna@contoso.example\r\nTo: bob@fabrikam.example\r\nSubject: Mime\r\n\
-               Message-ID: <m1@contoso.example>\r\nReferences: <m0@contoso.example>\r\n\r\nhello\r\n";
+               Message-ID: <m1@contoso.example>\r\nReferences: <m0@contoso.example>\r\n\
+               \r\nhello\r\n";
     let packed = STANDARD.encode(raw);
     let folded = format!("{}\r\n{}", &packed[..76], &packed[76..]);
     let post = |path: String, body: String| {
@@ -67,16 +68,16 @@ async fn mime_is_sent() {
     };
     let send = format!("users/{MAILBOX}/sendMail");
     finish(post(send.clone(), folded.clone())).await.expect(StatusCode::ACCEPTED);
-    let sent = world.handle().truth().with_subject("mime");
-    assert_eq!(sent[0].internet_message_id, "<m1@contoso.example>");
-    assert_eq!(sent[0].headers[0].0, "References");
+    let all = world.handle().truth().with_subject("mime");
+    assert_eq!(all[0].internet_message_id, "<m1@contoso.example>");
+    assert_eq!(all[0].headers[0].0, "References");
     finish(post(send, "no base64!".into()))
         .await
         .refused(400, "ErrorMimeContentInvalidBase64String");
 
-    let draft = finish(post(format!("users/{MAILBOX}/messages"), folded)).await;
-    let draft = draft.expect(StatusCode::CREATED).json();
-    let id = draft["id"].as_str().unwrap();
+    let made = finish(post(format!("users/{MAILBOX}/messages"), folded)).await;
+    let made = made.expect(StatusCode::CREATED).json();
+    let id = made["id"].as_str().unwrap();
     let property = json!({"singleValueExtendedProperties": [{"id": KEY, "value": "mime-1"}]});
     let path = format!("users/{MAILBOX}/messages/{}", encode(id));
     world.patch(&path, &property).await.expect(StatusCode::OK);

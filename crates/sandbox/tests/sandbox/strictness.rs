@@ -117,3 +117,15 @@ async fn paths_and_users_that_are_not_there() {
         .await
         .refused(400, "ErrorInvalidIdMalformed");
 }
+
+#[tokio::test]
+async fn a_post_says_how_long_it_is_even_when_it_is_empty() {
+    let world = start().await;
+    let id = world.draft("d").await;
+    let path = format!("users/{MAILBOX}/messages/{}/send", encode(&id));
+    let reply = finish(world.request(Method::POST, &path)).await;
+    assert_eq!(reply.status, 411);
+    assert!(String::from_utf8_lossy(&reply.bytes).contains("Length Required"));
+    assert_eq!(world.sent_total(), 0);
+    world.send(&id).await.expect(StatusCode::ACCEPTED);
+}

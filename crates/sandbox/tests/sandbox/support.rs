@@ -81,7 +81,7 @@ pub async fn read(response: reqwest::Response) -> Reply {
 }
 
 pub fn encode(text: &str) -> String {
-    text.bytes().map(|byte| format!("%{byte:02X}")).collect()
+    text.bytes().fold(String::new(), |out, byte| out + &format!("%{byte:02X}"))
 }
 
 /// A message that could be sent, with a subject and the key property.
