@@ -134,7 +134,9 @@ impl Graph {
 
     async fn post(&self, path: &str, body: Vec<u8>) -> Result<bytes::Bytes, Failure> {
         let request = self.http.post(format!("{}{path}", self.base)).bearer_auth(&self.token);
-        let request = request.header("content-type", "application/json").body(body);
+        let request = request.header("content-type", "application/json");
+        // Graph wants it, and reqwest leaves it out of an empty POST.
+        let request = request.header("content-length", body.len()).body(body);
         Ok(request.send().await?.error_for_status()?.bytes().await?)
     }
 }
