@@ -22,6 +22,9 @@ pub const MAILBOX_HEADER: &str = "mailbridge-mailbox";
 pub const ID_HEADER: &str = "mailbridge-id";
 /// The header by which an RFC 5322 message says until when it may be sent (RFC 3339).
 pub const NOT_AFTER_HEADER: &str = "mailbridge-not-after";
+/// The header by which a bus says that a message was too long for it: the payload is the beginning,
+/// and the value is the whole's size in bytes.
+pub const TRUNCATED_HEADER: &str = "mailbridge-truncated";
 
 /// A request with what it is known by.
 #[derive(Clone, Debug)]
@@ -105,6 +108,10 @@ impl Envelope {
     fn open(message: &Message) -> Result<Self> {
         if message.payload.iter().all(u8::is_ascii_whitespace) {
             return Err(Error::permanent(Code::RequestEmpty, "the message is empty"));
+        }
+        if message.headers.get(TRUNCATED_HEADER).is_some() {
+            let detail = "the message is longer than the bus takes; only its beginning was read";
+            return Err(Error::permanent(Code::RequestTooLarge, detail));
         }
         let declared = message.headers.get("content-type").map(media_type);
         if let Some(attributes) = Attributes::from_headers(&message.headers) {

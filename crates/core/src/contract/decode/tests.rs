@@ -30,6 +30,13 @@ fn plain_json_takes_its_key_from_the_best_source_it_has() {
 }
 
 #[test]
+fn a_message_of_which_only_the_beginning_was_read_is_too_large() {
+    let headers = Headers::new().with(TRUNCATED_HEADER, "9000000");
+    let undecodable = decode(&Message { headers, ..message(&PLAIN[..20]) }, &at()).unwrap_err();
+    assert_eq!(undecodable.error.code(), Code::RequestTooLarge);
+}
+
+#[test]
 fn cloud_events_in_both_modes() {
     let structured = format!(
         r#"{{"specversion":"1.0","id":"1","source":"/shop","type":"t","traceparent":"00-a-b-01",
