@@ -1,1 +1,118 @@
-//! placeholder
+//! The bus with no server: files, standard input and output, and an embedded state store.
+//!
+//! One line is one message ([`record`]). A file is read like a log: what is settled is remembered over
+//! a restart, and what was handed out before a crash says so ([`Source::remember`]). What is published
+//! is on the disk when `publish` returns, and a message that is published again, also after a crash,
+//! stands there once.
+//!
+//! It serves one process: the directory that it keeps positions and state in is locked, and so is each
+//! file that it writes. For a pool of workers there are buses with a server.
+
+mod batches;
+mod config;
+mod error;
+mod files;
+mod input;
+mod output;
+mod position;
+pub mod record;
+mod shared;
+mod state;
+mod store;
+
+use std::{
+    collections::BTreeMap,
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use async_trait::async_trait;
+use mailbridge_core::{Code, Error, Input, Needs, Output, Result, StateStore, plugin::Plugin};
+
+pub use config::{Config, Location, Source, Store, Target};
+use position::Log;
+
+/// The database's name in `dir`.
+const DATABASE: &str = "mailbridge.redb";
+
+/// A configured bus of files.
+pub struct Local {
+    dir: PathBuf,
+    /// The logs that nothing else remembers.
+    in_memory: Mutex<BTreeMap<String, Arc<Log>>>,
+}
+
+impl Local {
+    fn database(&self) -> PathBuf {
+        self.dir.join(DATABASE)
+    }
+
+    /// A log that is remembered as long as this bus is there.
+    fn log_in_memory(&self, name: &str) -> Arc<Log> {
+        let mut logs = self.in_memory.lock().unwrap_or_else(PoisonError::into_inner);
+        let log = logs.entry(name.to_owned());
+        Arc::clone(log.or_insert_with(|| Arc::new(Log::in_memory(name.to_owned()))))
+    }
+}
+
+#[async_trait]
+impl Plugin for Local {
+    const NAME: &'static str = "local";
+    type Config = Config;
+    type Source = Source;
+    type Target = Target;
+    type Store = Store;
+
+    fn new(_name: &str, config: Config) -> Result<Self> {
+        if config.dir.as_os_str().is_empty() {
+            return Err(error::setting("dir", "expected a directory, such as .mailbridge"));
+        }
+        Ok(Self { dir: config.dir, in_memory: Mutex::default() })
+    }
+
+    /// Any source fits any need: a file has no deadline.
+    fn check_source(&self, _source: &Source, _needs: &Needs) -> Result<()> {
+        Ok(())
+    }
+
+    async fn input(&self, source: &Source, needs: &Needs) -> Result<Box<dyn Input>> {
+        match &source.path {
+            Location::Standard => input::stdin(needs).await,
+            Location::File(path) => {
+                let name = config::name_in(&self.dir, path);
+                let log = if source.remember {
+                    let database = self.database();
+                    blocking(move || store::Store::log(&store::Store::open(&database)?, name))
+                        .await?
+                } else {
+                    self.log_in_memory(&name)
+                };
+                input::file(log, path, source.follow, needs).await
+            }
+        }
+    }
+
+    async fn output(&self, target: &Target) -> Result<Box<dyn Output>> {
+        let target = target.path.clone();
+        let output = blocking(move || output::Lines::open(&target)).await?;
+        Ok(Box::new(output))
+    }
+
+    async fn store(&self, store: &Store) -> Result<Box<dyn StateStore>> {
+        let file = store.path.clone().unwrap_or_else(|| self.database());
+        let store = blocking(move || store::Store::open(&file)).await?;
+        Ok(Box::new(state::State::new(store)))
+    }
+}
+
+/// Does on a blocking thread what waits for a disk.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(|_| {
+        Err(Error::transient(Code::Internal, "work on a file was given up before its end"))
+    })
+}
+
+#[cfg(test)]
+mod tests;

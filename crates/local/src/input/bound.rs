@@ -1,0 +1,56 @@
+//! Bounds how many deliveries are out at once.
+//!
+//! Stands outside of [`Redeliver`](mailbridge_core::adapter::redeliver::Redeliver), so that what is
+//! parked takes no place: a mailbox whose requests wait does not stop the others.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use mailbridge_core::{
+    Code, Delivery, Disposition, Error, Input, Receipt, Result, Settle, Settled,
+};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// An input with at most so many deliveries out.
+pub(crate) struct Bounded<I> {
+    inner: I,
+    slots: Arc<Semaphore>,
+}
+
+impl<I> Bounded<I> {
+    pub(crate) fn new(inner: I, in_flight: usize) -> Self {
+        Self { inner, slots: Arc::new(Semaphore::new(in_flight.max(1))) }
+    }
+}
+
+#[async_trait]
+impl<I: Input> Input for Bounded<I> {
+    async fn next(&mut self) -> Result<Option<Delivery>> {
+        let slot = Arc::clone(&self.slots).acquire_owned().await.map_err(|_| closed())?;
+        let Some(delivery) = self.inner.next().await? else { return Ok(None) };
+        let receipt = Receipt::new(Slotted { receipt: delivery.receipt, _slot: slot });
+        Ok(Some(Delivery { receipt, ..delivery }))
+    }
+}
+
+fn closed() -> Error {
+    Error::transient(Code::Internal, "the bound of an input was closed")
+}
+
+/// A receipt that keeps its slot until it has gone itself.
+struct Slotted {
+    receipt: Receipt,
+    _slot: OwnedSemaphorePermit,
+}
+
+#[async_trait]
+impl Settle for Slotted {
+    async fn settle(self: Box<Self>, disposition: Disposition) -> Result<Settled> {
+        let Self { receipt, _slot } = *self;
+        receipt.settle(disposition).await
+    }
+
+    async fn extend(&mut self) -> Result<()> {
+        self.receipt.extend().await
+    }
+}

@@ -1,0 +1,53 @@
+//! Messages from files and from standard input.
+//!
+//! A log cannot hand a message out twice, so `Redeliver` stands around it, and around that a bound on
+//! how many are out.
+
+mod bound;
+mod file;
+pub(crate) mod lines;
+mod stdin;
+
+use std::{path::Path, sync::Arc};
+
+use mailbridge_core::{
+    Input, Message, Needs, Result, adapter::Redeliver, contract::decode::TRUNCATED_HEADER,
+};
+
+use self::{bound::Bounded, lines::Line};
+use crate::{position::Log, record};
+
+/// How many deliveries may be parked until they are due. At the bound nothing new is read.
+const PARKED_MAX: usize = 4_096;
+
+/// An input on a file.
+pub(crate) async fn file(
+    log: Arc<Log>,
+    path: &Path,
+    follow: bool,
+    needs: &Needs,
+) -> Result<Box<dyn Input>> {
+    Ok(as_asked(file::Reader::open(&log, path, follow).await?, needs))
+}
+
+/// An input on standard input.
+pub(crate) async fn stdin(needs: &Needs) -> Result<Box<dyn Input>> {
+    Ok(as_asked(stdin::Pipe::standard().reader().await?, needs))
+}
+
+fn as_asked(input: impl Input + 'static, needs: &Needs) -> Box<dyn Input> {
+    Box::new(Bounded::new(Redeliver::new(input, PARKED_MAX), needs.in_flight))
+}
+
+/// The message on a line. Of a line that is too long there is only the beginning, which says so.
+fn message(line: &Line, address: &str) -> Message {
+    let mut message = if line.is_cut() {
+        let mut message = Message { payload: line.text.clone(), ..Message::default() };
+        message.headers.push(TRUNCATED_HEADER, line.length.to_string());
+        message
+    } else {
+        record::read(&line.text)
+    };
+    message.address = Some(address.to_owned());
+    message
+}

@@ -1,0 +1,243 @@
+//! The database: one redb file, opened once in a process, written in batches.
+//!
+//! Holds positions ([`crate::position`]) and state ([`crate::state`]), and knows nothing of what they
+//! mean. Values are small: the page cache is bounded to a few megabytes.
+
+use std::{
+    collections::BTreeMap,
+    fs, io,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+};
+
+use bytes::Bytes;
+use mailbridge_core::{Code, Error, Put, Result, Revision};
+use redb::{
+    Database, DatabaseError, ReadableDatabase, ReadableTable, TableDefinition, TableError,
+    WriteTransaction,
+};
+
+use crate::{
+    batches::{Batched, Queue},
+    error,
+    position::{Log, Snapshot},
+    shared::{Handle, Shared},
+};
+
+const POSITIONS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("positions");
+const STATE: TableDefinition<'_, &str, (u64, &[u8])> = TableDefinition::new("state");
+const COUNTERS: TableDefinition<'_, &str, u64> = TableDefinition::new("counters");
+/// The counter that gives revisions: no two puts of one file share one, deleted or not.
+const REVISION: &str = "revision";
+
+const CACHE_BYTES: usize = 8 * 1024 * 1024;
+
+static OPEN: Shared<Store> = Shared::new();
+
+/// An open database.
+pub(crate) struct Store {
+    file: PathBuf,
+    /// Gone after a failure: redb wants to be opened anew then.
+    database: Mutex<Option<Arc<Database>>>,
+    queue: Queue<Write, Written>,
+    logs: Mutex<BTreeMap<String, Weak<Log>>>,
+}
+
+/// Something to write.
+pub(crate) enum Write {
+    /// Where a log stands.
+    Position(Arc<Log>),
+    /// A value of state, if the key is as expected.
+    Put { key: String, value: Bytes, expected: Option<Revision> },
+    /// No value of state, if the key is as expected.
+    Delete { key: String, expected: Revision },
+}
+
+/// What writing came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Written {
+    Position,
+    State(Put),
+}
+
+/// Why a batch failed.
+type Failure = redb::Error;
+
+impl Store {
+    /// Opens the database, or shares it where it is open. Blocks.
+    pub(crate) fn open(file: &Path) -> Result<Handle<Self>> {
+        let unopened =
+            |cause: &io::Error| error::file("the state cannot be kept here", file, cause);
+        let dir = file.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        fs::create_dir_all(dir).map_err(|cause| unopened(&cause))?;
+        let dir = dir.canonicalize().map_err(|cause| unopened(&cause))?;
+        let file = dir.join(file.file_name().unwrap_or_default());
+        OPEN.get(&file.clone(), || {
+            let database = Mutex::new(Some(Arc::new(open(&file)?)));
+            Ok(Self { file, database, queue: Queue::new(), logs: Mutex::default() })
+        })
+    }
+
+    pub(crate) fn file(&self) -> &Path {
+        &self.file
+    }
+
+    fn database(&self) -> Result<Arc<Database>> {
+        let mut database = self.slot();
+        if let Some(database) = &*database {
+            return Ok(Arc::clone(database));
+        }
+        let opened = Arc::new(open(&self.file)?);
+        *database = Some(Arc::clone(&opened));
+        Ok(opened)
+    }
+
+    fn slot(&self) -> MutexGuard<'_, Option<Arc<Database>>> {
+        self.database.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn failed(&self, what: &'static str, failure: &Failure) -> Error {
+        *self.slot() = None;
+        error::state(what, &self.file, failure)
+    }
+
+    /// The log of this name, which is shared while it is in use. Blocks.
+    pub(crate) fn log(this: &Handle<Self>, name: String) -> Result<Arc<Log>> {
+        let mut logs = this.logs.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(log) = logs.get(&name).and_then(Weak::upgrade) {
+            return Ok(log);
+        }
+        let saved = read(&*this.database()?, POSITIONS, |table| {
+            Ok(table.get(name.as_str())?.map(|saved| saved.value().to_vec()))
+        });
+        let saved = saved.map_err(|cause| this.failed("a position cannot be read", &cause))?;
+        let log = Arc::new(Log::in_store(name.clone(), this.clone(), saved.as_deref())?);
+        logs.insert(name, Arc::downgrade(&log));
+        Ok(log)
+    }
+
+    /// Writes down where a log stands. Blocks.
+    pub(crate) fn note(&self, log: Arc<Log>) -> Result<()> {
+        self.write(&[Write::Position(log)]).map(|_| ())
+    }
+
+    /// A value of state. Blocks.
+    pub(crate) fn get(&self, key: &str) -> Result<Option<(Bytes, Revision)>> {
+        let found = read(&*self.database()?, STATE, |table| {
+            Ok(table.get(key)?.map(|found| {
+                let (revision, value) = found.value();
+                (Bytes::copy_from_slice(value), Revision(revision))
+            }))
+        });
+        found.map_err(|cause| self.failed("state cannot be read", &cause))
+    }
+
+    fn write(&self, writes: &[Write]) -> Result<Vec<Written>> {
+        let failed = |cause: Failure| self.failed("the state store did not take a change", &cause);
+        let database = self.database()?;
+        let transaction = database.begin_write().map_err(|cause| failed(cause.into()))?;
+        // Taken inside the transaction, of which there is one at a time, so that what is written
+        // last was taken last.
+        let snapshots = snapshots(writes)?;
+        let written = apply(transaction, &snapshots, writes).map_err(failed)?;
+        for (log, snapshot) in &snapshots {
+            log.written(snapshot);
+        }
+        Ok(written)
+    }
+}
+
+impl Batched for Store {
+    type Item = Write;
+    type Done = Written;
+
+    fn queue(&self) -> &Queue<Write, Written> {
+        &self.queue
+    }
+
+    fn run(&self, writes: Vec<Write>) -> Vec<Result<Written>> {
+        match self.write(&writes) {
+            Ok(written) => written.into_iter().map(Ok).collect(),
+            Err(error) => vec![Err(error); writes.len()],
+        }
+    }
+}
+
+fn open(file: &Path) -> Result<Database> {
+    redb::Builder::new().set_cache_size(CACHE_BYTES).create(file).map_err(|cause| match cause {
+        DatabaseError::DatabaseAlreadyOpen => Error::blocked(
+            Code::StateFailed,
+            "another mailbridge process uses this directory; stop it, or give this one another `dir`",
+        )
+        .with("file", file.display()),
+        cause => error::state("the state store cannot be opened", file, cause),
+    })
+}
+
+/// Reads from one table; from nothing, where it was never written.
+fn read<V: redb::Value + 'static, T>(
+    database: &Database,
+    table: TableDefinition<'_, &'static str, V>,
+    get: impl FnOnce(&redb::ReadOnlyTable<&'static str, V>) -> Result<Option<T>, Failure>,
+) -> Result<Option<T>, Failure> {
+    match database.begin_read()?.open_table(table) {
+        Ok(table) => get(&table),
+        Err(TableError::TableDoesNotExist(_)) => Ok(None),
+        Err(cause) => Err(cause.into()),
+    }
+}
+
+/// One snapshot of each log, however many asked for it.
+fn snapshots(writes: &[Write]) -> Result<Vec<(&Arc<Log>, Snapshot)>> {
+    let mut snapshots: Vec<(&Arc<Log>, Snapshot)> = Vec::new();
+    for write in writes {
+        if let Write::Position(log) = write
+            && !snapshots.iter().any(|(known, _)| Arc::ptr_eq(known, log))
+        {
+            snapshots.push((log, log.snapshot()?));
+        }
+    }
+    Ok(snapshots)
+}
+
+/// Writes and commits. Nothing is committed where nothing changes.
+fn apply(
+    transaction: WriteTransaction,
+    snapshots: &[(&Arc<Log>, Snapshot)],
+    writes: &[Write],
+) -> Result<Vec<Written>, Failure> {
+    {
+        let mut positions = transaction.open_table(POSITIONS)?;
+        for (log, snapshot) in snapshots {
+            positions.insert(log.name.as_str(), snapshot.json.as_slice())?;
+        }
+    }
+    let written: Vec<Written> =
+        writes.iter().map(|write| apply_one(&transaction, write)).collect::<Result<_, _>>()?;
+    if written.iter().any(|written| *written != Written::State(Put::Conflict)) {
+        transaction.commit()?;
+    }
+    Ok(written)
+}
+
+fn apply_one(transaction: &WriteTransaction, write: &Write) -> Result<Written, Failure> {
+    let (key, value, expected) = match write {
+        Write::Position(_) => return Ok(Written::Position),
+        Write::Put { key, value, expected } => (key.as_str(), Some(value), *expected),
+        Write::Delete { key, expected } => (key.as_str(), None, Some(*expected)),
+    };
+    let mut state = transaction.open_table(STATE)?;
+    let found = state.get(key)?.map(|found| Revision(found.value().0));
+    if found != expected {
+        return Ok(Written::State(Put::Conflict));
+    }
+    let Some(value) = value else {
+        state.remove(key)?;
+        return Ok(Written::State(Put::Stored(Revision(0))));
+    };
+    let mut counters = transaction.open_table(COUNTERS)?;
+    let revision = counters.get(REVISION)?.map_or(0, |last| last.value()) + 1;
+    counters.insert(REVISION, revision)?;
+    state.insert(key, (revision, value.as_ref()))?;
+    Ok(Written::State(Put::Stored(Revision(revision))))
+}
