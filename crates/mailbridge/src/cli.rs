@@ -5,11 +5,16 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::{
-    command::{check::Check, explain::Explain, schema::SchemaOf},
+    command::{
+        check::Check, explain::Explain, run::Run, sandbox::SandboxArgs, schema::SchemaOf,
+        send::Send,
+    },
     config::{
         model::{Level, LogFormat},
         text,
     },
+    exit::Exit,
+    log,
     registry::Registry,
 };
 
@@ -29,7 +34,12 @@ Exit codes: 0 done, 1 failed at run time, 2 wrong usage, 78 wrong configuration.
 struct Cli {
     /// What is logged: error, warn, info, debug, trace, or directives such as
     /// info,mailbridge_graph=debug
-    #[arg(long, global = true, value_name = "LEVEL", value_parser = text::argument::<Level>)]
+    #[arg(
+        long,
+        global = true,
+        value_name = "LEVEL",
+        value_parser = text::argument::<Level>
+    )]
     log: Option<Level>,
     /// How log lines look; pretty on a terminal, json elsewhere
     #[arg(long, global = true, value_name = "FORMAT")]
@@ -40,8 +50,14 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Run what a configuration says, until its inputs end or a signal comes
+    Run(Run),
     /// Check a configuration offline, and say what it would run
     Check(Check),
+    /// Serve a Microsoft Graph mail emulator: no tenant is needed, no mail leaves
+    Sandbox(SandboxArgs),
+    /// Send one mail from the command line
+    Send(Box<Send>),
     /// Print the JSON Schema of the configuration, or of what goes over the bus
     Schema(SchemaOf),
     /// Say what a code means, and what to do about it
@@ -50,11 +66,29 @@ enum Command {
 
 /// The whole program, with these bus plugins.
 pub fn main(registry: &Registry) -> ExitCode {
-    let Cli { command, .. } = Cli::parse();
-    let exit = match command {
-        Command::Check(check) => check.run(registry),
-        Command::Schema(schema) => schema.run(registry),
-        Command::Explain(explain) => explain.run(),
+    let Cli { command, log: level, log_format: format } = Cli::parse();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(cause) => {
+            eprintln!("the threads of the program cannot be started ({})", cause.kind());
+            return Exit::Failed.into();
+        }
     };
+    let exit = runtime.block_on(command.run(registry, &log::Wishes { level, format }));
+    // A thread that waits for standard input would keep the program: what matters is done.
+    runtime.shutdown_background();
     exit.into()
+}
+
+impl Command {
+    async fn run(self, registry: &Registry, wishes: &log::Wishes) -> Exit {
+        match self {
+            Self::Run(run) => run.run(registry, wishes).await,
+            Self::Check(check) => check.run(registry),
+            Self::Sandbox(sandbox) => sandbox.run(wishes).await,
+            Self::Send(send) => send.run(registry, wishes).await,
+            Self::Schema(schema) => schema.run(registry),
+            Self::Explain(explain) => explain.run(),
+        }
+    }
 }

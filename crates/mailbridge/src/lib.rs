@@ -8,9 +8,14 @@ mod cli;
 mod command;
 mod config;
 mod exit;
+mod http;
+mod log;
 mod names;
 mod registry;
+mod run;
 mod sandboxes;
+mod single;
+mod tour;
 
 pub use cli::main;
 pub use registry::Registry;

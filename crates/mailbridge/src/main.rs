@@ -3,8 +3,9 @@
 use std::process::ExitCode;
 
 use mailbridge::Registry;
+use mailbridge_local::Local;
 use mailbridge_nats::Nats;
 
 fn main() -> ExitCode {
-    mailbridge::main(&Registry::new().with::<Nats>())
+    mailbridge::main(&Registry::new().with::<Nats>().with::<Local>())
 }

@@ -2,4 +2,7 @@
 
 pub mod check;
 pub mod explain;
+pub mod run;
+pub mod sandbox;
 pub mod schema;
+pub mod send;

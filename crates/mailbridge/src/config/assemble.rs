@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::{
-    connection,
+    Purpose, connection,
     load::Loaded,
     locate::Places,
     model::{self, RequestsSection},
@@ -28,7 +28,7 @@ use crate::{
 };
 
 /// Checks everything that can be checked offline.
-pub fn assemble(loaded: Loaded, registry: &Registry) -> Result<Setup, Problems> {
+pub fn assemble(loaded: Loaded, registry: &Registry, purpose: Purpose) -> Result<Setup, Problems> {
     let Loaded { tree, places } = loaded;
     let mut assembly = Assembly {
         registry,
@@ -39,6 +39,10 @@ pub fn assemble(loaded: Loaded, registry: &Registry) -> Result<Setup, Problems> 
         used_buses: BTreeSet::new(),
     };
     let setup = assembly.setup(tree);
+    let nothing = setup.as_ref().is_some_and(|setup| setup.pipelines.is_empty());
+    if purpose == Purpose::Run && nothing && assembly.problems.is_empty() {
+        assembly.fault(&["pipelines"], "there is no pipeline: nothing would run".to_owned());
+    }
     match setup {
         Some(mut setup) if assembly.problems.is_empty() => {
             setup.warnings = assembly.warnings;
@@ -164,9 +168,6 @@ impl Assembly<'_> {
         connections: &BTreeMap<String, Option<Connection>>,
         buses: &BTreeMap<String, Option<NamedBus>>,
     ) -> Vec<Pipeline> {
-        if sections.is_empty() {
-            self.fault(&["pipelines"], "there is no pipeline: nothing would run".to_owned());
-        }
         let mut pipelines = Vec::new();
         let mut readers = rules::Readers::default();
         for (name, section) in sections {

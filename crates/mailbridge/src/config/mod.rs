@@ -28,10 +28,23 @@ use crate::registry::Registry;
 pub use problem::Problems;
 pub use setup::{Pipeline, Setup};
 
-/// Reads and checks a configuration.
+/// Reads and checks a configuration that is to be run.
 pub fn read(files: &[PathBuf], registry: &Registry) -> Result<Setup, Problems> {
-    let loaded = load::load(files)?;
-    assemble::assemble(loaded, registry)
+    assemble::assemble(load::load(files)?, registry, Purpose::Run)
+}
+
+/// Reads and checks a configuration whose connections are to be used.
+pub fn read_connections(files: &[PathBuf], registry: &Registry) -> Result<Setup, Problems> {
+    assemble::assemble(load::load(files)?, registry, Purpose::Connections)
+}
+
+/// What a configuration is read for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Purpose {
+    /// To run its pipelines; there must be one.
+    Run,
+    /// To use its connections.
+    Connections,
 }
 
 /// Whether a key of this name holds a secret.

@@ -94,7 +94,7 @@ impl Readers {
 
 /// The keys by which plugins name the place that is read. Two pipelines that agree in all that they
 /// give, share it.
-const IDENTITY: [&str; 4] = ["bus", "stream", "consumer", "file"];
+const IDENTITY: [&str; 6] = ["bus", "stream", "consumer", "topic", "group", "path"];
 
 fn reads_the_same(a: &Map<String, Value>, b: &Map<String, Value>) -> bool {
     let named = IDENTITY.iter().skip(1).any(|key| a.contains_key(*key));

@@ -1,0 +1,126 @@
+//! `mailbridge run`: runs what a configuration says.
+
+use std::{path::PathBuf, sync::Arc};
+
+use mailbridge_core::{Code, Error, Result};
+use mailbridge_engine::{Observer, health::Health};
+use mailbridge_graph::Options;
+use tokio::task::JoinSet;
+
+use crate::{
+    config::{
+        self, Setup,
+        model::{Listen, Report as Wanted},
+        text,
+    },
+    exit::Exit,
+    http::{Bound, Metrics},
+    log,
+    registry::Registry,
+    run::{
+        report::{End, Report},
+        signals::Signals,
+        until_done,
+        wiring::{self, Connections},
+    },
+    tour,
+};
+
+/// The arguments.
+#[derive(clap::Args)]
+pub struct Run {
+    /// Configuration files (.yaml, .toml, .json); later ones win. MAILBRIDGE_A__B=x overrides a.b
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// Where to serve /livez, /readyz and /metrics, such as 127.0.0.1:8080
+    #[arg(long, value_name = "ADDRESS", value_parser = text::argument::<Listen>)]
+    http: Option<Listen>,
+    /// What to tell a person on standard output
+    #[arg(long, value_enum)]
+    report: Option<Wanted>,
+    /// Send again in doubt without looking in the mailbox: doubles mails. For tests that prove it
+    #[arg(long, hide = true)]
+    unsafe_never_look: bool,
+}
+
+impl Run {
+    /// Runs until the inputs end or a signal comes.
+    pub async fn run(self, registry: &Registry, wishes: &log::Wishes) -> Exit {
+        let mut setup = match config::read(&self.files, registry) {
+            Ok(setup) => setup,
+            Err(problems) => {
+                eprintln!("{problems}");
+                return Exit::Config;
+            }
+        };
+        log::start(wishes, &setup.log);
+        for warning in &setup.warnings {
+            tracing::warn!(place = %warning.place, key = warning.key.join("."), "{}", warning.message);
+        }
+        setup.http.listen = self.http.or(setup.http.listen);
+        setup.report = self.report.unwrap_or(setup.report);
+        let options = Options { look_first: !self.unsafe_never_look, ..Options::default() };
+        run(setup, options).await.unwrap_or_else(|error| {
+            let code = error.code();
+            tracing::error!(%code, %error, cure = code.cure(), "nothing was started");
+            Exit::Failed
+        })
+    }
+}
+
+async fn run(setup: Setup, options: Options) -> Result<Exit> {
+    let signals = Signals::new().map_err(|cause| {
+        Error::permanent(Code::Internal, "signals cannot be taken").with("cause", cause.kind())
+    })?;
+    let health = Health::new();
+    let mut side = JoinSet::new();
+    if let Some(listen) = &setup.http.listen {
+        let (bound, metrics) = (Bound::new(listen).await?, Metrics::start()?);
+        tracing::info!(address = %bound.address(), "health and metrics are served");
+        side.spawn(metrics.clone().keep_up());
+        let serve = bound.serve(health.clone(), metrics);
+        side.spawn(async move {
+            if let Err(cause) = serve.await {
+                tracing::error!(%cause, "the HTTP side has ended");
+            }
+        });
+    }
+    let Setup { connections, pipelines, report, .. } = setup;
+    let used = |name: &str| pipelines.iter().any(|pipeline| pipeline.connection == name);
+    let connections = connections.into_iter().filter(|(name, _)| used(name)).collect();
+    let connections =
+        Connections::open(connections, wiring::mailboxes(&pipelines), options).await?;
+    let ends = ends(&pipelines);
+    let report = Report::new(report).map(Arc::new);
+    let mut ready = Vec::new();
+    for pipeline in pipelines {
+        let Some(mail) = connections.get(&pipeline.connection) else {
+            return Err(Error::permanent(Code::Internal, "a pipeline without its connection"));
+        };
+        let observer = report.clone().map(|report| report as Arc<dyn Observer>);
+        ready.push(wiring::requests(pipeline, mail, &health, observer));
+    }
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), pipelines = ready.len(), "started");
+    let exit = until_done(ready, signals).await;
+    tracing::info!("stopped");
+    if let Some(report) = report {
+        report.finish(&ends);
+        if let Some(sandbox) = &connections.sandbox {
+            tour::after_sandbox(sandbox.handle(), &report.codes());
+        }
+    }
+    Ok(exit)
+}
+
+/// Where each pipeline's results went.
+fn ends(pipelines: &[config::Pipeline]) -> Vec<End> {
+    pipelines
+        .iter()
+        .flat_map(|pipeline| {
+            let outcomes = pipeline.outcomes.as_ref();
+            let outcomes = outcomes.map(|port| End { what: "outcomes", told: port.told.clone() });
+            let told = pipeline.dead_letters.told.clone();
+            outcomes.into_iter().chain([End { what: "dead letters", told }])
+        })
+        .collect()
+}
