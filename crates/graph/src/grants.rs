@@ -40,3 +40,26 @@ fn index(permission: Permission) -> usize {
         Permission::MailReadWrite => 1,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_permission_is_suspected_until_something_that_needs_it_works() {
+        let grants = Grants::default();
+        let token = Token::that_lacks_everything(1);
+        assert!(grants.suspect(Permission::MailSend, &token));
+        grants.worked(Permission::MailSend, &token);
+        assert!(!grants.suspect(Permission::MailSend, &token));
+    }
+
+    #[test]
+    fn grants_made_in_exchange_are_remembered_beyond_the_token() {
+        let grants = Grants::default();
+        grants.worked(Permission::MailSend, &Token::that_lacks_everything(1));
+        let next = Token::that_lacks_everything(2);
+        assert!(!grants.suspect(Permission::MailSend, &next));
+        assert!(!grants.suspect(Permission::MailReadWrite, &next));
+    }
+}

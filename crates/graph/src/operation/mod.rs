@@ -17,6 +17,8 @@ use crate::{
 pub(crate) struct Session<'a> {
     door: &'a Door,
     permit: Permit,
+    /// `https://…/v1.0`
+    base: &'a str,
     /// `https://…/v1.0/users/{mailbox}`
     user: String,
     deadline: Instant,
@@ -33,7 +35,7 @@ impl<'a> Session<'a> {
         })?;
         let permit = graph.pacing.enter(mailbox, deadline).await?;
         let user = format!("{}/users/{name}", graph.base);
-        Ok(Self { door: &graph.door, permit, user, deadline })
+        Ok(Self { door: &graph.door, permit, base: &graph.base, user, deadline })
     }
 
     /// Makes a request below the mailbox, such as `/messages`.
@@ -41,13 +43,11 @@ impl<'a> Session<'a> {
         self.call_url(operation, &format!("{}{path}", self.user), body).await
     }
 
-    /// Follows a link that Graph gave. The token goes with it, so it must lead to the same host.
+    /// Follows a link that Graph gave. The token goes with it, so it must lead to the same Graph.
     pub(crate) async fn follow(&self, operation: Operation, link: &str) -> Result<Bytes> {
-        let host = self.user.split("/users/").next().unwrap_or_default();
-        if !link.get(..host.len()).is_some_and(|start| start.eq_ignore_ascii_case(host))
-            || !link[host.len()..].starts_with('/')
-        {
-            let detail = "graph's link to the next page leads to another host";
+        let start = link.get(..self.base.len());
+        if !start.is_some_and(|start| start.eq_ignore_ascii_case(self.base)) {
+            let detail = "graph's link to the next page leads elsewhere";
             return Err(Error::transient(Code::GraphUnexpected, detail));
         }
         self.call_url(operation, link, Body::Empty).await

@@ -27,6 +27,13 @@ pub(crate) struct Token {
 }
 
 impl Token {
+    /// One that lists no permission.
+    #[cfg(test)]
+    pub(crate) fn that_lacks_everything(generation: u64) -> Self {
+        let roles = Roles { lacks_send: true, lacks_read_write: true };
+        Self { authorization: HeaderValue::from_static("Bearer x"), generation, roles }
+    }
+
     pub(crate) fn authorization(&self) -> HeaderValue {
         self.authorization.clone()
     }

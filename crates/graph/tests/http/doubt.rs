@@ -13,7 +13,7 @@ use serde_json::json;
 
 use crate::{
     scene::{Scene, draft, found, mark, sent},
-    stub::{Asked, Reply},
+    stub::{Asked, Reply, Stub},
 };
 
 const LOOK: &str = "GET messages";
@@ -117,14 +117,21 @@ async fn pages_are_followed_to_the_end_and_empty_ones_too() {
 
 #[tokio::test]
 async fn a_link_to_another_host_is_not_followed_with_the_token() {
-    let scene = Scene::new(|_| {
-        let link = "http://127.0.0.1.evil.example/v1.0/users/x/messages";
-        Reply::json(200, json!({ "value": [], "@odata.nextLink": link }).to_string())
-    })
-    .await;
-    let error = scene.send(Once, Old).await.unwrap_err();
-    assert_eq!(error.code(), Code::GraphUnexpected);
-    assert_eq!(scene.stub.graph_asked(), [LOOK]);
+    let other = Stub::start(|_| found(&[])).await;
+    let links = [
+        format!("{}/v1.0/users/x/messages", other.url()),
+        format!("http://127.0.0.1:1@{}/v1.0/users/x/messages", other.address),
+        "/v1.0/users/x/messages".to_owned(),
+        String::new(),
+    ];
+    for link in links {
+        let body = json!({ "value": [], "@odata.nextLink": link }).to_string();
+        let scene = Scene::new(move |_| Reply::json(200, body.clone())).await;
+        let error = scene.send(Once, Old).await.unwrap_err();
+        assert_eq!(error.code(), Code::GraphUnexpected, "{link}");
+        assert_eq!(scene.stub.graph_asked(), [LOOK]);
+    }
+    assert!(other.asked().is_empty());
 }
 
 #[tokio::test]
