@@ -2,4 +2,5 @@
 //!
 //! A bus joins with one file that implements `World` and one line here.
 
+mod local;
 mod nats;
