@@ -1,15 +1,19 @@
 //! Bounds how many deliveries are out at once.
 //!
 //! Stands outside of [`Redeliver`](mailbridge_core::adapter::redeliver::Redeliver), so that what is
-//! parked takes no place: a mailbox whose requests wait does not stop the others.
+//! parked takes no place: a mailbox whose requests wait does not stop the others. For the same reason a
+//! delivery that is to come again at once lets others go first.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use mailbridge_core::{
     Code, Delivery, Disposition, Error, Input, Receipt, Result, Settle, Settled,
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// How long a delivery stays away at least, so that it cannot come again and again before all others.
+const AGAIN_MIN: Duration = Duration::from_millis(20);
 
 /// An input with at most so many deliveries out.
 pub(crate) struct Bounded<I> {
@@ -47,6 +51,10 @@ struct Slotted {
 impl Settle for Slotted {
     async fn settle(self: Box<Self>, disposition: Disposition) -> Result<Settled> {
         let Self { receipt, _slot } = *self;
+        let disposition = match disposition {
+            Disposition::Again { after } => Disposition::Again { after: after.max(AGAIN_MIN) },
+            Disposition::Done | Disposition::Rejected => disposition,
+        };
         receipt.settle(disposition).await
     }
 

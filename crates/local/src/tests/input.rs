@@ -250,3 +250,13 @@ async fn a_missing_file_and_a_directory_are_named() {
     let error = place.local.input(&place.source(), &NEEDS).await.err().unwrap();
     assert!(error.to_string().contains("this is not a file"), "{error}");
 }
+
+#[tokio::test]
+async fn what_comes_again_at_once_lets_others_go_first() {
+    let place = Place::new();
+    place.write("one\ntwo\n");
+    let mut input = place.input().await;
+    let again = Disposition::Again { after: Duration::ZERO };
+    assert_eq!(take(&mut input).await.receipt.settle(again).await.unwrap(), Settled::Yes);
+    assert_eq!(text(&take(&mut input).await), "two");
+}
