@@ -1,9 +1,10 @@
 //! Deliveries from a durable pull consumer.
 //!
-//! An input asks the server for as many messages as there is room for, and never for more: those that
-//! are handed out, those that wait in the client's buffer and those that are still asked for are
-//! together at most `in_flight`. So nothing waits here while its acknowledgement deadline runs,
-//! except when the engine stops calling `next`; what has waited too long by then is let go unread.
+//! An input hands out at most `in_flight` deliveries at once. It reads ahead of them only as far as
+//! they were settled within the last second, and half of `in_flight` at most: a fast pipeline never
+//! waits for the server, and a slow one leaves to others what it cannot begin yet. A message's
+//! acknowledgement deadline runs while it is buffered here; one that may have waited too long to be
+//! begun (the engine stopped calling `next`) is let go unread and comes back.
 //!
 //! Any doubt about the pulls themselves (a lost connection, missed heartbeats, a consumer that is
 //! gone) ends the instance. There is no recovery here; the host builds another.
@@ -24,14 +25,15 @@ use crate::{
     client::{Link, Status},
     error, headers,
     mark::Mark,
+    place::Place,
+    pull::Pulls,
     receipt::{NatsReceipt, Shared},
     setup::Ready,
 };
 
-/// How long the server keeps a pull that cannot be filled.
-const EXPIRES: Duration = Duration::from_secs(30);
-/// How often it says that the pull still stands.
-const HEARTBEAT: Duration = Duration::from_secs(5);
+const CLOSED: &str = "the connection to the server was closed";
+const LOST: &str = "the connection to the server was lost";
+const SILENT: &str = "the server stopped answering pulls";
 
 /// The input. Dropping it gives back what it has buffered.
 pub(crate) struct NatsInput {
@@ -40,10 +42,7 @@ pub(crate) struct NatsInput {
     inbox: Subject,
     pulls: Pulls,
     in_flight: usize,
-    /// Messages that were asked for and have not been read from the buffer yet.
-    asked: usize,
-    /// When to give the pulls up, if nothing at all has come by then.
-    silent_at: Instant,
+    pace: Pace,
     /// The last time the buffer was known to be empty: nothing in it is older.
     empty_at: Instant,
     /// How long a message may have waited in the buffer and still leave time for one attempt.
@@ -51,16 +50,6 @@ pub(crate) struct NatsInput {
     status: watch::Receiver<Status>,
     losses: u64,
     mark: Arc<Mark>,
-}
-
-/// How this consumer is asked for messages.
-struct Pulls {
-    stream: String,
-    consumer: String,
-    subject: Subject,
-    max: usize,
-    expires: Duration,
-    heartbeat: Duration,
 }
 
 impl NatsInput {
@@ -74,14 +63,13 @@ impl NatsInput {
             subscriber.map_err(|failure| error::failed("no inbox for messages", &failure))?;
         let now = Instant::now();
         Ok(Self {
-            pulls: Pulls::new(&link, &ready),
+            pulls: Pulls::new(&link.api, &ready),
             wait_max: ready.ack_wait.saturating_sub(needs.deadline),
             shared: Arc::new(Shared::new(link, ready.ack_wait)),
             subscriber,
             inbox,
             in_flight: needs.in_flight,
-            asked: 0,
-            silent_at: now,
+            pace: Pace { since: now, settled: 0, each_second: 0 },
             empty_at: now,
             status,
             losses,
@@ -89,44 +77,59 @@ impl NatsInput {
         })
     }
 
-    /// Asks for more when a good part of the room is free, or nothing is asked for at all: under
-    /// load a pull then brings many messages, and an idle input has one pull standing.
+    /// Asks for as many messages as there is room for, if that is worth a pull.
     async fn ask(&mut self) -> Result<()> {
-        let taken = self.shared.out() + self.asked;
-        let room = self.in_flight.saturating_sub(taken).min(self.pulls.max);
-        if room == 0 || (self.asked > 0 && room < self.in_flight.div_ceil(4)) {
+        let now = Instant::now();
+        let ahead = self.pace.update(self.shared.settled(), now).min(self.in_flight / 2);
+        let room = (self.in_flight + ahead).saturating_sub(self.shared.out());
+        let batch = self.pulls.due(room);
+        if batch == 0 {
             return Ok(());
         }
         let client = &self.shared.link.client;
-        let request = self.pulls.request(room);
-        let sent = client
-            .publish_with_reply(self.pulls.subject.clone(), self.inbox.clone(), request.into())
-            .await;
-        sent.map_err(|failure| error::failed("messages could not be asked for", &failure))?;
+        let (subject, inbox) = (self.pulls.subject(), self.inbox.clone());
+        let sent = client.publish_with_reply(subject, inbox, self.pulls.request(batch).into());
+        sent.await.map_err(|failure| error::failed("messages cannot be asked for", &failure))?;
         // No await since: a call that is dropped has asked for nothing, or it is counted.
-        self.asked += room;
-        self.silent_at = Instant::now() + 2 * self.pulls.heartbeat;
+        self.pulls.sent(batch, now);
         Ok(())
     }
 
-    /// Takes something from the buffer. `received_at` is the earliest that it can have come.
-    fn read(&mut self, message: NatsMessage, received_at: Instant) -> Result<Option<Delivery>> {
-        self.silent_at = Instant::now() + 2 * self.pulls.heartbeat;
+    /// Waits until there is something to read (the inner `None`: there will be nothing any more),
+    /// or a reason to look around.
+    async fn wait(&mut self, full: bool) -> Result<Option<Option<NatsMessage>>> {
+        let _until_now = (!full).then_some(EmptyUntilNow(&mut self.empty_at));
+        let silent_at = self.pulls.silent_at().filter(|_| !full);
+        let failure = tokio::select! {
+            biased;
+            message = self.subscriber.next(), if !full => return Ok(Some(message)),
+            () = self.shared.released.notified() => return Ok(None),
+            changed = self.status.changed() => match changed {
+                Ok(()) => return Ok(None),
+                Err(_) => CLOSED,
+            },
+            () = until(silent_at) => SILENT,
+        };
+        Err(self.pulls.lost(failure))
+    }
+
+    /// Takes something from the buffer that was empty at this time.
+    fn read(&mut self, message: NatsMessage, empty_at: Instant) -> Result<Option<Delivery>> {
+        let now = Instant::now();
+        self.pulls.heard(now);
         match message.status {
             None | Some(StatusCode::OK) => {
-                self.asked = self.asked.saturating_sub(1);
-                if received_at.elapsed() <= self.wait_max {
+                let asked_at = self.pulls.took_one().unwrap_or(empty_at);
+                let received_at = asked_at.max(empty_at);
+                if now.duration_since(received_at) <= self.wait_max {
                     return self.deliver(message, received_at).map(Some);
                 }
                 // It comes back by itself. Giving it back could hit the redelivery of it.
-                tracing::debug!(stream = %self.pulls.stream, "let a message go that waited too long");
+                tracing::debug!(subject = %message.subject, "let a message go that waited too long");
                 Ok(None)
             }
             Some(StatusCode::IDLE_HEARTBEAT) => Ok(None),
-            Some(status) => {
-                self.asked = self.asked.saturating_sub(self.pulls.ended(status, &message)?);
-                Ok(None)
-            }
+            Some(status) => self.pulls.ended(status, &message).map(|()| None),
         }
     }
 
@@ -144,10 +147,6 @@ impl NatsInput {
             receipt: Receipt::new(NatsReceipt::new(&self.shared, reply, received_at)),
         })
     }
-
-    fn lost(&self, detail: &'static str) -> Error {
-        self.pulls.lost(detail)
-    }
 }
 
 #[async_trait]
@@ -157,51 +156,69 @@ impl Input for NatsInput {
         let mut waited = false;
         loop {
             if self.status.borrow_and_update().losses != self.losses {
-                return Err(self.lost("the connection to the server was lost"));
+                return Err(self.pulls.lost(LOST));
             }
             self.ask().await?;
+            let full = self.shared.out() >= self.in_flight;
             // Unconstrained: a budget that is used up must not look like an empty buffer.
-            let buffered = unconstrained(self.subscriber.next()).now_or_never();
-            let (message, received_at) = match buffered {
+            let next = || unconstrained(self.subscriber.next()).now_or_never();
+            let (message, empty_at) = match (!full).then(next).flatten() {
                 Some(message) if waited => (message, Instant::now()),
                 Some(message) => (message, self.empty_at),
                 None => {
-                    waited = true;
-                    match self.wait().await? {
+                    waited = !full;
+                    match self.wait(full).await? {
                         Some(message) => (message, Instant::now()),
                         None => continue,
                     }
                 }
             };
-            let message = message.ok_or_else(|| self.lost(CLOSED))?;
-            if let Some(delivery) = self.read(message, received_at)? {
+            let message = message.ok_or_else(|| self.pulls.lost(CLOSED))?;
+            if let Some(delivery) = self.read(message, empty_at)? {
                 return Ok(Some(delivery));
             }
         }
     }
 }
 
-impl NatsInput {
-    /// Waits for a message (the inner `None`: there will be none any more), or for a reason to look
-    /// around.
-    async fn wait(&mut self) -> Result<Option<Option<NatsMessage>>> {
-        let _until_now = EmptyUntilNow(&mut self.empty_at);
-        let failure = tokio::select! {
-            biased;
-            message = self.subscriber.next() => return Ok(Some(message)),
-            () = self.shared.released.notified() => return Ok(None),
-            changed = self.status.changed() => match changed {
-                Ok(()) => return Ok(None),
-                Err(_) => CLOSED,
-            },
-            () = sleep_until(self.silent_at), if self.asked > 0 => SILENT,
-        };
-        Err(self.pulls.lost(failure))
+/// Gives back what is buffered, as far as that can be done at once, so that it need not wait for its
+/// deadline. What may be past its deadline is left alone: somebody else may have it by now.
+impl Drop for NatsInput {
+    fn drop(&mut self) {
+        while let Some(Some(message)) = unconstrained(self.subscriber.next()).now_or_never() {
+            let Some(reply) = message.reply.filter(|_| message.status.is_none()) else { continue };
+            let received_at = self.pulls.took_one().unwrap_or(self.empty_at).max(self.empty_at);
+            if received_at.elapsed() > self.shared.ack_wait / 2 {
+                continue;
+            }
+            let given_back = self.shared.link.client.publish(reply, "-NAK".into()).now_or_never();
+            if given_back.is_none_or(|sent| sent.is_err()) {
+                return;
+            }
+        }
     }
 }
 
-const CLOSED: &str = "the connection to the server was closed";
-const SILENT: &str = "the server stopped answering pulls";
+/// How many deliveries are settled in a second, measured over the last one that has passed.
+struct Pace {
+    since: Instant,
+    /// How many had been settled by then.
+    settled: u64,
+    each_second: usize,
+}
+
+impl Pace {
+    /// Takes the count as it stands now.
+    fn update(&mut self, settled: u64, now: Instant) -> usize {
+        let millis = now.duration_since(self.since).as_millis();
+        if millis >= 1000 {
+            let each_second = u128::from(settled - self.settled) * 1000 / millis;
+            self.each_second = usize::try_from(each_second).unwrap_or(usize::MAX);
+            (self.since, self.settled) = (now, settled);
+        }
+        self.each_second
+    }
+}
 
 /// The buffer is empty for as long as somebody waits for it to fill, also when that somebody is
 /// cancelled.
@@ -213,67 +230,10 @@ impl Drop for EmptyUntilNow<'_> {
     }
 }
 
-/// Gives back what is buffered, as far as that can be done at once, so that it need not wait for its
-/// deadline. What may be past its deadline is left alone: somebody else may have it by now.
-impl Drop for NatsInput {
-    fn drop(&mut self) {
-        if self.empty_at.elapsed() > self.shared.ack_wait / 2 {
-            return;
-        }
-        while let Some(Some(message)) = unconstrained(self.subscriber.next()).now_or_never() {
-            let Some(reply) = message.reply.filter(|_| message.status.is_none()) else { continue };
-            let given_back = self.shared.link.client.publish(reply, "-NAK".into()).now_or_never();
-            if given_back.is_none_or(|sent| sent.is_err()) {
-                return;
-            }
-        }
-    }
-}
-
-impl Pulls {
-    fn new(link: &Link, ready: &Ready) -> Self {
-        let Ready { stream, consumer, pull_max, expires_max, .. } = ready;
-        let expires = expires_max.unwrap_or(EXPIRES).min(EXPIRES);
-        Self {
-            subject: format!("{}.CONSUMER.MSG.NEXT.{stream}.{consumer}", link.api).into(),
-            stream: stream.clone(),
-            consumer: consumer.clone(),
-            max: pull_max.unwrap_or(usize::MAX),
-            expires,
-            // The server takes at most half of the pull's time.
-            heartbeat: HEARTBEAT.min(expires / 2),
-        }
-    }
-
-    /// A pull for this many (docs.nats.io, `$JS.API.CONSUMER.MSG.NEXT`). Times in nanoseconds.
-    fn request(&self, batch: usize) -> String {
-        let (expires, heartbeat) = (self.expires.as_nanos(), self.heartbeat.as_nanos());
-        format!(r#"{{"batch":{batch},"expires":{expires},"idle_heartbeat":{heartbeat}}}"#)
-    }
-
-    /// A pull has ended before it was filled: how many messages it will not bring any more. Anything
-    /// but an ordinary end is the end of the input.
-    fn ended(&self, status: StatusCode, message: &NatsMessage) -> Result<usize> {
-        let says = message.description.as_deref().unwrap_or_default();
-        if says == "Consumer Deleted" || status == StatusCode::NO_RESPONDERS {
-            let gone = "the consumer is gone, or its server is";
-            return Err(self.at(Error::blocked(Code::BusConsumerMissing, gone)));
-        }
-        let pending = message.headers.as_ref().and_then(|map| map.get("Nats-Pending-Messages"));
-        match pending.and_then(|count| count.as_str().parse().ok()) {
-            Some(count) => Ok(count),
-            None => {
-                Err(self.lost("the server ended a pull").with("status", status).with("says", says))
-            }
-        }
-    }
-
-    fn lost(&self, detail: &'static str) -> Error {
-        self.at(Error::transient(Code::BusLost, detail))
-    }
-
-    fn at(&self, error: Error) -> Error {
-        error.with("consumer", format_args!("{}/{}", self.stream, self.consumer))
+async fn until(at: Option<Instant>) {
+    match at {
+        Some(at) => sleep_until(at).await,
+        None => std::future::pending().await,
     }
 }
 
@@ -281,46 +241,18 @@ fn not_jetstream() -> Error {
     Error::transient(Code::BusLost, "a message came that no consumer can have sent")
 }
 
-/// Where a delivery comes from, as its reply subject tells (ADR-15 of nats-architecture-and-design):
-/// `$JS.ACK.[<domain>.<account>.]<stream>.<consumer>.<delivered>.<stream seq>.<consumer seq>.<time>.<pending>`
-#[derive(Debug, PartialEq, Eq)]
-struct Place<'a> {
-    stream: &'a str,
-    delivered: u64,
-    sequence: u64,
-}
-
-impl<'a> Place<'a> {
-    fn parse(reply: &'a str) -> Option<Self> {
-        let rest = reply.strip_prefix("$JS.ACK.")?;
-        let skip = match rest.split('.').count() {
-            7 => 0,
-            count if count >= 9 => 2,
-            _ => return None,
-        };
-        let mut tokens = rest.split('.').skip(skip);
-        let stream = tokens.next()?;
-        let delivered = tokens.nth(1)?.parse().ok()?;
-        Some(Self { stream, delivered, sequence: tokens.next()?.parse().ok()? })
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::Place;
+    use super::*;
 
     #[test]
-    fn both_forms_of_a_reply_subject_are_read() {
-        let place = Place { stream: "MAIL", delivered: 3, sequence: 100 };
-        for reply in [
-            "$JS.ACK.MAIL.worker.3.100.7.1790230470084404000.42",
-            "$JS.ACK._.szMpdrwD.MAIL.worker.3.100.7.1790230470084404000.42",
-            "$JS.ACK.hub.szMpdrwD.MAIL.worker.3.100.7.1790230470084404000.42.token",
-        ] {
-            assert_eq!(Place::parse(reply).as_ref(), Some(&place), "{reply}");
-        }
-        for reply in ["_INBOX.abc", "$JS.ACK.MAIL.worker.3", "$JS.ACK.MAIL.worker.x.100.7.1.42"] {
-            assert_eq!(Place::parse(reply), None, "{reply}");
-        }
+    fn the_pace_is_that_of_the_last_second_and_falls_when_nothing_moves() {
+        let start = Instant::now();
+        let mut pace = Pace { since: start, settled: 0, each_second: 0 };
+        let at = |millis| start + Duration::from_millis(millis);
+        assert_eq!(pace.update(500, at(999)), 0);
+        assert_eq!(pace.update(1200, at(1200)), 1000);
+        assert_eq!(pace.update(1200, at(1300)), 1000);
+        assert_eq!(pace.update(1210, at(11_200)), 1);
     }
 }

@@ -15,6 +15,8 @@ mod headers;
 mod input;
 mod mark;
 mod output;
+mod place;
+mod pull;
 mod receipt;
 mod setup;
 mod state;

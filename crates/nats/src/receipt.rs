@@ -16,7 +16,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -46,20 +46,28 @@ const DELAY_MAX: Duration = Duration::from_hours(24 * 365);
 pub(crate) struct Shared {
     pub link: Link,
     pub ack_wait: Duration,
-    /// Deliveries that are handed out and not settled.
-    out: AtomicUsize,
+    /// Deliveries that were handed out, and those of them that were let go.
+    handed_out: AtomicU64,
+    let_go: AtomicU64,
     /// One of them was let go.
     pub released: Notify,
 }
 
 impl Shared {
     pub fn new(link: Link, ack_wait: Duration) -> Self {
-        Self { link, ack_wait, out: AtomicUsize::new(0), released: Notify::new() }
+        let (handed_out, let_go) = (AtomicU64::new(0), AtomicU64::new(0));
+        Self { link, ack_wait, handed_out, let_go, released: Notify::new() }
     }
 
     /// How many deliveries are out.
     pub fn out(&self) -> usize {
-        self.out.load(Ordering::Acquire)
+        let out = self.handed_out.load(Ordering::Acquire) - self.settled();
+        usize::try_from(out).unwrap_or(usize::MAX)
+    }
+
+    /// How many have been let go so far, settled or not.
+    pub fn settled(&self) -> u64 {
+        self.let_go.load(Ordering::Acquire)
     }
 
     /// Tells the server something about a delivery, and waits until it has noted it.
@@ -109,7 +117,7 @@ pub(crate) struct NatsReceipt {
 impl NatsReceipt {
     /// Counts as out until it is dropped.
     pub fn new(shared: &Arc<Shared>, reply: Subject, received_at: Instant) -> Self {
-        shared.out.fetch_add(1, Ordering::AcqRel);
+        shared.handed_out.fetch_add(1, Ordering::AcqRel);
         let ours_until = received_at + shared.ack_wait;
         Self { shared: Arc::clone(shared), reply, ours_until }
     }
@@ -117,7 +125,7 @@ impl NatsReceipt {
 
 impl Drop for NatsReceipt {
     fn drop(&mut self) {
-        self.shared.out.fetch_sub(1, Ordering::AcqRel);
+        self.shared.let_go.fetch_add(1, Ordering::AcqRel);
         self.shared.released.notify_one();
     }
 }

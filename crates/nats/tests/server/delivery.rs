@@ -133,3 +133,24 @@ async fn a_delay_is_kept_while_others_go_on() {
     next(&mut input).await.receipt.settle(Disposition::Done).await.unwrap();
     assert!(since.elapsed() >= after);
 }
+
+#[tokio::test]
+async fn a_long_backlog_makes_nothing_look_late() {
+    let server = NatsServer::start().await.unwrap();
+    let (stranger, nats) = (stranger(&server).await, nats(server.url(), json!({})));
+    let mut input = nats.input(&quick(), &NEEDS).await.unwrap();
+    publish(&stranger, 400).await;
+    // Three are always out and settled in turn, so that the buffer is never quite empty, for longer
+    // than a message may wait in it.
+    let mut held = std::collections::VecDeque::new();
+    for _ in 0..400 {
+        let delivery = next(&mut input).await;
+        assert_eq!(delivery.seen_before, SeenBefore::No);
+        held.push_back(delivery.receipt);
+        sleep(Duration::from_millis(3)).await;
+        if held.len() > 2 {
+            let settled = held.pop_front().unwrap().settle(Disposition::Done).await.unwrap();
+            assert_eq!(settled, Settled::Yes);
+        }
+    }
+}
