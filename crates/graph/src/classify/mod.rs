@@ -2,7 +2,7 @@
 //!
 //! It takes what was seen (no connection, silence, a broken line, a status with codes) and what the
 //! request could have done, and gives a code and a verdict. It is the only place that reads a
-//! status or a Graph code, and it is printed as a table into the documentation ([`table`]).
+//! status or a Graph code, and it is printed as a table into the documentation ([`table()`]).
 //!
 //! The rule that matters: a request that can send a mail is *in doubt* unless Graph's answer says
 //! that it did not.
