@@ -249,8 +249,13 @@ pub async fn a_position_is_stable_and_its_own(world: &dyn World) -> Kept {
 
 /// At most as many deliveries as the host asked for are out at once.
 pub async fn at_most_in_flight_are_out(world: &dyn World) -> Kept {
-    fill(world, 8).await?;
+    fill(world, 20).await?;
     let mut input = world.input(needs(3)).await?;
+    // A while of steady work first: whoever reads ahead by then must not hand out more for it.
+    for _ in 0..12 {
+        take_done(&mut input, 1).await?;
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
     let mut held = Vec::new();
     for _ in 0..3 {
         held.push(take(&mut input).await?);
