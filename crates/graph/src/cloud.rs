@@ -12,7 +12,7 @@ use serde::Deserialize;
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(
     untagged,
-    expecting = "one of global, us_gov_l4, us_gov_l5, china, sandbox, or { login: URL, graph: URL }"
+    expecting = "expected one of global, us_gov_l4, us_gov_l5, china, sandbox, or { login: URL, graph: URL }"
 )]
 pub enum Cloud {
     /// One that mailbridge knows by name.

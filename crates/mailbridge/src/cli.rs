@@ -30,19 +30,26 @@ Exit codes: 0 done, 1 failed at run time, 2 wrong usage, 78 wrong configuration.
 
 /// Message buses to Microsoft 365 mail: requests in, mail sent once, outcomes out.
 #[derive(Parser)]
-#[command(version, about, after_help = AFTER_HELP, max_term_width = 100)]
+#[command(version, after_help = AFTER_HELP, max_term_width = 100)]
 struct Cli {
     /// What is logged: error, warn, info, debug, trace, or directives such as
     /// info,mailbridge_graph=debug
     #[arg(
         long,
         global = true,
+        help_heading = "Logs, on standard error",
         value_name = "LEVEL",
         value_parser = text::argument::<Level>
     )]
     log: Option<Level>,
-    /// How log lines look; pretty on a terminal, json elsewhere
-    #[arg(long, global = true, value_name = "FORMAT")]
+    /// How log lines look: pretty (on a terminal) or json (elsewhere)
+    #[arg(
+        long,
+        global = true,
+        help_heading = "Logs, on standard error",
+        value_name = "FORMAT",
+        hide_possible_values = true
+    )]
     log_format: Option<LogFormat>,
     #[command(subcommand)]
     command: Command,

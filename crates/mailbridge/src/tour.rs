@@ -1,17 +1,23 @@
 //! What to say to somebody who has just tried the sandbox: what really happened there, and what to try
 //! next.
 
+use std::path::Path;
+
 use mailbridge_sandbox::Handle;
 
 use crate::run::report::tell;
+
+/// Where somebody has the project's own examples at hand.
+const EXAMPLE: &str = "configs/nats.yaml";
 
 /// The truth of the sandbox after a run, and the next steps.
 pub fn after_sandbox(sandbox: &Handle, codes: &[String]) {
     let truth = sandbox.truth();
     let (sent, drafts) = (truth.sent_total(), truth.drafts_left());
     let doubles = truth.duplicates(mailbridge_graph::MARK_PROPERTY).map_or(0, |twice| twice.len());
+    let doubles = if doubles == 0 { "none".to_owned() } else { format!("{doubles} requests") };
     tell(format_args!(
-        "  sandbox       {sent} mails really sent, {doubles} of them twice, {drafts} drafts left\n"
+        "  in truth      sent in the sandbox: {sent}; sent twice: {doubles}; drafts left: {drafts}\n"
     ));
     let program = std::env::args().next().unwrap_or_else(|| "mailbridge".to_owned());
     tell(format_args!("\nNext\n"));
@@ -22,7 +28,9 @@ pub fn after_sandbox(sandbox: &Handle, codes: &[String]) {
         &format!("{program} send --sandbox --to you@example.org"),
         "one mail from the command line",
     );
-    next(&format!("{program} check configs/nats.yaml"), "the shape of a real configuration");
+    if Path::new(EXAMPLE).exists() {
+        next(&format!("{program} check {EXAMPLE}"), "the shape of a real configuration");
+    }
     next(&format!("{program} sandbox"), "the sandbox as a server, for your own code");
 }
 

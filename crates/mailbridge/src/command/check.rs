@@ -16,6 +16,7 @@ use crate::{
     config::{self, Pipeline, Setup},
     exit::Exit,
     registry::Registry,
+    run::report::tell,
     sandboxes,
 };
 
@@ -35,7 +36,7 @@ impl Check {
                 for warning in &setup.warnings {
                     eprintln!("warning: {warning}");
                 }
-                print!("{}", Told(&setup));
+                tell(format_args!("{}", Told(&setup)));
                 Exit::Done
             }
             Err(problems) => {

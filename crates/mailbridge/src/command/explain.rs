@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use mailbridge_core::Code;
 
-use crate::{exit::Exit, names::known};
+use crate::{exit::Exit, names::nearest, run::report::tell};
 
 /// The arguments.
 #[derive(clap::Args)]
@@ -20,25 +20,20 @@ impl Explain {
         let Some(text) = &self.code else {
             let width = Code::ALL.iter().map(|code| code.as_str().len()).max().unwrap_or_default();
             for code in Code::ALL {
-                println!("{:width$}  {}", code.as_str(), code.meaning());
+                tell(format_args!("{:width$}  {}\n", code.as_str(), code.meaning()));
             }
             return Exit::Done;
         };
-        match text.parse::<Code>() {
-            Ok(code) => {
-                print!("{}", page(code));
-                Exit::Done
-            }
-            Err(()) => {
-                let codes: Vec<_> = Code::ALL.iter().map(|code| code.as_str()).collect();
-                let hint = match crate::names::nearest(text, &codes) {
-                    Some(_) => known("codes", text, &codes),
-                    None => "`mailbridge explain` lists all codes".to_owned(),
-                };
-                eprintln!("there is no code `{text}`; {hint}");
-                Exit::Usage
-            }
+        if let Ok(code) = text.parse::<Code>() {
+            tell(format_args!("{}", page(code)));
+            return Exit::Done;
         }
+        let codes: Vec<_> = Code::ALL.iter().map(|code| code.as_str()).collect();
+        match nearest(text, &codes) {
+            Some(near) => eprintln!("there is no code `{text}`; did you mean `{near}`?"),
+            None => eprintln!("there is no code `{text}`; `mailbridge explain` lists all"),
+        }
+        Exit::Usage
     }
 }
 

@@ -4,7 +4,7 @@ use mailbridge_core::contract::{MailEvent, Outcome, SendRequest};
 use schemars::schema_for;
 use serde_json::Value;
 
-use crate::{config::schema, exit::Exit, registry::Registry};
+use crate::{config::schema, exit::Exit, registry::Registry, run::report::tell};
 
 /// The arguments.
 #[derive(clap::Args)]
@@ -41,6 +41,6 @@ impl SchemaOf {
 }
 
 fn print(schema: &Value) -> Exit {
-    println!("{schema:#}");
+    tell(format_args!("{schema:#}\n"));
     Exit::Done
 }

@@ -25,7 +25,10 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    config::{self, model::Log},
+    config::{
+        self,
+        model::{Level, Log},
+    },
     exit::Exit,
     log,
     names::known,
@@ -92,14 +95,15 @@ pub struct Send {
 impl Send {
     /// Sends.
     pub async fn run(self, registry: &Registry, wishes: &log::Wishes) -> Exit {
-        let (connection, config_log) = match self.connection(registry) {
+        // The answer says all that matters here; the log is there for who asks for it.
+        log::start(wishes, &Log { level: Some(Level("off".to_owned())), format: None });
+        let connection = match self.connection(registry) {
             Ok(found) => found,
             Err((exit, message)) => {
                 eprintln!("{message}");
                 return exit;
             }
         };
-        log::start(wishes, &config_log);
         let message = match self.message() {
             Ok(message) => message,
             Err(message) => {
@@ -120,15 +124,10 @@ impl Send {
         }
     }
 
-    fn connection(&self, registry: &Registry) -> Result<(Connection, Log), (Exit, String)> {
+    fn connection(&self, registry: &Registry) -> Result<Connection, (Exit, String)> {
         if self.sandbox {
-            let sandbox: Connection = serde_json::from_value(json!({ "cloud": "sandbox" }))
-                .map_err(|cause| (Exit::Failed, cause.to_string()))?;
-            // What is logged of a try is noise, but for warnings.
-            return Ok((
-                sandbox,
-                Log { level: Some(config::model::Level("warn".into())), format: None },
-            ));
+            return serde_json::from_value(json!({ "cloud": "sandbox" }))
+                .map_err(|cause| (Exit::Failed, cause.to_string()));
         }
         let setup = config::read_connections(&self.config, registry)
             .map_err(|problems| (Exit::Config, problems.to_string()))?;
@@ -143,11 +142,10 @@ impl Send {
                 return Err((Exit::Usage, message));
             }
         };
-        let found = connections.remove(&chosen).ok_or_else(|| {
+        connections.remove(&chosen).ok_or_else(|| {
             let hint = known("connections", &chosen, &names);
             (Exit::Usage, format!("there is no connection `{chosen}`; {hint}"))
-        })?;
-        Ok((found, setup.log))
+        })
     }
 
     fn from(&self) -> Mailbox {

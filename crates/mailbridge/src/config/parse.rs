@@ -37,7 +37,8 @@ fn readable(mut mistake: Malformed) -> Malformed {
     if let Some(name) = missing(&mistake.detail) {
         mistake.detail = format!("the key `{name}` is missing");
     } else if let Some((expected, found)) = mistake.detail.rsplit_once(", found ") {
-        mistake.detail = format!("{expected}; this is {}", kind(found));
+        let expected = expected.strip_prefix("expected ").unwrap_or(expected);
+        mistake.detail = format!("expected {}; this is {}", kind(expected), kind(found));
     } else if let Some((detail, key)) =
         mistake.detail.strip_suffix(')').and_then(|text| text.rsplit_once(" (key: "))
     {
@@ -48,15 +49,18 @@ fn readable(mut mistake: Malformed) -> Malformed {
     mistake
 }
 
-fn kind(found: &str) -> &str {
-    match found {
+/// Serde's word for a kind of value in everybody's.
+fn kind(word: &str) -> &str {
+    match word {
         "integer" | "floating point" => "a number",
-        "boolean" => "true or false",
-        "string" => "text",
-        "sequence" => "a list",
-        "map" => "a section of keys",
+        "u8" | "u16" | "u32" | "u64" | "usize" => "a whole number",
+        "boolean" | "a boolean" => "true or false",
+        "string" | "a string" => "text",
+        "sequence" | "a sequence" => "a list",
+        "map" | "a map" => "a section of keys",
         "null" | "unit value" | "Option value" => "empty",
-        other => other,
+        word if word.starts_with("struct ") => "a section of keys",
+        word => word,
     }
 }
 
@@ -64,7 +68,7 @@ fn missing(detail: &str) -> Option<&str> {
     detail.strip_prefix("missing field `")?.strip_suffix('`')
 }
 
-/// Told before, or a key is missed that was taken out because it was mistaken itself.
+/// Told before, or a key is missed that was taken out, or mistyped, as was told.
 fn is_our_doing(mistake: &Malformed, found: &[Malformed]) -> bool {
     if found.iter().any(|earlier| earlier.path == mistake.path) {
         return true;
@@ -74,10 +78,11 @@ fn is_our_doing(mistake: &Malformed, found: &[Malformed]) -> bool {
     else {
         return false;
     };
+    let meant = format!("did you mean `{name}`?");
     found.iter().any(|earlier| {
-        earlier.path.len() > mistake.path.len()
-            && earlier.path.starts_with(&mistake.path)
-            && earlier.path[mistake.path.len()] == name
+        let below = earlier.path.strip_prefix(mistake.path.as_slice());
+        let key = below.and_then(<[String]>::first);
+        key.is_some_and(|key| key == name || earlier.detail.ends_with(&meant))
     })
 }
 

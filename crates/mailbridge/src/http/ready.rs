@@ -15,7 +15,8 @@ pub struct Answer {
 
 #[derive(Serialize)]
 struct Pipeline {
-    pipeline: String,
+    #[serde(rename = "pipeline")]
+    name: String,
     state: &'static str,
     since: Timestamp,
     #[serde(flatten)]
@@ -38,15 +39,17 @@ pub async fn ready(State(health): State<Health>) -> (StatusCode, Json<Answer>) {
 }
 
 fn answer(pipelines: Vec<PipelineHealth>) -> Answer {
+    // Before the pipelines are known nothing is ready yet.
+    let known = !pipelines.is_empty();
     Answer {
-        ready: pipelines.iter().all(|pipeline| pipeline.state.is_ready()),
+        ready: known && pipelines.iter().all(|pipeline| pipeline.state.is_ready()),
         pipelines: pipelines.into_iter().map(Pipeline::from).collect(),
     }
 }
 
 impl From<PipelineHealth> for Pipeline {
     fn from(health: PipelineHealth) -> Self {
-        let PipelineHealth { pipeline, state, since } = health;
+        let PipelineHealth { pipeline: name, state, since } = health;
         let word = state.as_str();
         let fault = match state {
             health::State::Held { code, reason } | health::State::Disconnected { code, reason } => {
@@ -57,7 +60,7 @@ impl From<PipelineHealth> for Pipeline {
             | health::State::Draining
             | health::State::Done => None,
         };
-        Self { pipeline, state: word, since, fault }
+        Self { name, state: word, since, fault }
     }
 }
 
@@ -95,5 +98,6 @@ mod tests {
     fn a_pipeline_that_has_ended_is_not_at_fault() {
         assert!(super::answer(vec![pipeline("a", health::State::Done)]).ready);
         assert!(!super::answer(vec![pipeline("a", health::State::Starting)]).ready);
+        assert!(!super::answer(Vec::new()).ready);
     }
 }

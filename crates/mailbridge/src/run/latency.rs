@@ -26,7 +26,7 @@ impl Latencies {
         let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX).max(1);
         let doubling = micros.ilog2();
         // The three bits below the highest one.
-        let part = (u128::from(micros) * u128::from(PARTS) >> doubling) % u128::from(PARTS);
+        let part = ((u128::from(micros) * u128::from(PARTS)) >> doubling) % u128::from(PARTS);
         let part = usize::try_from(part).unwrap_or_default();
         let bucket = doubling as usize * 8 + part;
         self.counts[bucket.min(BUCKETS - 1)] += 1;

@@ -24,9 +24,10 @@ impl Connections {
         mailboxes: impl Iterator<Item = &str>,
         options: Options,
     ) -> Result<Self> {
-        let sandbox = match connections.values().any(sandboxes::goes_there) {
-            true => Some(sandboxes::start(sandboxes::domains(mailboxes)).await?),
-            false => None,
+        let sandbox = if connections.values().any(sandboxes::goes_there) {
+            Some(sandboxes::start(sandboxes::domains(mailboxes)).await?)
+        } else {
+            None
         };
         let mut mails = BTreeMap::new();
         for (name, connection) in connections {

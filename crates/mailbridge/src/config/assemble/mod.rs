@@ -1,0 +1,242 @@
+//! Puts a configuration together: parses every section with whoever knows its type, and connects
+//! names with what they name. Rules between values are in [`rules`](super::rules).
+//!
+//! A mistake is noted and the work goes on, so that all of them are told at once.
+
+mod pipelines;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use mailbridge_core::plugin::{self, Malformed};
+use mailbridge_graph::Connection;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::{
+    Purpose, connection,
+    load::Loaded,
+    locate::Places,
+    model, parse,
+    problem::{Problem, Problems},
+    rules,
+    setup::{NamedBus, Setup},
+};
+use crate::{
+    names::{known, name_fits},
+    registry::Registry,
+    sandboxes,
+};
+
+/// Checks everything that can be checked offline.
+pub fn assemble(loaded: Loaded, registry: &Registry, purpose: Purpose) -> Result<Setup, Problems> {
+    let Loaded { tree, places } = loaded;
+    let notes = Notes { places, problems: Vec::new(), warnings: Vec::new() };
+    let mut assembly = Assembly { registry, notes, used: Used::default() };
+    let setup = assembly.setup(tree);
+    let mut notes = assembly.notes;
+    let nothing = setup.as_ref().is_some_and(|setup| setup.pipelines.is_empty());
+    if purpose == Purpose::Run && nothing && notes.problems.is_empty() {
+        notes.fault(&["pipelines"], "there is no pipeline: nothing would run");
+    }
+    match setup {
+        Some(setup) if notes.problems.is_empty() => Ok(Setup { warnings: notes.warnings, ..setup }),
+        _ => Err(Problems::new(notes.problems)),
+    }
+}
+
+/// The keys that lead to a section.
+type Key<'a> = &'a [&'a str];
+
+/// What pipelines can name; `None` for those whose mistake was told.
+struct Named {
+    connections: BTreeMap<String, Option<Connection>>,
+    buses: BTreeMap<String, Option<NamedBus>>,
+}
+
+/// What pipelines did name.
+#[derive(Default)]
+struct Used {
+    connections: BTreeSet<String>,
+    buses: BTreeSet<String>,
+}
+
+struct Assembly<'a> {
+    registry: &'a Registry,
+    notes: Notes,
+    used: Used,
+}
+
+impl Assembly<'_> {
+    fn setup(&mut self, tree: Value) -> Option<Setup> {
+        for key in rules::literal_secrets(&tree) {
+            self.notes.warn(&below(&[], &key), rules::LITERAL_SECRET);
+        }
+        let model::File { connections, buses, state, pipelines, http, log, report } =
+            self.top(tree)?;
+        let http = self.optional(&["http"], http);
+        let log = self.optional(&["log"], log);
+        let report = self.optional(&["report"], report);
+        let connections = self.connections(connections);
+        let named = Named { connections, buses: self.buses(buses) };
+        if let Some(state) = state {
+            self.state(state, &named);
+        }
+        let pipelines = self.pipelines(pipelines, &named);
+        self.warn_of_unused(&named);
+        let connections = named.connections.into_iter();
+        Some(Setup {
+            connections: connections.filter_map(|(name, it)| Some((name, it?))).collect(),
+            pipelines,
+            http: http?,
+            log: log?,
+            report: report?,
+            warnings: Vec::new(),
+        })
+    }
+
+    /// Unknown keys are told and left out, so that what is under the known ones is checked too.
+    fn top(&mut self, tree: Value) -> Option<model::File> {
+        let Value::Object(mut keys) = tree else { return None };
+        let known_keys = model::File::KEYS;
+        keys.retain(|key, _| {
+            let fits = known_keys.contains(&key.as_str());
+            if !fits {
+                let known = known("keys", key, known_keys);
+                self.notes.fault(&[key], format!("unknown key `{key}`; {known}"));
+            }
+            fits
+        });
+        self.section(&[], Value::Object(keys), plugin::parse)
+    }
+
+    fn connections(
+        &mut self,
+        sections: BTreeMap<String, Value>,
+    ) -> BTreeMap<String, Option<Connection>> {
+        let connection = |(name, section): (String, Value)| {
+            let key = ["connections", name.as_str()];
+            self.check_name(&key, &name);
+            let connection: Option<Connection> = self.section(&key, section, plugin::parse);
+            if let Some(connection) = &connection {
+                let mistakes = connection::mistakes(connection, &sandboxes::stand_in());
+                self.notes.faults(&key, mistakes);
+            }
+            (name, connection)
+        };
+        sections.into_iter().map(connection).collect()
+    }
+
+    fn buses(&mut self, sections: BTreeMap<String, Value>) -> BTreeMap<String, Option<NamedBus>> {
+        let bus = |(name, section): (String, Value)| {
+            let key = ["buses", name.as_str()];
+            self.check_name(&key, &name);
+            let bus = self.bus(&key, &name, section);
+            (name, bus)
+        };
+        sections.into_iter().map(bus).collect()
+    }
+
+    fn bus(&mut self, key: Key<'_>, name: &str, section: Value) -> Option<NamedBus> {
+        let names = self.registry.names();
+        let Some((plugin_name, config)) = only_entry(section) else {
+            let one = format!("expected one key, the bus's plugin: {}", names.join(", "));
+            return self.notes.refuse(key, one);
+        };
+        let key = [key, &[plugin_name.as_str()]].concat();
+        let Some(plugin) = self.registry.find(&plugin_name) else {
+            let known = known("plugins", &plugin_name, &names);
+            let message = format!("there is no bus plugin `{plugin_name}`; {known}");
+            return self.notes.refuse(&key, message);
+        };
+        let (open, plugin) = (plugin.open, plugin.name);
+        let bus = self.section(&key, config, |config| open(name, config))?;
+        Some(NamedBus { plugin, bus })
+    }
+
+    fn warn_of_unused(&mut self, named: &Named) {
+        let Used { connections, buses } = &self.used;
+        for name in named.connections.keys().filter(|name| !connections.contains(*name)) {
+            self.notes.warn(&["connections", name], "no pipeline uses this connection");
+        }
+        for name in named.buses.keys().filter(|name| !buses.contains(*name)) {
+            self.notes.warn(&["buses", name], "nothing uses this bus");
+        }
+    }
+
+    fn optional<T: DeserializeOwned + Default>(
+        &mut self,
+        key: Key<'_>,
+        section: Option<Value>,
+    ) -> Option<T> {
+        match section {
+            None | Some(Value::Null) => Some(T::default()),
+            Some(section) => self.section(key, section, plugin::parse),
+        }
+    }
+
+    /// Parses a section and notes its mistakes.
+    fn section<T>(
+        &mut self,
+        key: Key<'_>,
+        section: Value,
+        parse: impl Fn(Value) -> Result<T, Malformed>,
+    ) -> Option<T> {
+        parse::all(section, parse).map_err(|mistakes| self.notes.faults(key, mistakes)).ok()
+    }
+
+    fn check_name(&mut self, key: Key<'_>, name: &str) {
+        if !name_fits(name) {
+            self.notes.fault(key, "a name is 1 to 64 characters of A-Z, a-z, 0-9, - and _");
+        }
+    }
+}
+
+/// What was found, each with its place.
+struct Notes {
+    places: Places,
+    problems: Vec<Problem>,
+    warnings: Vec<Problem>,
+}
+
+impl Notes {
+    fn fault(&mut self, key: Key<'_>, message: impl Into<String>) {
+        let problem = self.problem(key, message.into());
+        self.problems.push(problem);
+    }
+
+    fn faults(&mut self, key: Key<'_>, mistakes: Vec<Malformed>) {
+        for Malformed { path, detail } in mistakes {
+            self.fault(&below(key, &path), detail);
+        }
+    }
+
+    /// Notes a mistake in place of a value.
+    fn refuse<T>(&mut self, key: Key<'_>, message: String) -> Option<T> {
+        self.fault(key, message);
+        None
+    }
+
+    fn warn(&mut self, key: Key<'_>, message: &str) {
+        let warning = self.problem(key, message.to_owned());
+        self.warnings.push(warning);
+    }
+
+    fn problem(&self, key: Key<'_>, message: String) -> Problem {
+        let key: Vec<_> = key.iter().map(|&part| part.to_owned()).collect();
+        Problem { place: self.places.find(&key), key, message }
+    }
+}
+
+fn below<'a>(key: Key<'a>, path: &'a [String]) -> Vec<&'a str> {
+    key.iter().copied().chain(path.iter().map(String::as_str)).collect()
+}
+
+/// The one entry of a mapping that has just one.
+fn only_entry(section: Value) -> Option<(String, Value)> {
+    let Value::Object(section) = section else { return None };
+    let mut entries = section.into_iter();
+    match (entries.next(), entries.next()) {
+        (Some(entry), None) => Some(entry),
+        _ => None,
+    }
+}

@@ -1,0 +1,148 @@
+//! Pipelines and the state store: what is connected to buses by name.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use mailbridge_core::{
+    StateStore,
+    plugin::{self, Build, Bus, Malformed},
+};
+use serde_json::Value;
+
+use super::{Assembly, Key, Named, only_entry};
+use crate::{
+    config::{
+        model::RequestsSection,
+        rules::{self, Readers},
+        setup::{Pipeline, Port},
+    },
+    names::known,
+};
+
+impl Assembly<'_> {
+    pub(super) fn pipelines(
+        &mut self,
+        sections: BTreeMap<String, Value>,
+        named: &Named,
+    ) -> Vec<Pipeline> {
+        let mut readers = Readers::default();
+        let pipeline =
+            |(name, section): (String, Value)| self.pipeline(&name, section, named, &mut readers);
+        sections.into_iter().filter_map(pipeline).collect()
+    }
+
+    fn pipeline(
+        &mut self,
+        name: &str,
+        section: Value,
+        named: &Named,
+        readers: &mut Readers,
+    ) -> Option<Pipeline> {
+        let key = ["pipelines", name];
+        self.check_name(&key, name);
+        let Some((kind, section)) = only_entry(section) else {
+            let message = "expected one key, the pipeline's kind: requests".to_owned();
+            return self.notes.refuse(&key, message);
+        };
+        let key = ["pipelines", name, &kind];
+        if kind != "requests" {
+            let message = format!("there is no pipeline kind `{kind}`; known is requests");
+            return self.notes.refuse(&key, message);
+        }
+        if let Some(message) = section.get("from").and_then(|from| readers.add(name, from)) {
+            self.notes.fault(&under(&key, "from"), message);
+        }
+        self.requests(name, &key, &section, named)
+    }
+
+    fn requests(
+        &mut self,
+        name: &str,
+        key: Key<'_>,
+        section: &Value,
+        named: &Named,
+    ) -> Option<Pipeline> {
+        let typed: Option<RequestsSection> = self.section(key, section.clone(), plugin::parse);
+        if let Some(typed) = &typed {
+            self.check_connection(key, &typed.connection, named);
+            for (path, message) in rules::requests(typed) {
+                let key: Vec<&str> = key.iter().copied().chain(path.split('.')).collect();
+                self.notes.fault(&key, message);
+            }
+        }
+        let settings = typed.as_ref().map(RequestsSection::settings).unwrap_or_default();
+        // The ends are taken from the section as it stands, so that their mistakes are told beside
+        // those of the section itself.
+        let part = |part: &str| section.get(part).cloned();
+        let needs = settings.needs();
+        let source = |bus: Arc<dyn Bus>, section| bus.source(section, needs);
+        let target = |bus: Arc<dyn Bus>, section| bus.target(section);
+        let from = part("from").map(|from| self.port(&under(key, "from"), from, named, source));
+        let outcomes =
+            part("outcomes").map(|to| self.port(&under(key, "outcomes"), to, named, target));
+        let dead_letters = part("dead_letters")
+            .map(|to| self.port(&under(key, "dead_letters"), to, named, target));
+        Some(Pipeline {
+            name: name.to_owned(),
+            connection: typed?.connection,
+            settings,
+            from: from??,
+            outcomes: match outcomes {
+                None => None,
+                Some(outcomes) => Some(outcomes?),
+            },
+            dead_letters: dead_letters??,
+        })
+    }
+
+    pub(super) fn state(&mut self, section: Value, named: &Named) {
+        let state = |bus: Arc<dyn Bus>, section| bus.state(section);
+        self.port::<dyn StateStore>(&["state"], section, named, state);
+        self.notes.warn(&["state"], "no pipeline of this configuration keeps state");
+    }
+
+    fn check_connection(&mut self, key: Key<'_>, name: &str, named: &Named) {
+        self.used.connections.insert(name.to_owned());
+        if !named.connections.contains_key(name) {
+            let all: Vec<_> = named.connections.keys().map(String::as_str).collect();
+            let known = known("connections", name, &all);
+            let message = format!("there is no connection `{name}`; {known}");
+            self.notes.fault(&under(key, "connection"), message);
+        }
+    }
+
+    /// One end on a bus: the key `bus` names it, the rest is its plugin's.
+    fn port<P: ?Sized>(
+        &mut self,
+        key: Key<'_>,
+        section: Value,
+        named: &Named,
+        take: impl Fn(Arc<dyn Bus>, Value) -> Result<Arc<dyn Build<P>>, Malformed>,
+    ) -> Option<Port<P>> {
+        let Value::Object(mut section) = section else {
+            let message = "expected `bus`, and the keys of its plugin".to_owned();
+            return self.notes.refuse(key, message);
+        };
+        let all: Vec<_> = named.buses.keys().map(String::as_str).collect();
+        let Some(name) = section.remove("bus") else {
+            let message = format!("the key `bus` is missing; {}", known("buses", "", &all));
+            return self.notes.refuse(key, message);
+        };
+        let Value::String(name) = name else {
+            return self.notes.refuse(&under(key, "bus"), "expected a bus's name".to_owned());
+        };
+        let Some(bus) = named.buses.get(&name) else {
+            let message = format!("there is no bus `{name}`; {}", known("buses", &name, &all));
+            return self.notes.refuse(&under(key, "bus"), message);
+        };
+        self.used.buses.insert(name.clone());
+        let bus = bus.as_ref()?;
+        let told = rules::told(&name, bus.plugin, &section);
+        let take = |section| take(Arc::clone(&bus.bus), section);
+        let build = self.section(key, Value::Object(section), take)?;
+        Some(Port { build, told })
+    }
+}
+
+fn under<'a>(key: Key<'a>, part: &'a str) -> Vec<&'a str> {
+    [key, &[part]].concat()
+}
