@@ -55,6 +55,19 @@ async fn after_a_crash_what_may_have_been_handed_out_says_so_and_what_is_done_is
 }
 
 #[tokio::test]
+async fn what_was_handed_out_just_before_a_crash_is_in_doubt() {
+    let place = Place::new();
+    place.write("one\ntwo\n");
+    let mut input = place.input().await;
+    let one = take(&mut input).await;
+    assert_eq!(one.seen_before, SeenBefore::No);
+    let image = place.image();
+    drop((one, input));
+    let place = place.crashed(image);
+    assert_eq!(rest(&mut place.input().await).await, [maybe("one"), maybe("two")]);
+}
+
+#[tokio::test]
 async fn a_stop_in_good_order_leaves_no_doubt_about_what_was_not_handed_out() {
     let place = Place::new();
     place.write("one\n");
@@ -104,6 +117,19 @@ async fn a_file_that_was_replaced_or_truncated_is_read_from_its_beginning() {
         found.extend(rest(&mut input).await);
         assert_eq!(found, expected);
     }
+}
+
+#[tokio::test]
+async fn a_file_that_was_replaced_behind_an_open_line_is_another_file() {
+    let place = Place::new();
+    place.write("one\ntwo\n");
+    let mut input = place.input().await;
+    let one = take(&mut input).await;
+    done(take(&mut input).await).await;
+    drop((one, input));
+    let place = place.restarted();
+    place.write("one\nzwei\n");
+    assert_eq!(rest(&mut place.input().await).await, [no("one"), no("zwei")]);
 }
 
 #[tokio::test]
@@ -236,8 +262,10 @@ async fn what_is_still_worked_on_is_not_handed_out_to_the_next_reader() {
     let mut input = place.input().await;
     let one = take(&mut input).await;
     drop(input);
-    let (mut input, ()) = tokio::join!(place.input(), done(one));
-    assert_eq!(rest(&mut input).await, [no("two")]);
+    let early = tokio::time::timeout(Duration::from_millis(100), place.input()).await;
+    assert!(early.is_err(), "a reader was built while a delivery was out");
+    done(one).await;
+    assert_eq!(rest(&mut place.input().await).await, [no("two")]);
 }
 
 #[tokio::test]
