@@ -14,15 +14,15 @@ fn every_mistake_has_its_message() {
         .map(|entry| entry.expect("an entry").file_name().into_string().expect("UTF-8"))
         .collect();
     names.sort();
-    let mut told = String::new();
-    for name in names {
+    let told = |name: String| {
         let ran = mailbridge(&folder, &["check", &name]);
         assert_eq!(ran.code, 78, "{name}: {}", ran.stderr);
         assert_eq!(ran.stdout, "", "{name}");
         assert!(!ran.stderr.contains("hunter2"), "a value is repeated: {}", ran.stderr);
-        told += &format!("$ mailbridge check {name}\n{}\n", ran.stderr);
-    }
-    insta::assert_snapshot!(told);
+        format!("$ mailbridge check {name}\n{}\n", ran.stderr)
+    };
+    let told: Vec<_> = names.into_iter().map(told).collect();
+    insta::assert_snapshot!(told.concat());
 }
 
 #[test]

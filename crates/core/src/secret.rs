@@ -112,7 +112,10 @@ fn unreadable(detail: &'static str) -> Error {
 
 /// The two ways to write it: text, or an object with one key.
 #[derive(Deserialize)]
-#[serde(untagged, expecting = "expected `{ file: PATH }`, `{ env: NAME }`, or the secret as text in quotes")]
+#[serde(
+    untagged,
+    expecting = "expected `{ file: PATH }`, `{ env: NAME }`, or the secret as text in quotes"
+)]
 enum Shape {
     Literal(Secret),
     File(FileShape),
