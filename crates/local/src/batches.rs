@@ -1,9 +1,9 @@
 //! Many callers, one write to the disk.
 //!
-//! A confirmed write costs an fsync, whatever its size. So whoever comes while one is under way waits
-//! and goes with the next, together with all who came meanwhile: under load the cost of an fsync is
-//! shared, and alone nobody waits for a timer. There is no writer thread to start or stop: the first
-//! to come takes the work to a blocking thread, which goes on until nothing waits.
+//! A confirmed write costs an fsync, whatever its size. So whoever comes while one is under way
+//! waits and goes with the next, together with all who came meanwhile: under load the cost of an
+//! fsync is shared, and alone nobody waits for a timer. There is no writer thread to start or stop:
+//! the first to come takes the work to a blocking thread, which goes on until nothing waits.
 
 use std::{
     ops::Deref,
@@ -88,8 +88,8 @@ fn work<Does: Batched>(does: &Does) {
     }
 }
 
-/// Those who wait for a batch. A panic fails them, and who has come since, but nobody who comes later:
-/// they are let go only after the queue is free again.
+/// Those who wait for a batch. A panic fails them, and who has come since, but nobody who comes
+/// later: they are let go only after the queue is free again.
 struct InWork<'a, Item, Done> {
     queue: &'a Queue<Item, Done>,
     tell: Vec<oneshot::Sender<Result<Done>>>,

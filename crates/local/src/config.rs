@@ -9,7 +9,8 @@ use serde::Deserialize;
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
-    /// The directory that holds how far each file was read, and state. One process uses it at a time.
+    /// The directory that holds how far each file was read, and state. One process uses it at a
+    /// time.
     #[serde(default = "dir")]
     pub dir: PathBuf,
 }
@@ -34,8 +35,8 @@ pub struct Source {
     /// writer closes it.
     #[serde(default)]
     pub follow: bool,
-    /// Whether how far the file was read survives the program. With `false` each run reads the whole
-    /// file; so does standard input, which cannot be read again.
+    /// Whether how far the file was read survives the program. With `false` each run reads the
+    /// whole file; so does standard input, which cannot be read again.
     #[serde(default = "yes")]
     pub remember: bool,
 }

@@ -1,12 +1,12 @@
 //! The bus with no server: files, standard input and output, and an embedded state store.
 //!
-//! One line is one message ([`record`]). A file is read like a log: what is settled is remembered over
-//! a restart, and what was handed out before a crash says so ([`Source::remember`]). What is published
-//! is on the disk when `publish` returns, and a message that is published again, also after a crash,
-//! stands there once.
+//! One line is one message ([`record`]). A file is read like a log: what is settled is remembered
+//! over a restart, and what was handed out before a crash says so ([`Source::remember`]). What is
+//! published is on the disk when `publish` returns, and a message that is published again, also
+//! after a crash, stands there once.
 //!
-//! It serves one process: the directory that it keeps positions and state in is locked, and so is each
-//! file that it writes. For a pool of workers there are buses with a server.
+//! It serves one process: the directory that it keeps positions and state in is locked, and so is
+//! each file that it writes. For a pool of workers there are buses with a server.
 
 mod batches;
 mod config;

@@ -1,17 +1,18 @@
 //! How far a file was read, and which of its lines are still open.
 //!
 //! A settled line never comes again, even while an earlier one is open for hours (a throttled
-//! mailbox): what is kept is not a single offset but the lines that are open, which are few, and where
-//! the first of them starts. That is more than [`Watermark`](mailbridge_core::adapter::Watermark)
-//! keeps for a log that can remember one number only.
+//! mailbox): what is kept is not a single offset but the lines that are open, which are few, and
+//! where the first of them starts. That is more than
+//! [`Watermark`](mailbridge_core::adapter::Watermark) keeps for a log that can remember one number
+//! only.
 //!
-//! A line is marked as handed out before it is handed out, so that after a crash nothing that may have
-//! been tried is taken for new. The mark runs [`AHEAD`] lines in front, so that it is written seldom;
-//! it is drawn back when reading ends in good order.
+//! A line is marked as handed out before it is handed out, so that after a crash nothing that may
+//! have been tried is taken for new. The mark runs [`AHEAD`] lines in front, so that it is written
+//! seldom; it is drawn back when reading ends in good order.
 //!
 //! A file is known again by its content, not by its inode: the last line that was taken must still
-//! stand where it stood. So an editor that writes a new file, a copy and a restored backup are the same
-//! file, and a truncated or replaced one is not.
+//! stand where it stood. So an editor that writes a new file, a copy and a restored backup are the
+//! same file, and a truncated or replaced one is not.
 //!
 //! Reads no file; [`crate::store`] writes what [`Log::snapshot`] gives.
 
@@ -184,8 +185,8 @@ impl Log {
         self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes the right to read, which only one reader has, and which lasts as long as the value. Waits
-    /// for those who still hold deliveries of the reader before.
+    /// Takes the right to read, which only one reader has, and which lasts as long as the value.
+    /// Waits for those who still hold deliveries of the reader before.
     pub(crate) async fn read(self: &Arc<Self>) -> Result<Reading> {
         if std::mem::replace(&mut self.ledger().read, true) {
             return Err(taken(&self.name));
@@ -328,15 +329,15 @@ pub(crate) fn taken(name: &str) -> Error {
         .with("path", name)
 }
 
-/// Told apart by when it began: nothing better is known of a file, and nothing else survives the loss
-/// of the store.
+/// Told apart by when it began: nothing better is known of a file, and nothing else survives the
+/// loss of the store.
 pub(crate) fn new_generation() -> String {
     Timestamp::now().as_nanosecond().to_string()
 }
 
-/// Such as `local:requests.ndjson/17@5f0c9e1d3a`: the file, the line, and a hash of the line and the
-/// file's generation. Requests without an id are known by it, and another file of the same name, or
-/// another run over standard input, must not pass for the same requests.
+/// Such as `local:requests.ndjson/17@5f0c9e1d3a`: the file, the line, and a hash of the line and
+/// the file's generation. Requests without an id are known by it, and another file of the same
+/// name, or another run over standard input, must not pass for the same requests.
 pub(crate) fn position(name: &str, generation: &str, line: &Line) -> Position {
     let file = Path::new(name).file_name().unwrap_or(name.as_ref()).to_string_lossy();
     let mut hash = Sha256::new();

@@ -8,11 +8,11 @@
 //! ```
 //!
 //! `payload` is a string, whose text is the payload, or any other JSON, which is then the payload
-//! itself; `payload_base64` holds other bytes. A header's value is a string, `{"base64": "…"}`, or a
-//! list of them. Headers of one name keep their order, and names that of their first appearance.
+//! itself; `payload_base64` holds other bytes. A header's value is a string, `{"base64": "…"}`, or
+//! a list of them. Headers of one name keep their order, and names that of their first appearance.
 //!
-//! A line that is neither is not refused here: it is a payload all the same, and whoever reads it says
-//! what is wrong with it.
+//! A line that is neither is not refused here: it is a payload all the same, and whoever reads it
+//! says what is wrong with it.
 
 use std::{borrow::Cow, fmt};
 

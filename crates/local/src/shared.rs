@@ -1,7 +1,7 @@
 //! What may be open only once in a process: a database, a file that is appended to.
 //!
-//! Two buses, or two pipelines, may name the same file. They then share what is open, and it is closed
-//! when the last of them lets go. Keyed by path; nothing is ever kept open here by itself.
+//! Two buses, or two pipelines, may name the same file. They then share what is open, and it is
+//! closed when the last of them lets go. Keyed by path; nothing is ever kept open here by itself.
 
 use std::{
     collections::BTreeMap,
@@ -24,7 +24,8 @@ impl<T> Shared<T> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The one that is open under this path, else a new one. Blocks; `make` must not come back here.
+    /// The one that is open under this path, else a new one. Blocks; `make` must not come back
+    /// here.
     pub(crate) fn get(
         &'static self,
         path: &Path,

@@ -1,7 +1,7 @@
 //! The database: one redb file, opened once in a process, written in batches.
 //!
-//! Holds positions ([`crate::position`]) and state ([`crate::state`]), and knows nothing of what they
-//! mean. Values are small: the page cache is bounded to a few megabytes.
+//! Holds positions ([`crate::position`]) and state ([`crate::state`]), and knows nothing of what
+//! they mean. Values are small: the page cache is bounded to a few megabytes.
 
 use std::{
     collections::BTreeMap,
@@ -167,7 +167,7 @@ fn open(file: &Path) -> Result<Database> {
     redb::Builder::new().set_cache_size(CACHE_BYTES).create(file).map_err(|cause| match cause {
         DatabaseError::DatabaseAlreadyOpen => Error::blocked(
             Code::StateFailed,
-            "another mailbridge process uses this directory; stop it, or give this one another `dir`",
+            "another mailbridge process uses this directory; stop it or give this one another `dir`",
         )
         .with("file", file.display()),
         cause => error::state("the state store cannot be opened", file, cause),

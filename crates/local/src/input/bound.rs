@@ -1,8 +1,8 @@
 //! Bounds how many deliveries are out at once.
 //!
 //! Stands outside of [`Redeliver`](mailbridge_core::adapter::redeliver::Redeliver), so that what is
-//! parked takes no place: a mailbox whose requests wait does not stop the others. For the same reason a
-//! delivery that is to come again at once lets others go first.
+//! parked takes no place: a mailbox whose requests wait does not stop the others. For the same
+//! reason a delivery that is to come again at once lets others go first.
 
 use std::{sync::Arc, time::Duration};
 
@@ -12,7 +12,8 @@ use mailbridge_core::{
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// How long a delivery stays away at least, so that it cannot come again and again before all others.
+/// How long a delivery stays away at least, so that it cannot come again and again before all
+/// others.
 const AGAIN_MIN: Duration = Duration::from_millis(20);
 
 /// An input with at most so many deliveries out.

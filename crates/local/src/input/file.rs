@@ -2,8 +2,8 @@
 //!
 //! Ends at the end of the file, or waits there for more. While it waits it looks at the file a few
 //! times a second, without the system's change notifications, which some file systems do not have.
-//! What was read and not handed out is kept in the reader, so a call to `next` may be dropped at any
-//! point.
+//! What was read and not handed out is kept in the reader, so a call to `next` may be dropped at
+//! any point.
 
 use std::{
     fs::File,

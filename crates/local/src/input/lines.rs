@@ -1,8 +1,8 @@
 //! From bytes to lines, each with its place in the file.
 //!
-//! Keeps what is left of a line until the rest comes, so that a reader can be dropped between any two
-//! reads. Knows nothing of files. A line's memory is bounded; of a longer one the beginning is kept, and
-//! how long it was.
+//! Keeps what is left of a line until the rest comes, so that a reader can be dropped between any
+//! two reads. Knows nothing of files. A line's memory is bounded; of a longer one the beginning is
+//! kept, and how long it was.
 
 use std::collections::VecDeque;
 

@@ -1,7 +1,7 @@
 //! Messages from files and from standard input.
 //!
-//! A log cannot hand a message out twice, so `Redeliver` stands around it, and around that a bound on
-//! how many are out.
+//! A log cannot hand a message out twice, so `Redeliver` stands around it, and around that a bound
+//! on how many are out.
 
 mod bound;
 mod file;

@@ -1,8 +1,8 @@
 //! Reads standard input, or anything else that can be read only once.
 //!
-//! Nothing of it survives the process, so its deliveries are never doubtful at first. Within the process
-//! it is kept apart from the inputs built on it: what one input has read ahead or left unsettled, the
-//! next one gets.
+//! Nothing of it survives the process, so its deliveries are never doubtful at first. Within the
+//! process it is kept apart from the inputs built on it: what one input has read ahead or left
+//! unsettled, the next one gets.
 
 use std::{
     collections::VecDeque,
@@ -53,8 +53,8 @@ impl Pipe {
         Arc::clone(&STANDARD)
     }
 
-    /// Reads on a thread of its own, which nobody waits for: a read of standard input cannot be given
-    /// up, and one that waits for a key must not keep the program from ending.
+    /// Reads on a thread of its own, which nobody waits for: a read of standard input cannot be
+    /// given up, and one that waits for a key must not keep the program from ending.
     fn new(read: impl Read + Send + 'static) -> Arc<Self> {
         let (tell, chunks) = mpsc::channel(CHUNKS_AHEAD);
         let failed = tell.clone();
@@ -80,8 +80,8 @@ impl Pipe {
         self.source.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// An input on it. There is one at a time; it waits for those who still hold deliveries of the one
-    /// before.
+    /// An input on it. There is one at a time; it waits for those who still hold deliveries of the
+    /// one before.
     pub(crate) async fn reader(self: Arc<Self>) -> Result<Reader> {
         let source = self.source().take().ok_or_else(|| taken(NAME))?;
         let reader = Reader { pipe: self, source: Some(source) };

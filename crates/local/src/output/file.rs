@@ -1,8 +1,8 @@
 //! Appends to a file, durably.
 //!
-//! A crash can leave half a line at the end of a file. Its message was not confirmed, so it is published
-//! again: the half is cut off when the file is opened. A file is locked while it is open, since two
-//! processes would take each other's lines for halves.
+//! A crash can leave half a line at the end of a file. Its message was not confirmed, so it is
+//! published again: the half is cut off when the file is opened. A file is locked while it is open,
+//! since two processes would take each other's lines for halves.
 //!
 //! A file that was moved away (log rotation) is left alone, and a new one is begun.
 

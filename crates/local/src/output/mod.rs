@@ -1,8 +1,8 @@
 //! Messages to files and to standard output: one line each ([`crate::record`]).
 //!
 //! Many publish at once; they are written together and confirmed together. A message whose id was
-//! written before is confirmed and not written again, among the last [`recent::IDS_MAX`] ids of a file;
-//! those that stand at its end are read when it is opened, so a crash makes no difference.
+//! written before is confirmed and not written again, among the last [`recent::IDS_MAX`] ids of a
+//! file; those that stand at its end are read when it is opened, so a crash makes no difference.
 
 mod file;
 mod recent;

@@ -22,7 +22,10 @@ fn a_bare_object_is_the_payload() {
 
 #[test]
 fn a_record_carries_headers_id_key_and_any_payload() {
-    let text = r#"{"headers":{"b":"1","a":["2",{"base64":"/w=="}]},"id":"7","key":"k","payload":"From: \u00fc\r\n"}"#;
+    let text = concat!(
+        r#"{"headers":{"b":"1","a":["2",{"base64":"/w=="}]},"id":"7","key":"k","#,
+        r#""payload":"From: \u00fc\r\n"}"#,
+    );
     let message = read(&line(text));
     let names: Vec<_> = message.headers.iter().map(|(name, _)| name).collect();
     assert_eq!(names, ["b", "a", "a"]);
