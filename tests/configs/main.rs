@@ -3,6 +3,7 @@
 
 mod broken;
 mod program;
+mod send;
 
 use std::{fs, net::TcpListener};
 

@@ -72,26 +72,19 @@ async fn run(setup: Setup, options: Options) -> Result<Exit> {
     let signals = Signals::new().map_err(|cause| {
         Error::permanent(Code::Internal, "signals cannot be taken").with("cause", cause.kind())
     })?;
-    let health = Health::new();
-    let mut side = JoinSet::new();
-    if let Some(listen) = &setup.http.listen {
-        let (bound, metrics) = (Bound::new(listen).await?, Metrics::start()?);
-        tracing::info!(address = %bound.address(), "health and metrics are served");
-        side.spawn(metrics.clone().keep_up());
-        let serve = bound.serve(health.clone(), metrics);
-        side.spawn(async move {
-            if let Err(cause) = serve.await {
-                tracing::error!(%cause, "the HTTP side has ended");
-            }
-        });
-    }
-    let Setup { connections, pipelines, report, .. } = setup;
+    let Setup { connections, pipelines, report, http, .. } = setup;
+    // First what may be refused: the port, and counting, which must begin before anything counts.
+    let side = match &http.listen {
+        Some(listen) => Some((Bound::new(listen).await?, Metrics::start()?)),
+        None => None,
+    };
     let used = |name: &str| pipelines.iter().any(|pipeline| pipeline.connection == name);
     let connections = connections.into_iter().filter(|(name, _)| used(name)).collect();
     let connections =
         Connections::open(connections, wiring::mailboxes(&pipelines), options).await?;
     let ends = ends(&pipelines);
     let report = Report::new(report).map(Arc::new);
+    let health = Health::new();
     let mut ready = Vec::new();
     for pipeline in pipelines {
         let Some(mail) = connections.get(&pipeline.connection) else {
@@ -100,6 +93,7 @@ async fn run(setup: Setup, options: Options) -> Result<Exit> {
         let observer = report.clone().map(|report| report as Arc<dyn Observer>);
         ready.push(wiring::requests(pipeline, mail, &health, observer));
     }
+    let _serving = side.map(|(bound, metrics)| serve(bound, metrics, health));
     tracing::info!(version = env!("CARGO_PKG_VERSION"), pipelines = ready.len(), "started");
     let exit = until_done(ready, signals).await;
     tracing::info!("stopped");
@@ -110,6 +104,20 @@ async fn run(setup: Setup, options: Options) -> Result<Exit> {
         }
     }
     Ok(exit)
+}
+
+/// Serves health and metrics until what it returns is dropped.
+fn serve(bound: Bound, metrics: Metrics, health: Health) -> JoinSet<()> {
+    tracing::info!(address = %bound.address(), "health and metrics are served");
+    let mut side = JoinSet::new();
+    side.spawn(metrics.clone().keep_up());
+    let serve = bound.serve(health, metrics);
+    side.spawn(async move {
+        if let Err(cause) = serve.await {
+            tracing::error!(%cause, "the HTTP side has ended");
+        }
+    });
+    side
 }
 
 /// Where each pipeline's results went.

@@ -62,7 +62,7 @@ impl SandboxArgs {
             Ok(running) => {
                 tell(format_args!("{}", welcome(&running)));
                 signals.next().await;
-                tell(format_args!("{} mails were sent\n", running.handle().truth().sent_total()));
+                tell(format_args!("mails sent: {}\n", running.handle().truth().sent_total()));
                 running.stop().await;
                 Exit::Done
             }

@@ -36,6 +36,12 @@ pub fn config(registry: &Registry) -> Value {
     for key in ["outcomes", "dead_letters"] {
         put(&mut root, &format!("{requests}/{key}"), any_of(parts.targets.clone()));
     }
+    // What is not there has no default to tell of.
+    if let Some(Value::Object(keys)) = root.get_mut("properties") {
+        for key in keys.values_mut().filter_map(Value::as_object_mut) {
+            key.retain(|name, value| name != "default" || !value.is_null());
+        }
+    }
     root
 }
 
