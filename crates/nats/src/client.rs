@@ -1,9 +1,10 @@
 //! The one connection of a configured bus.
 //!
 //! Made when the first port is built, shared by all of them, and kept by the client library, which
-//! reconnects by itself for ever. Here is only what the library does not do: reading credentials anew
-//! for each connection, refusing servers that are too old, telling a refusal from a silence, and
-//! saying in the log what happens to the connection. No port is built while the connection is down.
+//! reconnects by itself for ever. Here is only what the library does not do: reading credentials
+//! anew for each connection, refusing servers that are too old, telling a refusal from a silence,
+//! and saying in the log what happens to the connection. No port is built while the connection is
+//! down.
 
 use std::{
     sync::{Arc, PoisonError, RwLock},
@@ -235,9 +236,12 @@ impl Watcher {
                 tracing::warn!(%bus, "the connection to nats is lost, connecting again");
             }
             Event::ServerError(cause) => {
-                tracing::warn!(%bus, %cause, "nats refuses something");
-                let mut refusal = self.refusal.write().unwrap_or_else(PoisonError::into_inner);
-                *refusal = Some((Instant::now(), cause.to_string()));
+                tracing::warn!(%bus, %cause, "nats reports a failure");
+                let text = cause.to_string();
+                if text.to_lowercase().contains("permissions violation") {
+                    let mut refusal = self.refusal.write().unwrap_or_else(PoisonError::into_inner);
+                    *refusal = Some((Instant::now(), text));
+                }
             }
             Event::ClientError(cause) => tracing::debug!(%bus, %cause, "nats is not reached yet"),
             Event::SlowConsumer(_) => tracing::warn!(%bus, "nats messages came faster than read"),

@@ -113,8 +113,8 @@ pub struct Source {
     /// deadline is taken.
     #[serde(default)]
     pub ack_wait: Option<Span>,
-    /// How many messages may be waiting for an acknowledgement, over all workers; 10,000 where it is
-    /// not given. A throttled mailbox's waiting mails count.
+    /// How many messages may be waiting for an acknowledgement, over all workers; 10,000 where it
+    /// is not given. A throttled mailbox's waiting mails count.
     #[serde(default)]
     pub max_ack_pending: Option<u32>,
 }

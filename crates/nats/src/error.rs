@@ -1,7 +1,7 @@
 //! What async-nats and the server say, as core's failures.
 //!
-//! Their texts hold addresses, subjects and numbers, never credentials or payloads, so they are passed
-//! on as the field `cause`.
+//! Their texts hold addresses, subjects and numbers, never credentials or payloads, so they are
+//! passed on as the field `cause`.
 
 use std::{error::Error as StdError, fmt::Write as _};
 

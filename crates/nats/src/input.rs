@@ -125,7 +125,7 @@ impl NatsInput {
                     return self.deliver(message, received_at).map(Some);
                 }
                 // It comes back by itself. Giving it back could hit the redelivery of it.
-                tracing::debug!(subject = %message.subject, "let a message go that waited too long");
+                tracing::debug!(subject = %message.subject, "a message waited too long here");
                 Ok(None)
             }
             Some(StatusCode::IDLE_HEARTBEAT) => Ok(None),
@@ -181,8 +181,8 @@ impl Input for NatsInput {
     }
 }
 
-/// Gives back what is buffered, as far as that can be done at once, so that it need not wait for its
-/// deadline. What may be past its deadline is left alone: somebody else may have it by now.
+/// Gives back what is buffered, as far as that can be done at once, so that it need not wait for
+/// its deadline. What may be past its deadline is left alone: somebody else may have it by now.
 impl Drop for NatsInput {
     fn drop(&mut self) {
         while let Some(Some(message)) = unconstrained(self.subscriber.next()).now_or_never() {

@@ -1,11 +1,12 @@
-//! NATS JetStream as a bus: durable pull consumers in, confirmed publishes out, a KV bucket for state.
+//! NATS JetStream as a bus: durable pull consumers in, confirmed publishes out, a KV bucket for
+//! state.
 //!
 //! [`Nats`] is the plugin; everything else is private. It needs server 2.10 or newer: older ones
 //! ignore `filter_subjects` silently and cannot make a bucket, so they are refused by name.
 //!
-//! Deliberately absent: retry loops and half-open states (an error ends an instance, the host builds
-//! another), push and ordered consumers, core NATS without JetStream, and any change to a stream or
-//! consumer that the configuration did not ask for with `create`.
+//! Deliberately absent: retry loops and half-open states (an error ends an instance, the host
+//! builds another), push and ordered consumers, core NATS without JetStream, and any change to a
+//! stream or consumer that the configuration did not ask for with `create`.
 
 mod auth;
 mod client;

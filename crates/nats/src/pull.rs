@@ -1,7 +1,8 @@
 //! Asking a consumer for messages, and keeping count of what was asked for.
 //!
-//! A pull asks for a number of messages. The server sends them as it has them, says every few seconds
-//! that the pull still stands, and when its time is over, how many it did not bring. Does no I/O.
+//! A pull asks for a number of messages. The server sends them as it has them, says every few
+//! seconds that the pull still stands, and when its time is over, how many it did not bring. Does
+//! no I/O.
 
 use std::{collections::VecDeque, time::Duration};
 
@@ -24,7 +25,8 @@ pub(crate) struct Pulls {
     batch_max: usize,
     expires: Duration,
     heartbeat: Duration,
-    /// Those that still stand, oldest first: how many messages each may still bring, and since when.
+    /// Those that still stand, oldest first: how many messages each may still bring, and since
+    /// when.
     standing: VecDeque<(usize, Instant)>,
     /// The sum of those.
     asked: usize,

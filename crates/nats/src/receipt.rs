@@ -8,8 +8,8 @@
 //! | extend | `+WPI` | confirmed, so that our clock is right |
 //!
 //! JetStream confirms an acknowledgement also when the message was handed out again meanwhile; it
-//! never says *stale*. So staleness is told by our own clock, which starts when the message can have
-//! left the server at the earliest and is a little ahead of the server's. A stale `Done` or
+//! never says *stale*. So staleness is told by our own clock, which starts when the message can
+//! have left the server at the earliest and is a little ahead of the server's. A stale `Done` or
 //! `Rejected` is sent all the same, because it spares the redelivery if there was none yet; a stale
 //! `Again` is not, because it would put a redelivery that runs elsewhere back into the queue.
 

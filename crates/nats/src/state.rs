@@ -16,7 +16,8 @@ use mailbridge_core::{Code, Error, Put, Result, Revision, StateStore};
 
 use crate::error;
 
-/// The header by which a bucket tells a deletion from a value (nats-architecture-and-design, ADR-8).
+/// The header by which a bucket tells a deletion from a value (nats-architecture-and-design,
+/// ADR-8).
 const OPERATION: &str = "KV-Operation";
 
 /// The store.

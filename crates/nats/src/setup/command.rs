@@ -1,6 +1,7 @@
 //! The `nats` commands that put things right, ready to be pasted into a POSIX shell.
 //!
-//! Flags as in natscli (`nats stream add --help`, `nats consumer edit --help`, `nats kv add --help`).
+//! Flags as in natscli (`nats stream add --help`, `nats consumer edit --help`, `nats kv add
+//! --help`).
 
 use mailbridge_core::Span;
 

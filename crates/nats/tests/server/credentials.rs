@@ -120,7 +120,8 @@ impl Operator {
             format!("{name}: {}", Self::claims(&self.itself, account, &claims))
         };
         format!(
-            "operator: {operator}\nresolver: MEMORY\nsystem_account: {}\nresolver_preload: {{\n{}\n{}\n}}\n",
+            "operator: {operator}\nresolver: MEMORY\nsystem_account: {}\n\
+             resolver_preload: {{\n{}\n{}\n}}\n",
             self.system.public_key(),
             account(&self.system, &unlimited),
             account(&self.account, &limits),

@@ -1,5 +1,6 @@
-//! The plugin against real servers: who is let in, what is refused, what happens when the connection
-//! or the consumer goes. The promises of the ports themselves are the conformance suite's.
+//! The plugin against real servers: who is let in, what is refused, what happens when the
+//! connection or the consumer goes. The promises of the ports themselves are the conformance
+//! suite's.
 
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by them")]
 

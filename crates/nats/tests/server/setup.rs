@@ -1,4 +1,5 @@
-//! Streams, consumers and buckets: what is missing, what is made, what is refused, what is repaired.
+//! Streams, consumers and buckets: what is missing, what is made, what is refused, what is
+//! repaired.
 
 use std::time::Duration;
 
@@ -43,7 +44,8 @@ async fn what_is_missing_is_refused_with_the_command_that_makes_it() {
         (
             Code::BusStreamMissing,
             Some(
-                "nats stream add MAIL --subjects mail.send --storage file --retention work --defaults"
+                "nats stream add MAIL --subjects mail.send --storage file --retention work \
+                 --defaults"
             ),
         )
     );
@@ -123,8 +125,8 @@ async fn timing_that_loses_or_doubles_is_refused_and_repaired_only_where_that_is
     assert_eq!(
         error.field("command"),
         Some(
-            "nats consumer edit MAIL worker --max-deliver=-1 --backoff none --wait 1m --max-pending \
-             10000 --force"
+            "nats consumer edit MAIL worker --max-deliver=-1 --backoff none --wait 1m \
+             --max-pending 10000 --force"
         )
     );
     let found = error.field("found").unwrap();
@@ -188,8 +190,8 @@ async fn a_stream_that_does_not_hold_the_subject_is_refused_or_given_it() {
         (
             Code::BusMismatch,
             Some(
-                "nats stream edit MAIL --subjects mail.send --subjects mail.other --subjects post.send \
-             --force"
+                "nats stream edit MAIL --subjects mail.send --subjects mail.other \
+             --subjects post.send --force"
             ),
         )
     );

@@ -1,7 +1,7 @@
 //! The promises of `Input`, `Receipt` and `Delivery`.
 //!
-//! Each function is one promise. The first argument of every wait is how long the bus is given; a wait
-//! for *nothing to come* lasts somewhat longer than the bus would need to bring it.
+//! Each function is one promise. The first argument of every wait is how long the bus is given; a
+//! wait for *nothing to come* lasts somewhat longer than the bus would need to bring it.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -309,8 +309,8 @@ pub async fn headers_and_bytes_arrive_as_they_were_sent(world: &dyn World) -> Ke
     Ok(())
 }
 
-/// Every header that was sent is there, with its values in order. A bus may add its own, and keep no
-/// order between names.
+/// Every header that was sent is there, with its values in order. A bus may add its own, and keep
+/// no order between names.
 pub(super) fn same_headers(sent: &Headers, found: &Headers) -> Kept {
     for (name, _) in sent.iter() {
         let values = |headers: &Headers| -> Vec<_> {

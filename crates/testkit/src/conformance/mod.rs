@@ -1,15 +1,15 @@
-//! The conformance suite: every promise written in the documentation of [`mailbridge_core::port`] and
-//! [`mailbridge_core::delivery`], checked against a real bus.
+//! The conformance suite: every promise written in the documentation of [`mailbridge_core::port`]
+//! and [`mailbridge_core::delivery`], checked against a real bus.
 //!
-//! A bus under test is a [`World`]. The [`promises!`](crate::promises) macro turns one into a test for
-//! each promise, so that a failure names the promise that was broken:
+//! A bus under test is a [`World`]. The [`promises!`](crate::promises) macro turns one into a test
+//! for each promise, so that a failure names the promise that was broken:
 //!
 //! ```ignore
 //! mod nats { mailbridge_testkit::promises!(NatsWorld::start().await); }
 //! ```
 //!
-//! The suite knows no bus and asks for no capabilities beyond what the promises themselves leave open.
-//! It measures nothing; speed is the benchmark's business.
+//! The suite knows no bus and asks for no capabilities beyond what the promises themselves leave
+//! open. It measures nothing; speed is the benchmark's business.
 
 pub mod input;
 pub mod output;
@@ -23,15 +23,18 @@ use tokio::time::Instant;
 
 /// One bus under test, with a source, a target and a store that nothing else uses.
 ///
-/// A world is made afresh for each promise. All ports that it builds lead to the same source, target
-/// and store, so that dropping a port and building it again is what a restart of the program is.
+/// A world is made afresh for each promise. All ports that it builds lead to the same source,
+/// target and store, so that dropping a port and building it again is what a restart of the program
+/// is.
 #[async_trait]
 pub trait World: Send + Sync {
     /// By when a delivery that was dropped unsettled is out again, at the latest: the bus's
-    /// acknowledgement deadline with some slack. Keep it short (a second or two): the suite waits for it.
+    /// acknowledgement deadline with some slack. Keep it short (a second or two): the suite waits
+    /// for it.
     fn comes_back_within(&self) -> Duration;
 
-    /// Whether the bus drops messages whose id it has seen (the promise says "where the bus has one").
+    /// Whether the bus drops messages whose id it has seen (the promise says "where the bus has
+    /// one").
     fn drops_repeats(&self) -> bool;
 
     /// An input on the source. `needs.deadline` is shorter than [`World::comes_back_within`].
@@ -44,8 +47,8 @@ pub trait World: Send + Sync {
     /// An output to the target.
     async fn output(&self) -> Result<Box<dyn Output>>;
 
-    /// Everything that stands on the target, in order, read without the plugin's input where there is
-    /// another way.
+    /// Everything that stands on the target, in order, read without the plugin's input where there
+    /// is another way.
     async fn published(&self) -> Result<Vec<Message>>;
 
     /// The store.
@@ -105,7 +108,8 @@ async fn patiently(world: &dyn World, needs: Needs) -> Result<Box<dyn Input>> {
     }
 }
 
-/// A test for each promise of the suite. Takes an expression that makes a fresh [`World`]; it may await.
+/// A test for each promise of the suite. Takes an expression that makes a fresh [`World`]; it may
+/// await.
 #[macro_export]
 macro_rules! promises {
     ($world:expr) => {
