@@ -34,7 +34,7 @@ async fn cloud_events_plain_json_and_mime_are_all_sent() {
         r#"{"to":"Änn <ann@example.org>","subject":"grüße","text":"hi","html":"<b>hi</b>"}"#;
     rig.publish(plain, headers(&[("Nats-Msg-Id", "msg-2")])).await;
     let mime =
-        "From: someone@example.org\r\nTo: Ann <ann@example.org>\r\nSubject: mime\r\n\r\nhi\r\n";
+        "From: noreply@contoso.example\r\nTo: Ann <ann@example.org>\r\nSubject: mime\r\n\r\nhi\r\n";
     let rfc822 = headers(&[("content-type", "message/rfc822"), ("Nats-Msg-Id", "msg-3")]);
     rig.publish(mime, rfc822).await;
     let _program = rig.start();

@@ -1,6 +1,6 @@
 //! What the program says of itself over HTTP.
 
-use crate::rig::{LOAD, Plan, Rig, SOON};
+use crate::rig::{LOAD, Plan, Rig};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn metrics_count_what_happened_and_hold_no_recipient() {
@@ -8,7 +8,7 @@ async fn metrics_count_what_happened_and_hold_no_recipient() {
     rig.publish_load(0, 25, 5).await;
     let _program = rig.start();
     rig.drained(LOAD).await;
-    rig.readyz_is(200, SOON).await;
+    rig.green().await;
     let metrics = rig.metrics().await;
     let accepted = metrics
         .lines()

@@ -15,7 +15,7 @@ async fn nats_stopped_and_started_in_the_middle_loses_and_doubles_nothing() {
     rig.nats.start_again().await.expect("it starts again");
     rig.drained(LOAD).await;
     rig.assert_exactly_once(2_000).await;
-    rig.readyz_is(200, SOON).await;
+    rig.green().await;
     program.sigterm().expect("the same process all the time");
     assert!(program.wait_exit(SOON).await.expect("it stops").success());
 }
@@ -26,8 +26,7 @@ async fn started_before_its_bus_it_waits_and_says_so() {
     rig.publish_load(0, 10, 2).await;
     rig.nats.stop().await.expect("it stops");
     let _program = rig.start();
-    let red = rig.readyz_is(503, SOON).await.to_string();
-    assert!(red.contains("bus_unreachable"), "it says why: {red}");
+    rig.red("bus_unreachable").await;
     rig.nats.start_again().await.expect("it starts again");
     rig.drained(LOAD).await;
     rig.assert_exactly_once(10).await;

@@ -158,6 +158,9 @@ impl Rig {
         let mut stream = self.jetstream.get_stream(stream).await.expect("the stream");
         let state = stream.info().await.expect("stream info").state.clone();
         let mut messages = Vec::new();
+        if state.messages == 0 {
+            return messages;
+        }
         for sequence in state.first_sequence..=state.last_sequence {
             messages.push(stream.get_raw_message(sequence).await.expect("a message"));
         }
@@ -209,12 +212,18 @@ impl Rig {
         answer.expect("an answer").text().await.expect("text")
     }
 
-    /// Waits until `/readyz` answers with this status; gives its body.
-    pub async fn readyz_is(&self, status: u16, within: Duration) -> serde_json::Value {
+    /// Waits until `/readyz` is green.
+    pub async fn green(&self) {
+        let green = async || self.readyz().await.is_some_and(|(status, _)| status == 200);
+        until(SOON, "/readyz is green", green).await;
+    }
+
+    /// Waits until `/readyz` is red because of this; gives its body.
+    pub async fn red(&self, because: &str) -> String {
         let mut last = None;
-        until(within, &format!("/readyz answers {status}"), async || {
-            last = self.readyz().await;
-            last.as_ref().is_some_and(|(found, _)| *found == status)
+        until(SOON, &format!("/readyz is red with {because}"), async || {
+            last = self.readyz().await.map(|(status, body)| (status, body.to_string()));
+            last.as_ref().is_some_and(|(status, body)| *status == 503 && body.contains(because))
         })
         .await;
         last.expect("an answer").1

@@ -36,7 +36,7 @@ async fn a_second_signal_ends_at_once_and_nothing_is_lost() {
     let rig = Rig::new(Plan { sandbox, ..Plan::default() }).await;
     rig.publish_load(0, 8, 8).await;
     let mut program = rig.start();
-    rig.readyz_is(200, SOON).await;
+    rig.green().await;
     let (requests, taken) = ("mailbridge_requests_received_total", "8");
     crate::rig::until(SOON, "all are in flight", async || {
         rig.metrics().await.lines().any(|line| line.starts_with(requests) && line.ends_with(taken))
