@@ -41,6 +41,10 @@ const NAME: &str = "send";
 /// How long a stop waits for what is in flight once the time is over.
 const DRAIN: Duration = Duration::from_secs(1);
 
+/// With an id, how long a mailbox may take to show an earlier mail. Shorter than for a pipeline: whoever
+/// gives the same id again does so by hand, and waits for the answer.
+const SETTLE: Duration = Duration::from_secs(3);
+
 /// The arguments.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
@@ -81,7 +85,7 @@ pub struct Send {
     /// A file to attach; may be repeated
     #[arg(long = "attach", value_name = "FILE")]
     attachments: Vec<PathBuf>,
-    /// An id of your own: the same id again looks in the mailbox first, and sends at most once
+    /// An id of your own: nothing is sent if the mailbox shows a mail that was sent with it
     #[arg(long)]
     id: Option<String>,
     /// Give up after this time
@@ -187,12 +191,14 @@ impl Send {
         };
         let health = Health::new();
         let outcome = Arc::new(Outcome::default());
+        let default = Settings::default();
         let settings = Settings {
             mailbox: Some(mailbox),
             guarantee: Guarantee::Once,
             in_flight: 1,
+            settle_time: if self.id.is_some() { SETTLE } else { default.settle_time },
             drain: DRAIN,
-            ..Settings::default()
+            ..default
         };
         let pipeline = Requests {
             name: NAME.to_owned(),
