@@ -1,6 +1,6 @@
-//! Configurations that are wrong, each in `broken/`, and what the program says of them. A new mistake is
-//! a new file there; `INSTA_UPDATE=always cargo test -p mailbridge-tests --test configs` takes its message
-//! into the snapshot, to be read before it is committed.
+//! Configurations that are wrong, each in `broken/`, and what the program says of them. A new
+//! mistake is a new file there; `INSTA_UPDATE=always cargo test -p mailbridge-tests --test configs`
+//! takes its message into the snapshot, to be read before it is committed.
 
 use std::{fs, path::Path};
 

@@ -1,5 +1,5 @@
-//! The built program and its configurations: every example is right, every mistake has its message, and
-//! what scripts and people rely on (exit codes, help, the quickstart) stays as it is.
+//! The built program and its configurations: every example is right, every mistake has its message,
+//! and what scripts and people rely on (exit codes, help, the quickstart) stays as it is.
 
 mod broken;
 mod program;
@@ -40,7 +40,7 @@ fn the_quickstart_sends_what_is_right_and_explains_what_is_not() {
             "did you mean `subject`?",
             "request_mailbox_not_allowed",
             "12 in ",
-            "sent in the sandbox: 10; sent twice: none; drafts left: 0",
+            "sent: 10; sent twice: none; drafts left: 0",
             "explain request_invalid",
         ] {
             assert!(ran.stdout.contains(wanted), "{wanted}: {}", ran.stdout);

@@ -1,8 +1,8 @@
 //! The program: command line, configuration, registry, wiring, HTTP side.
 //!
 //! It is the only part that reads files of its own accord, the environment, arguments and signals.
-//! What is done with mail and buses is elsewhere: the engine's flows, the bus plugins, Graph. `main`
-//! names the plugins; a program with a bus of its own is another `main` of ten lines.
+//! What is done with mail and buses is elsewhere: the engine's flows, the bus plugins, Graph.
+//! `main` names the plugins; a program with a bus of its own is another `main` of ten lines.
 
 mod cli;
 mod command;

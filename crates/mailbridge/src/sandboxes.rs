@@ -1,8 +1,9 @@
 //! The sandbox inside this process, for connections with `cloud: sandbox`.
 //!
-//! One sandbox serves all of them. Such a connection enters as the sandbox's own app, whatever tenant,
-//! client id and credential its file has: a real configuration can be rehearsed by changing `cloud`
-//! alone, and no real secret is read for it. Every mailbox that the pipelines may use exists.
+//! One sandbox serves all of them. Such a connection enters as the sandbox's own app, whatever
+//! tenant, client id and credential its file has: a real configuration can be rehearsed by changing
+//! `cloud` alone, and no real secret is read for it. Every mailbox that the pipelines may use
+//! exists.
 
 use std::collections::BTreeSet;
 

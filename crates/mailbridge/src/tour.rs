@@ -1,5 +1,5 @@
-//! What to say to somebody who has just tried the sandbox: what really happened there, and what to try
-//! next.
+//! What to say to somebody who has just tried the sandbox: what really happened there, and what to
+//! try next.
 
 use std::path::Path;
 
@@ -17,7 +17,7 @@ pub fn after_sandbox(sandbox: &Handle, codes: &[String]) {
     let doubles = truth.duplicates(mailbridge_graph::MARK_PROPERTY).map_or(0, |twice| twice.len());
     let doubles = if doubles == 0 { "none".to_owned() } else { format!("{doubles} requests") };
     tell(format_args!(
-        "  in truth      sent in the sandbox: {sent}; sent twice: {doubles}; drafts left: {drafts}\n"
+        "  sandbox       sent: {sent}; sent twice: {doubles}; drafts left: {drafts}\n"
     ));
     let program = std::env::args().next().unwrap_or_else(|| "mailbridge".to_owned());
     tell(format_args!("\nNext\n"));

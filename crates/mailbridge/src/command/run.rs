@@ -55,7 +55,8 @@ impl Run {
         };
         log::start(wishes, &setup.log);
         for warning in &setup.warnings {
-            tracing::warn!(place = %warning.place, key = warning.key.join("."), "{}", warning.message);
+            let (place, key) = (&warning.place, warning.key.join("."));
+            tracing::warn!(%place, key, "{}", warning.message);
         }
         setup.http.listen = self.http.or(setup.http.listen);
         setup.report = self.report.unwrap_or(setup.report);

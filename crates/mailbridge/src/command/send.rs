@@ -1,7 +1,7 @@
 //! `mailbridge send`: one mail from the command line.
 //!
-//! It is a pipeline of one request, so it keeps the promises of a pipeline: it waits for a throttled
-//! mailbox, tries again after a passing failure, and looks in the mailbox when in doubt.
+//! It is a pipeline of one request, so it keeps the promises of a pipeline: it waits for a
+//! throttled mailbox, tries again after a passing failure, and looks in the mailbox when in doubt.
 
 use std::{
     collections::BTreeMap,
@@ -41,8 +41,8 @@ const NAME: &str = "send";
 /// How long a stop waits for what is in flight once the time is over.
 const DRAIN: Duration = Duration::from_secs(1);
 
-/// With an id, how long a mailbox may take to show an earlier mail. Shorter than for a pipeline: whoever
-/// gives the same id again does so by hand, and waits for the answer.
+/// With an id, how long a mailbox may take to show an earlier mail. Shorter than for a pipeline:
+/// whoever gives the same id again does so by hand, and waits for the answer.
 const SETTLE: Duration = Duration::from_secs(3);
 
 /// The arguments.

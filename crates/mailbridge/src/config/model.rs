@@ -106,8 +106,8 @@ pub struct RequestsSection {
 #[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Retry {
-    /// Failed attempts before a request is given up, 1 or more; 20 when absent. Throttling and a held
-    /// stream charge none.
+    /// Failed attempts before a request is given up, 1 or more; 20 when absent. Throttling and a
+    /// held stream charge none.
     #[serde(default)]
     pub attempts_max: Option<u32>,
     /// The pause after the first failed attempt, which doubles; 1s when absent.
@@ -230,7 +230,7 @@ pub enum Report {
     None,
     /// A summary when the run ends.
     Summary,
-    /// A line for each request that has ended, and the summary. Leave it off where a pipeline writes
-    /// to standard output.
+    /// A line for each request that has ended, and the summary. Leave it off where a pipeline
+    /// writes to standard output.
     Outcomes,
 }

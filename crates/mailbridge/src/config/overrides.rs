@@ -1,9 +1,9 @@
 //! Overrides from the environment: `MAILBRIDGE_HTTP__LISTEN=127.0.0.1:9000` sets `http.listen`.
 //!
-//! Two underscores stand between keys; a variable without them is not an override. Keys are taken in
-//! lower case, so a name with capitals cannot be reached this way. Secrets never
-//! come this way: a value that looks like a number or a list would be taken as one, and values of
-//! variables end up in error texts. A secret is named instead: `client_secret: { env: NAME }`.
+//! Two underscores stand between keys; a variable without them is not an override. Keys are taken
+//! in lower case, so a name with capitals cannot be reached this way. Secrets never come this way:
+//! a value that looks like a number or a list would be taken as one, and values of variables end up
+//! in error texts. A secret is named instead: `client_secret: { env: NAME }`.
 
 use figment::{Figment, providers::Env};
 

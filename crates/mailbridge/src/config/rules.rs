@@ -22,7 +22,7 @@ pub fn requests(section: &RequestsSection) -> Vec<(&'static str, String)> {
     unless(
         section.mailbox.is_some() || !section.allow_mailboxes.is_empty(),
         "allow_mailboxes",
-        "no request could name a mailbox: give `mailbox`, or patterns such as \"*@contoso.com\" here",
+        "no mailbox can be used: give `mailbox`, or patterns such as \"*@contoso.com\" here",
     );
     unless(
         section.mailbox.as_ref().is_none_or(|mailbox| !mailbox.as_str().trim().is_empty()),
@@ -84,7 +84,7 @@ impl Readers {
         let same = self.0.iter().find(|(_, other)| reads_the_same(from, other));
         let told = same.map(|(other, _)| {
             format!(
-                "pipeline `{other}` reads the same: each request would go to one of the two by chance"
+                "pipeline `{other}` reads the same: chance would share the requests out between them"
             )
         });
         self.0.push((pipeline.to_owned(), from.clone()));
@@ -165,7 +165,10 @@ mod tests {
     #[test]
     fn two_readers_of_one_place_are_found() {
         let mut readers = Readers::default();
-        let from = |consumer: &str, subjects: &str| json!({ "bus": "b", "stream": "S", "consumer": consumer, "subjects": [subjects] });
+        let from = |consumer: &str, subject: &str| {
+            let (bus, stream) = ("b", "S");
+            json!({ "bus": bus, "stream": stream, "consumer": consumer, "subjects": [subject] })
+        };
         assert_eq!(readers.add("a", &from("x", "m.>")), None);
         assert_eq!(readers.add("b", &from("y", "m.>")), None);
         assert!(readers.add("c", &from("x", "n.>")).unwrap().contains("`a`"));

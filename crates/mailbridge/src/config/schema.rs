@@ -1,5 +1,5 @@
-//! The JSON Schema of the configuration, for editors: the file's own keys, with the sections of every
-//! plugin put where they go.
+//! The JSON Schema of the configuration, for editors: the file's own keys, with the sections of
+//! every plugin put where they go.
 
 use schemars::{Schema, SchemaGenerator, generate::SchemaSettings};
 use serde_json::{Map, Value, json};

@@ -1,4 +1,5 @@
-//! Values that are written as text in a form of their own, in a configuration and on the command line.
+//! Values that are written as text in a form of their own, in a configuration and on the command
+//! line.
 
 use std::{fmt, marker::PhantomData};
 

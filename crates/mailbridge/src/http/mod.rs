@@ -1,7 +1,7 @@
 //! The HTTP side: is the process alive, does it do its work, what has it done.
 //!
-//! Serves people and schedulers on an operator's network. It takes no input and has no secrets; there is
-//! no authentication, so it listens where the configuration says and nowhere by itself.
+//! Serves people and schedulers on an operator's network. It takes no input and has no secrets;
+//! there is no authentication, so it listens where the configuration says and nowhere by itself.
 
 mod metrics;
 mod ready;

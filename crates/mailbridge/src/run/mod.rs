@@ -12,8 +12,8 @@ use tokio_util::sync::CancellationToken;
 use crate::exit::Exit;
 use signals::Signals;
 
-/// Runs all pipelines. The first signal stops them softly: nothing new is taken, what is in flight is
-/// finished. The second one ends at once.
+/// Runs all pipelines. The first signal stops them softly: nothing new is taken, what is in flight
+/// is finished. The second one ends at once.
 pub async fn until_done(pipelines: Vec<Requests>, mut signals: Signals) -> Exit {
     let stop = CancellationToken::new();
     let mut running = JoinSet::new();
@@ -26,7 +26,8 @@ pub async fn until_done(pipelines: Vec<Requests>, mut signals: Signals) -> Exit 
             biased;
             asked = signals.next() => {
                 if stop.is_cancelled() {
-                    tracing::warn!(signal = asked.name, "ended at once; what was in flight comes back");
+                    let signal = asked.name;
+                    tracing::warn!(signal, "ended at once; what was in flight comes back");
                     return Exit::Signal(asked.number);
                 }
                 tracing::info!(

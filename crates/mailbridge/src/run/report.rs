@@ -1,7 +1,9 @@
-//! What a run tells a person on standard output: a line for each request that has ended, and a summary.
+//! What a run tells a person on standard output: a line for each request that has ended, and a
+//! summary.
 //!
-//! For people who try things out, and for runs over files. Services leave it off: there outcomes are on
-//! their bus, counts in the metrics and failures in the log. Recipients and texts are never shown.
+//! For people who try things out, and for runs over files. Services leave it off: there outcomes
+//! are on their bus, counts in the metrics and failures in the log. Recipients and texts are never
+//! shown.
 
 use std::{
     collections::BTreeMap,
