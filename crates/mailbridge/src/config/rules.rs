@@ -84,7 +84,7 @@ impl Readers {
         let same = self.0.iter().find(|(_, other)| reads_the_same(from, other));
         let told = same.map(|(other, _)| {
             format!(
-                "pipeline `{other}` reads the same: chance would share the requests out between them"
+                "pipeline `{other}` reads the same: chance would share requests out between them"
             )
         });
         self.0.push((pipeline.to_owned(), from.clone()));
