@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use mailbridge_sandbox::{Budgets, Fault, Sandbox};
 
-use crate::rig::{LOAD, Plan, Rig};
+use crate::rig::{LOAD, Plan, Rig, SOON};
 
 const COUNT: usize = 5_000;
 const MAILBOXES: usize = 50;
@@ -39,6 +39,7 @@ async fn storm(count: usize, args: Vec<&'static str>) -> Rig {
         let so_far = u64::try_from(count).expect("small") * kill / (KILLS + 2);
         rig.sent(so_far, LOAD).await;
         program.kill9().expect("killed");
+        program.wait_exit(SOON).await.expect("it is gone");
         program = rig.start();
     }
     rig.drained(LOAD).await;

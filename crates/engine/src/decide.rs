@@ -91,9 +91,10 @@ pub fn may_try(doubt: Doubt, guarantee: Guarantee, policy: &Policy) -> bool {
     doubt == Doubt::None || guarantee == Guarantee::Once || policy.in_doubt == InDoubt::Retry
 }
 
-/// Looking is cheap and usually answers at once, so the first look is soon; the mailbox shows the
-/// truth within the settle time, so looks need never be far apart.
+/// Looking costs a request of the mailbox's budget and usually answers at once: the first look is
+/// soon, later ones are further apart, and never far, since the settle time is short.
 fn look_again(nth: u32, charged: bool) -> Decision {
+    let nth = nth * 2 - 1;
     let after = backoff::pause(nth, Duration::from_secs(1), Duration::from_secs(15));
     Decision::Again { after, charged, doubt: charged }
 }

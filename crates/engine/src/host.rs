@@ -4,6 +4,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use futures_util::{FutureExt as _, future::BoxFuture};
 use mailbridge_core::{Delivery, Error, Input, Message, Output, Result, Verdict, plugin::Build};
 use tokio::{sync::Mutex, time::Instant};
 
@@ -18,6 +19,8 @@ pub struct InputHost {
     build: Arc<dyn Build<dyn Input>>,
     health: Reporter,
     input: Option<Box<dyn Input>>,
+    /// A build under way; kept over calls, so that a caller that looks away does not begin it anew.
+    building: Option<BoxFuture<'static, Result<Box<dyn Input>>>>,
     failures: u32,
     /// Not before this.
     retry_at: Option<Instant>,
@@ -35,7 +38,7 @@ impl InputHost {
     /// A host that has built nothing yet.
     pub fn new(pipeline: &str, build: Arc<dyn Build<dyn Input>>, health: Reporter) -> Self {
         let pipeline = pipeline.to_owned();
-        Self { pipeline, build, health, input: None, failures: 0, retry_at: None }
+        Self { pipeline, build, health, input: None, building: None, failures: 0, retry_at: None }
     }
 
     /// The next thing, however long it takes. Cancel safe: all progress is kept in `self`.
@@ -46,7 +49,13 @@ impl InputHost {
                 self.retry_at = None;
             }
             let Some(input) = &mut self.input else {
-                match self.build.build().await {
+                let source = Arc::clone(&self.build);
+                let building = self
+                    .building
+                    .get_or_insert_with(|| async move { source.build().await }.boxed());
+                let result = building.await;
+                self.building = None;
+                match result {
                     Ok(input) => {
                         self.input = Some(input);
                         self.health.bus(Ok(()));

@@ -24,6 +24,8 @@ pub struct Redeliver<I> {
     inner: I,
     /// The log has ended; what is parked or out may still come.
     ended: bool,
+    /// The last delivery came from the park: the log's turn, if it has something.
+    logs_turn: bool,
     park: Arc<Park>,
 }
 
@@ -65,7 +67,7 @@ impl<I: Input> Redeliver<I> {
     pub fn new(inner: I, parked_max: usize) -> Self {
         let park =
             Park { lot: Mutex::default(), changed: Notify::new(), parked_max: parked_max.max(1) };
-        Self { inner, ended: false, park: Arc::new(park) }
+        Self { inner, ended: false, logs_turn: false, park: Arc::new(park) }
     }
 }
 
@@ -75,8 +77,26 @@ impl<I: Input> Input for Redeliver<I> {
         loop {
             // Registered before the lot is read, so a change in between is not missed.
             let changed = self.park.changed.notified();
+            // Those that come back at once must not keep out those that wait in the log.
+            if std::mem::take(&mut self.logs_turn) && !self.ended && !self.park.is_full() {
+                let next = tokio::select! {
+                    biased;
+                    next = self.inner.next() => Some(next?),
+                    () = std::future::ready(()) => None,
+                };
+                match next {
+                    Some(Some(delivery)) => {
+                        return Ok(Some(self.park.hand_out(Held::from(delivery))));
+                    }
+                    Some(None) => self.ended = true,
+                    None => {}
+                }
+            }
             let (due, full, idle) = match self.park.take_due() {
-                Take::Due(held) => return Ok(Some(self.park.hand_out(held))),
+                Take::Due(held) => {
+                    self.logs_turn = true;
+                    return Ok(Some(self.park.hand_out(held)));
+                }
                 Take::Wait { due, full, idle } => (due, full, idle),
             };
             if self.ended && idle {
@@ -115,6 +135,11 @@ enum Take {
 impl Park {
     fn lot(&self) -> MutexGuard<'_, Lot> {
         self.lot.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether nothing new may be taken.
+    fn is_full(&self) -> bool {
+        self.lot().parked.len() >= self.parked_max
     }
 
     fn take_due(&self) -> Take {

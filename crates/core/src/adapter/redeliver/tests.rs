@@ -85,3 +85,15 @@ async fn does_not_end_while_something_is_out() {
     held.receipt.settle(Disposition::Done).await.unwrap();
     assert!(input.next().await.unwrap().is_none());
 }
+
+#[tokio::test(start_paused = true)]
+async fn those_that_come_back_at_once_do_not_keep_out_the_log() {
+    let (mut input, _) = log(3, 8);
+    let mut seen = Vec::new();
+    while seen.len() < 6 {
+        let delivery = take(&mut input).await;
+        seen.push(delivery.position.as_str().to_owned());
+        delivery.receipt.settle(Disposition::Again { after: Duration::ZERO }).await.unwrap();
+    }
+    assert!(["0", "1", "2"].iter().all(|offset| seen.contains(&(*offset).to_owned())), "{seen:?}");
+}
