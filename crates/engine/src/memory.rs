@@ -127,6 +127,19 @@ impl Memory {
     }
 }
 
+impl Memory {
+    /// The bus has confirmed that it will not deliver this again: nothing to remember.
+    pub fn forget(&self, position: &Position) {
+        let mut inner = self.inner();
+        inner.records.remove(position);
+        // The order keeps the names of those that were forgotten until they are the most of it.
+        if inner.order.len() > 1024 + 2 * inner.records.len() {
+            let Inner { records, order, .. } = &mut *inner;
+            order.retain(|position| records.contains_key(position));
+        }
+    }
+}
+
 impl Inner {
     fn record(&mut self, position: &Position) -> &mut Record {
         if !self.records.contains_key(position) {
@@ -260,6 +273,21 @@ mod tests {
         assert!(matches!(second, Recall::Busy));
         first.harmless(false);
         take(&memory, SeenBefore::Times(2));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_settled_takes_no_room() {
+        let memory = memory();
+        for n in 0..10_000 {
+            let position = Position::new(n.to_string());
+            match memory.recall(&position, SeenBefore::No) {
+                Recall::Go(known) => known.ended(Ended::DeadLettered),
+                Recall::Busy => panic!("in hand already"),
+            }
+            memory.forget(&position);
+        }
+        let inner = memory.inner();
+        assert!(inner.records.is_empty() && inner.order.len() <= 1025, "{}", inner.order.len());
     }
 
     #[tokio::test(start_paused = true)]

@@ -112,6 +112,7 @@ impl Line {
         let pipeline = &self.pipeline;
         match receipt.settle(disposition).await {
             Ok(Settled::Yes) if !matches!(disposition, Disposition::Again { .. }) => {
+                self.memory.forget(position);
                 self.seconds.record(started.elapsed());
             }
             Ok(Settled::Yes) => {}
