@@ -4,7 +4,7 @@
 //! A bus under test is a [`World`]. The [`promises!`](crate::promises) macro turns one into a test
 //! for each promise, so that a failure names the promise that was broken:
 //!
-//! ```ignore
+//! ```text
 //! mod nats { mailbridge_testkit::promises!(NatsWorld::start().await); }
 //! ```
 //!
