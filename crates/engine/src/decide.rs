@@ -18,6 +18,8 @@ pub struct Tally {
     pub looks: u32,
     /// An earlier attempt may have happened, and nothing has shown yet whether it did.
     pub doubtful: bool,
+    /// How long until what the mailbox shows settles that doubt.
+    pub settles_in: Duration,
 }
 
 /// What to do now.
@@ -62,7 +64,7 @@ pub fn decide(
     let verdict = match result {
         Ok(Completion::Sent { .. }) => return Decision::Complete,
         Ok(Completion::Absent) => return Decision::Fresh,
-        Ok(Completion::Unsettled) => return look_again(tally.looks + 1, false),
+        Ok(Completion::Unsettled) => return look_again(tally),
         Err(error) => error.verdict(),
     };
     match verdict {
@@ -75,7 +77,9 @@ pub fn decide(
         },
         Verdict::InDoubt if last => Decision::GiveUp,
         Verdict::InDoubt => match (guarantee, policy.in_doubt) {
-            (Guarantee::Once, _) => look_again(1, true),
+            (Guarantee::Once, _) => {
+                Decision::Again { after: LOOK_SOON, charged: true, doubt: true }
+            }
             (Guarantee::AtLeastOnce, InDoubt::Retry) => {
                 Decision::Again { after: backoff(), charged: true, doubt: true }
             }
@@ -91,12 +95,22 @@ pub fn may_try(doubt: Doubt, guarantee: Guarantee, policy: &Policy) -> bool {
     doubt == Doubt::None || guarantee == Guarantee::Once || policy.in_doubt == InDoubt::Retry
 }
 
-/// Looking costs a request of the mailbox's budget and usually answers at once: the first look is
-/// soon, later ones are further apart, and never far, since the settle time is short.
-fn look_again(nth: u32, charged: bool) -> Decision {
-    let nth = nth * 2 - 1;
-    let after = backoff::pause(nth, Duration::from_secs(1), Duration::from_secs(15));
-    Decision::Again { after, charged, doubt: charged }
+/// Looking costs a request of the mailbox's budget and usually answers at once: the first looks are
+/// soon, each further away, then the rest of the settle time is waited for in one piece.
+fn look_again(tally: Tally) -> Decision {
+    let after = match tally.looks {
+        0..3 => look_pause(tally.looks).min(tally.settles_in),
+        _ => tally.settles_in,
+    };
+    Decision::Again { after: after.max(LOOK_MIN), charged: false, doubt: false }
+}
+
+const LOOK_MIN: Duration = Duration::from_millis(500);
+/// When to look after an attempt that may have happened.
+const LOOK_SOON: Duration = Duration::from_secs(1);
+
+fn look_pause(looks: u32) -> Duration {
+    backoff::pause(looks * 2 + 1, Duration::from_secs(1), Duration::from_mins(1))
 }
 
 #[cfg(test)]
@@ -113,7 +127,7 @@ mod tests {
     }
 
     fn tally(attempts: u32, doubtful: bool) -> Tally {
-        Tally { attempts, looks: 0, doubtful }
+        Tally { attempts, doubtful, ..Tally::default() }
     }
 
     #[test]
@@ -163,8 +177,10 @@ mod tests {
 
     #[test]
     fn looking_charges_nothing_however_often() {
-        let tally = Tally { attempts: 19, looks: 50, doubtful: true };
+        let settles_in = Duration::from_secs(9);
+        let tally = Tally { attempts: 19, looks: 50, doubtful: true, settles_in };
         let decision = decide(Ok(&Completion::Unsettled), tally, ONCE, &Policy::default());
-        assert!(matches!(decision, Decision::Again { charged: false, doubt: false, .. }));
+        let expected = Decision::Again { after: settles_in, charged: false, doubt: false };
+        assert_eq!(decision, expected, "in one piece");
     }
 }

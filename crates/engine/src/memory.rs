@@ -104,6 +104,10 @@ impl Memory {
             SeenBefore::Times(times) => times > record.harmless,
             SeenBefore::Maybe => true,
         };
+        let times = match seen_before {
+            SeenBefore::Times(times) => times + 1,
+            SeenBefore::No | SeenBefore::Maybe => 1,
+        };
         if unknown && record.ended.is_none() {
             record.doubt_since.get_or_insert_with(Instant::now);
         }
@@ -116,12 +120,11 @@ impl Memory {
             attempts: record.attempts,
             looks: record.looks,
             doubtful: record.doubt_since.is_some(),
+            settles_in: record
+                .doubt_since
+                .map_or(Duration::ZERO, |since| settle_time.saturating_sub(since.elapsed())),
         };
         let ended = record.ended.clone();
-        let times = match seen_before {
-            SeenBefore::Times(times) => times + 1,
-            SeenBefore::No | SeenBefore::Maybe => 1,
-        };
         let (memory, position) = (self.clone(), position.clone());
         Recall::Go(Known { memory, position, times, noted: false, doubt, tally, ended })
     }

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use mailbridge_core::{Attempt, Code, Completion, Doubt, Error, Result, Scope, contract::Status};
+use mailbridge_core::{
+    Attempt, Code, Completion, Doubt, Error, Guarantee, Result, Scope, contract::Status,
+};
 use tokio::time::Instant;
 
 use super::{
@@ -62,10 +64,17 @@ impl Line {
             if result.is_ok() {
                 pass.open();
             }
+            let decision = match decision {
+                Decision::Again { after, doubt: true, .. } if self.looks_first() => {
+                    let step = Step { admitted: &admitted, here: &here, pass: &pass };
+                    return self.look_once_more(job, memory, step, after, result.err()).await;
+                }
+                other => other,
+            };
             match (decision, result) {
                 (Decision::Fresh, _) => memory.cleared(),
                 (Decision::Complete, Ok(completion)) => {
-                    return self.complete(job, memory, &completion, Some(admitted)).await;
+                    return self.complete(job, memory, &completion, Some(&admitted)).await;
                 }
                 (decision, result) => {
                     let step = Step { admitted: &admitted, here: &here, pass: &pass };
@@ -73,6 +82,32 @@ impl Line {
                 }
             }
         }
+    }
+
+    fn looks_first(&self) -> bool {
+        self.settings.guarantee == Guarantee::Once
+    }
+
+    /// The mail may just have been sent. While the delivery is still ours, one look after a moment
+    /// tells most of the time. If not, it goes back for the whole settle time: no worker, whatever
+    /// it remembers, then meets this attempt while it is too young to show.
+    async fn look_once_more(
+        &self,
+        job: &Job<'_>,
+        memory: Known,
+        step: Step<'_>,
+        after: Duration,
+        error: Option<Error>,
+    ) -> End {
+        let decision = Decision::Again { after, charged: true, doubt: true };
+        self.log(job, &step, decision, error.as_ref());
+        tokio::time::sleep(after).await;
+        let seen = self.attempt(job, step.admitted, Doubt::Young, step.here).await;
+        if let Ok(completion @ Completion::Sent { .. }) = seen {
+            return self.complete(job, memory, &completion, Some(step.admitted)).await;
+        }
+        memory.doubtful();
+        End::Again(self.settings.settle_time)
     }
 
     /// One attempt, which ends by its deadline whatever `Mail` does.

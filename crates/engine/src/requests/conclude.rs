@@ -24,10 +24,10 @@ impl Line {
         job: &Job<'_>,
         memory: Known,
         completion: &Completion,
-        admitted: Option<Admitted>,
+        admitted: Option<&Admitted>,
     ) -> End {
         let mut data = self.outcome(job, Status::Accepted, memory.tally.attempts + 1);
-        data.mailbox = admitted.map(|admitted| admitted.mailbox);
+        data.mailbox = admitted.map(|admitted| admitted.mailbox.clone());
         if let Completion::Sent { internet_message_id, .. } = completion {
             data.internet_message_id.clone_from(internet_message_id);
         }
@@ -59,7 +59,8 @@ impl Line {
             }
             Err(error) => {
                 match status {
-                    Status::Unknown => memory.unsettled(),
+                    // The attempt that ended it may have happened a moment ago.
+                    Status::Unknown => memory.doubtful(),
                     Status::Accepted | Status::Rejected => memory.harmless(false),
                 }
                 self.not_published(job, &error)

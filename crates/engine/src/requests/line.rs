@@ -139,7 +139,7 @@ impl Line {
         let job = Job { message, position, known, started };
         match memory.ended.clone() {
             Some(Ended::Completed(completion)) => {
-                return self.complete(&job, memory, &completion, admitted.ok()).await;
+                return self.complete(&job, memory, &completion, admitted.ok().as_ref()).await;
             }
             Some(Ended::DeadLettered) => {
                 memory.ended(Ended::DeadLettered);

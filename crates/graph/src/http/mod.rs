@@ -102,7 +102,7 @@ impl Door {
     /// been granted since.
     fn blames_token(&self, refusal: &Error, call: &Call<'_>, token: &Token) -> bool {
         match refusal.code() {
-            Code::GraphUnauthorized => true,
+            Code::GraphUnauthorized | Code::GraphPermissionMissing => true,
             Code::MailboxDenied => self.grants.suspect(call.operation.permission(), token),
             _ => false,
         }
