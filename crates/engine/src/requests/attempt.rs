@@ -64,20 +64,16 @@ impl Line {
             if result.is_ok() {
                 pass.open();
             }
-            let decision = match decision {
-                Decision::Again { after, doubt: true, .. } if self.looks_first() => {
-                    let step = Step { admitted: &admitted, here: &here, pass: &pass };
-                    return self.look_once_more(job, memory, step, after, result.err()).await;
-                }
-                other => other,
-            };
+            let step = Step { admitted: &admitted, here: &here, pass: &pass };
             match (decision, result) {
                 (Decision::Fresh, _) => memory.cleared(),
                 (Decision::Complete, Ok(completion)) => {
                     return self.complete(job, memory, &completion, Some(&admitted)).await;
                 }
+                (Decision::Again { after, doubt: true, .. }, result) if self.looks_first() => {
+                    return self.look_once_more(job, memory, step, after, result.err()).await;
+                }
                 (decision, result) => {
-                    let step = Step { admitted: &admitted, here: &here, pass: &pass };
                     return self.not_done(job, memory, step, decision, result.err()).await;
                 }
             }
