@@ -18,6 +18,7 @@ mod hold;
 mod host;
 pub mod invariant;
 mod keep_alive;
+pub mod ledger;
 mod mailboxes;
 mod memory;
 pub mod metric;
