@@ -6,7 +6,7 @@ use mailbridge_core::contract::Key;
 
 use super::*;
 
-const LEASE: Duration = Duration::from_secs(60);
+const LEASE: Duration = Duration::from_mins(1);
 
 /// A store in memory, and a clock that is set by hand.
 #[derive(Default)]
