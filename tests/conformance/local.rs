@@ -12,7 +12,7 @@ use std::{
 use async_trait::async_trait;
 use bytes::Bytes;
 use mailbridge_core::{
-    Code, Error, Input, Message, Needs, Output, Result, StateStore, plugin::Plugin,
+    Code, Error, Input, Keep, Message, Needs, Output, Result, StateStore, plugin::Plugin,
 };
 use mailbridge_local::{Local, Source, Store, Target, record};
 use mailbridge_testkit::conformance::World;
@@ -114,7 +114,7 @@ impl World for FilesWorld {
     }
 
     async fn store(&self) -> Result<Box<dyn StateStore>> {
-        self.local().store(&Store::default()).await
+        self.local().store(&Store::default(), Keep::Forever).await
     }
 
     /// Without a server, what can restart is the program.

@@ -12,7 +12,7 @@ use async_nats::{
 use async_trait::async_trait;
 use futures_util::TryStreamExt;
 use mailbridge_core::{
-    Code, Error, Headers, Input, Message, Needs, Output, Result, StateStore, plugin::Plugin,
+    Code, Error, Headers, Input, Keep, Message, Needs, Output, Result, StateStore, plugin::Plugin,
 };
 use mailbridge_nats::{Nats, Target};
 use mailbridge_testkit::{conformance::World, server::NatsServer};
@@ -125,7 +125,7 @@ impl World for NatsWorld {
 
     async fn store(&self) -> Result<Box<dyn StateStore>> {
         let store = serde_json::from_value(json!({ "bucket": "state", "create": true }));
-        self.nats.store(&store.unwrap()).await
+        self.nats.store(&store.unwrap(), Keep::Forever).await
     }
 
     async fn restart(&self) -> Result<()> {

@@ -26,6 +26,7 @@ pub use error::{Code, Error, Result, Scope, Verdict};
 pub use mailbox::Mailbox;
 pub use message::{Headers, Message};
 pub use port::{
-    Attempt, Completion, Doubt, Guarantee, Input, Mail, Needs, Output, Put, Revision, StateStore,
+    Attempt, Completion, Doubt, Guarantee, Input, Keep, Mail, Needs, Output, Put, Revision,
+    StateStore,
 };
 pub use secret::{Secret, SecretSource};

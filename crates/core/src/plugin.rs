@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use crate::{
     Result,
-    port::{Input, Needs, Output, StateStore},
+    port::{Input, Keep, Needs, Output, StateStore},
 };
 
 /// A bus plugin.
@@ -43,8 +43,9 @@ pub trait Plugin: Sized + Send + Sync + 'static {
     /// Builds an output.
     async fn output(&self, target: &Self::Target) -> Result<Box<dyn Output>>;
 
-    /// Opens a state store.
-    async fn store(&self, store: &Self::Store) -> Result<Box<dyn StateStore>>;
+    /// Opens a state store. What is kept forever and what is not may share the configuration, and
+    /// never share a key.
+    async fn store(&self, store: &Self::Store, keep: Keep) -> Result<Box<dyn StateStore>>;
 }
 
 /// Builds a port as often as the engine asks for one.
@@ -74,7 +75,11 @@ pub trait Bus: Send + Sync {
     /// Takes an `outcomes`, `dead_letters` or `to` section.
     fn target(self: Arc<Self>, section: Value) -> Result<Arc<dyn Build<dyn Output>>, Malformed>;
     /// Takes a `state` section.
-    fn state(self: Arc<Self>, section: Value) -> Result<Arc<dyn Build<dyn StateStore>>, Malformed>;
+    fn state(
+        self: Arc<Self>,
+        section: Value,
+        keep: Keep,
+    ) -> Result<Arc<dyn Build<dyn StateStore>>, Malformed>;
 }
 
 /// Takes a bus's name and configuration.
@@ -139,7 +144,7 @@ struct Erased<P>(P);
 
 struct Source<P: Plugin>(Arc<Erased<P>>, P::Source, Needs);
 struct Target<P: Plugin>(Arc<Erased<P>>, P::Target);
-struct Store<P: Plugin>(Arc<Erased<P>>, P::Store);
+struct Store<P: Plugin>(Arc<Erased<P>>, P::Store, Keep);
 
 impl<P: Plugin> Bus for Erased<P> {
     fn source(
@@ -156,8 +161,12 @@ impl<P: Plugin> Bus for Erased<P> {
         Ok(Arc::new(Target(self, parse(section)?)))
     }
 
-    fn state(self: Arc<Self>, section: Value) -> Result<Arc<dyn Build<dyn StateStore>>, Malformed> {
-        Ok(Arc::new(Store(self, parse(section)?)))
+    fn state(
+        self: Arc<Self>,
+        section: Value,
+        keep: Keep,
+    ) -> Result<Arc<dyn Build<dyn StateStore>>, Malformed> {
+        Ok(Arc::new(Store(self, parse(section)?, keep)))
     }
 }
 
@@ -178,6 +187,6 @@ impl<P: Plugin> Build<dyn Output> for Target<P> {
 #[async_trait]
 impl<P: Plugin> Build<dyn StateStore> for Store<P> {
     async fn build(&self) -> Result<Box<dyn StateStore>> {
-        self.0.0.store(&self.1).await
+        self.0.0.store(&self.1, self.2).await
     }
 }

@@ -54,6 +54,16 @@ pub enum Put {
     Conflict,
 }
 
+/// How long a state store keeps a value that nobody touches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keep {
+    /// Until it is deleted.
+    Forever,
+    /// At least this long after it was last put; some time after that it is gone, so that a store
+    /// of what was done once does not grow without end.
+    AtLeast(Duration),
+}
+
 /// A small durable store: compare-and-swap and nothing else.
 ///
 /// - Keys are 1 to 256 characters of `[A-Za-z0-9._/=-]`, not starting or ending with `.`.

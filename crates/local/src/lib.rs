@@ -27,7 +27,9 @@ use std::{
 };
 
 use async_trait::async_trait;
-use mailbridge_core::{Code, Error, Input, Needs, Output, Result, StateStore, plugin::Plugin};
+use mailbridge_core::{
+    Code, Error, Input, Keep, Needs, Output, Result, StateStore, plugin::Plugin,
+};
 
 pub use config::{Config, Location, Source, Store, Target};
 use position::Log;
@@ -98,10 +100,10 @@ impl Plugin for Local {
         Ok(Box::new(output))
     }
 
-    async fn store(&self, store: &Store) -> Result<Box<dyn StateStore>> {
+    async fn store(&self, store: &Store, keep: Keep) -> Result<Box<dyn StateStore>> {
         let file = store.path.clone().unwrap_or_else(|| self.database());
         let store = blocking(move || store::Store::open(&file)).await?;
-        Ok(Box::new(state::State::new(store)))
+        Ok(Box::new(state::State::new(store, keep)))
     }
 }
 

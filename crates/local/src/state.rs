@@ -4,7 +4,7 @@
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use mailbridge_core::{Code, Error, Put, Result, Revision, StateStore};
+use mailbridge_core::{Code, Error, Keep, Put, Result, Revision, StateStore};
 
 use crate::{
     batches::submit,
@@ -16,15 +16,18 @@ use crate::{
 const KEY_CHARS_MAX: usize = 256;
 
 /// The state of an open database.
-pub(crate) struct State(Handle<Store>);
+pub(crate) struct State {
+    store: Handle<Store>,
+    keep: Keep,
+}
 
 impl State {
-    pub(crate) const fn new(store: Handle<Store>) -> Self {
-        Self(store)
+    pub(crate) const fn new(store: Handle<Store>, keep: Keep) -> Self {
+        Self { store, keep }
     }
 
     async fn write(&self, write: Write) -> Result<Put> {
-        match submit(&self.0, write).await? {
+        match submit(&self.store, write).await? {
             Written::State(put) => Ok(put),
             Written::Position => Err(Error::transient(Code::Internal, "a put came to no put")),
         }
@@ -35,12 +38,12 @@ impl State {
 impl StateStore for State {
     async fn get(&self, key: &str) -> Result<Option<(Bytes, Revision)>> {
         let key = checked(key)?;
-        let store = self.0.clone();
+        let store = self.store.clone();
         crate::blocking(move || store.get(&key)).await
     }
 
     async fn put(&self, key: &str, value: Bytes, expected: Option<Revision>) -> Result<Put> {
-        self.write(Write::Put { key: checked(key)?, value, expected }).await
+        self.write(Write::Put { key: checked(key)?, value, expected, keep: self.keep }).await
     }
 
     async fn delete(&self, key: &str, expected: Revision) -> Result<Put> {

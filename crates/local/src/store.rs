@@ -8,12 +8,14 @@ use std::{
     fs, io,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    time::Duration,
 };
 
 use bytes::Bytes;
-use mailbridge_core::{Code, Error, Put, Result, Revision};
+use jiff::Timestamp;
+use mailbridge_core::{Code, Error, Keep, Put, Result, Revision};
 use redb::{
-    Database, DatabaseError, ReadableDatabase, ReadableTable, TableDefinition, TableError,
+    Database, DatabaseError, ReadableDatabase, ReadableTable, Table, TableDefinition, TableError,
     WriteTransaction,
 };
 
@@ -26,6 +28,12 @@ use crate::{
 
 const POSITIONS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("positions");
 const STATE: TableDefinition<'_, &str, (u64, &[u8])> = TableDefinition::new("state");
+/// When a value that does not last was put, in seconds since 1970; and the same the other way round,
+/// so that the oldest are found first.
+const PUT_AT: TableDefinition<'_, &str, i64> = TableDefinition::new("put_at");
+const AGES: TableDefinition<'_, (i64, &str), ()> = TableDefinition::new("ages");
+/// Old values that one put clears away at most: more than come, so that they do not pile up.
+const CLEARED_MAX: usize = 16;
 const COUNTERS: TableDefinition<'_, &str, u64> = TableDefinition::new("counters");
 /// The counter that gives revisions: no two puts of one file share one, deleted or not.
 const REVISION: &str = "revision";
@@ -48,7 +56,7 @@ pub(crate) enum Write {
     /// Where a log stands.
     Position(Arc<Log>),
     /// A value of state, if the key is as expected.
-    Put { key: String, value: Bytes, expected: Option<Revision> },
+    Put { key: String, value: Bytes, expected: Option<Revision>, keep: Keep },
     /// No value of state, if the key is as expected.
     Delete { key: String, expected: Revision },
 }
@@ -223,7 +231,9 @@ fn apply(
 fn apply_one(transaction: &WriteTransaction, write: &Write) -> Result<Written, Failure> {
     let (key, value, expected) = match write {
         Write::Position(_) => return Ok(Written::Position),
-        Write::Put { key, value, expected } => (key.as_str(), Some(value), *expected),
+        Write::Put { key, value, expected, keep } => {
+            (key.as_str(), Some((value, *keep)), *expected)
+        }
         Write::Delete { key, expected } => (key.as_str(), None, Some(*expected)),
     };
     let mut state = transaction.open_table(STATE)?;
@@ -231,7 +241,7 @@ fn apply_one(transaction: &WriteTransaction, write: &Write) -> Result<Written, F
     if found != expected {
         return Ok(Written::State(Put::Conflict));
     }
-    let Some(value) = value else {
+    let Some((value, keep)) = value else {
         state.remove(key)?;
         return Ok(Written::State(Put::Stored(Revision(0))));
     };
@@ -239,5 +249,65 @@ fn apply_one(transaction: &WriteTransaction, write: &Write) -> Result<Written, F
     let revision = counters.get(REVISION)?.map_or(0, |last| last.value()) + 1;
     counters.insert(REVISION, revision)?;
     state.insert(key, (revision, value.as_ref()))?;
+    if let Keep::AtLeast(time) = keep {
+        age(transaction, &mut state, key, time, Timestamp::now().as_second())?;
+    }
     Ok(Written::State(Put::Stored(Revision(revision))))
+}
+
+/// Notes when a value was put, and clears away what is older than `time`, in seconds since 1970.
+fn age(
+    transaction: &WriteTransaction,
+    state: &mut Table<'_, &'static str, (u64, &'static [u8])>,
+    key: &str,
+    time: Duration,
+    now: i64,
+) -> Result<(), Failure> {
+    let mut put_at = transaction.open_table(PUT_AT)?;
+    let mut ages = transaction.open_table(AGES)?;
+    let before = put_at.insert(key, now)?.map(|before| before.value());
+    if let Some(before) = before {
+        ages.remove((before, key))?;
+    }
+    ages.insert((now, key), ())?;
+    let over = now.saturating_sub(i64::try_from(time.as_secs()).unwrap_or(i64::MAX));
+    let old = ages.extract_from_if((i64::MIN, "")..(over, ""), |_, ()| true)?;
+    for gone in old.take(CLEARED_MAX) {
+        let (age, _) = gone?;
+        let (_, key) = age.value();
+        put_at.remove(key)?;
+        state.remove(key)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_nobody_touches_goes_and_what_is_put_again_stays() {
+        let backend = redb::backends::InMemoryBackend::new();
+        let database = redb::Builder::new().create_with_backend(backend).unwrap();
+        let put = |key: &str, now: i64| {
+            let transaction = database.begin_write().unwrap();
+            {
+                let mut state = transaction.open_table(STATE).unwrap();
+                state.insert(key, (1, &b"v"[..])).unwrap();
+                age(&transaction, &mut state, key, Duration::from_secs(100), now).unwrap();
+            }
+            transaction.commit().unwrap();
+        };
+        let there = |key: &str| {
+            let table = database.begin_read().unwrap().open_table(STATE).unwrap();
+            table.get(key).unwrap().is_some()
+        };
+        put("old", 1000);
+        put("touched", 1000);
+        put("touched", 1090);
+        put("other", 1100);
+        assert!(there("old") && there("touched"), "at least as long as was asked for");
+        put("other", 1101);
+        assert!(!there("old") && there("touched") && there("other"));
+    }
 }

@@ -165,7 +165,8 @@ impl TryFrom<TargetKeys> for Target {
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Store {
-    /// The KV bucket.
+    /// The KV bucket. What is not kept forever, as the ledger of `dedupe` is not, goes to one beside
+    /// it, whose name ends in `_ageing`.
     pub bucket: String,
     /// Whether to make the bucket if it is missing.
     #[serde(default)]

@@ -25,7 +25,7 @@ mod state;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use mailbridge_core::{Input, Needs, Output, Result, StateStore, plugin::Plugin};
+use mailbridge_core::{Input, Keep, Needs, Output, Result, StateStore, plugin::Plugin};
 
 pub use config::{Auth, Config, Create, Limits, Retention, Source, Storage, Store, Target, Tls};
 
@@ -66,9 +66,9 @@ impl Plugin for Nats {
         Ok(Box::new(output::NatsOutput::new(link, Arc::from(target.subject.as_str()))))
     }
 
-    async fn store(&self, store: &Store) -> Result<Box<dyn StateStore>> {
+    async fn store(&self, store: &Store, keep: Keep) -> Result<Box<dyn StateStore>> {
         let link = self.connector.link().await?;
-        let bucket = setup::bucket(&link, store).await?;
+        let bucket = setup::bucket(&link, store, keep).await?;
         Ok(Box::new(state::NatsStore::new(bucket)))
     }
 }

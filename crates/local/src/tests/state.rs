@@ -1,10 +1,10 @@
-use mailbridge_core::{Code, Put, StateStore, Verdict};
+use mailbridge_core::{Code, Keep, Put, StateStore, Verdict};
 
 use super::*;
 use crate::Store;
 
 async fn store(place: &Place) -> Box<dyn StateStore> {
-    place.local.store(&Store::default()).await.unwrap()
+    place.local.store(&Store::default(), Keep::Forever).await.unwrap()
 }
 
 #[tokio::test]
@@ -25,7 +25,11 @@ async fn a_revision_is_not_used_again_after_a_crash() {
 #[tokio::test]
 async fn a_file_of_its_own_is_another_store() {
     let place = Place::new();
-    let own = place.local.store(&Store { path: Some(place.path("own.redb")) }).await.unwrap();
+    let own = place
+        .local
+        .store(&Store { path: Some(place.path("own.redb")) }, Keep::Forever)
+        .await
+        .unwrap();
     own.put("key", "one".into(), None).await.unwrap();
     assert!(store(&place).await.get("key").await.unwrap().is_none());
     assert!(place.path("own.redb").exists());
@@ -36,7 +40,7 @@ async fn a_directory_that_is_in_use_is_refused() {
     let place = Place::new();
     fs::create_dir(place.path("state")).unwrap();
     let other = redb::Database::create(place.path("state/mailbridge.redb")).unwrap();
-    let error = place.local.store(&Store::default()).await.err().unwrap();
+    let error = place.local.store(&Store::default(), Keep::Forever).await.err().unwrap();
     assert!(error.to_string().contains("another mailbridge process"), "{error}");
     assert!(matches!(error.verdict(), Verdict::Blocked { .. }));
     drop(other);

@@ -105,7 +105,14 @@ pub(crate) fn filter_flags(subjects: &[String]) -> String {
 /// Makes a bucket.
 pub(crate) fn bucket_add(bucket: &str, limits: &Limits) -> String {
     let replicas = limits.replicas.map_or(String::new(), |count| format!(" --replicas {count}"));
-    format!("nats kv add {} --storage file{replicas}", word(bucket))
+    let ttl = limits.max_age.map_or(String::new(), |age| format!(" --ttl {age}"));
+    format!("nats kv add {} --storage file{replicas}{ttl}", word(bucket))
+}
+
+/// Gives a bucket's values another age, through the stream that it is made of.
+pub(crate) fn bucket_age(bucket: &str, age: &str) -> String {
+    let age = if age == "none" { "0s" } else { age };
+    format!("nats stream edit {} --max-age {age} --force", word(&format!("KV_{bucket}")))
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! The server goes, and comes back.
 
-use mailbridge_core::{Code, Disposition, Settled, plugin::Plugin};
+use mailbridge_core::{Code, Disposition, Keep, Settled, plugin::Plugin};
 use mailbridge_testkit::server::NatsServer;
 use serde_json::json;
 
@@ -92,7 +92,7 @@ async fn ports_share_one_connection() {
     let out = json!({ "subject": "mail.outcome", "stream": "OUT", "create": true });
     let _output = nats.output(&target(out)).await.unwrap();
     let store = serde_json::from_value(json!({ "bucket": "state", "create": true })).unwrap();
-    let _store = nats.store(&store).await.unwrap();
+    let _store = nats.store(&store, Keep::Forever).await.unwrap();
     assert!(async_nats::connect(server.url()).await.is_err(), "the server takes more than one");
 }
 

@@ -8,7 +8,7 @@ use async_nats::jetstream::{
     consumer::{AckPolicy, pull, push},
     stream::RetentionPolicy,
 };
-use mailbridge_core::{Code, Needs, plugin::Plugin};
+use mailbridge_core::{Code, Keep, Needs, plugin::Plugin};
 use mailbridge_testkit::server::NatsServer;
 use serde_json::json;
 
@@ -73,8 +73,27 @@ async fn what_is_missing_is_refused_with_the_command_that_makes_it() {
         )
     );
     let store = serde_json::from_value(json!({ "bucket": "state" })).unwrap();
-    let error = failed(nats.store(&store).await);
+    let error = failed(nats.store(&store, Keep::Forever).await);
     assert_eq!(error.field("command"), Some("nats kv add state --storage file"));
+}
+
+#[tokio::test]
+async fn values_that_age_have_a_bucket_of_their_own_that_keeps_them_long_enough() {
+    const DAY: Duration = Duration::from_hours(24);
+    let server = NatsServer::start().await.unwrap();
+    let (stranger, nats) = (stranger(&server).await, nats(server.url(), json!({})));
+    let store = serde_json::from_value(json!({ "bucket": "state", "create": true })).unwrap();
+    nats.store(&store, Keep::Forever).await.unwrap();
+    nats.store(&store, Keep::AtLeast(DAY)).await.unwrap();
+    let age = async |bucket: &str| {
+        stranger.get_key_value(bucket).await.unwrap().status().await.unwrap().max_age()
+    };
+    assert_eq!((age("state").await, age("state_ageing").await), (Duration::ZERO, DAY));
+    // for a shorter time it will do, for a longer one it will not
+    nats.store(&store, Keep::AtLeast(DAY / 2)).await.unwrap();
+    let error = failed(nats.store(&store, Keep::AtLeast(DAY * 2)).await);
+    let command = "nats stream edit KV_state_ageing --max-age 48h --force";
+    assert_eq!((error.code(), error.field("command")), (Code::BusMismatch, Some(command)));
 }
 
 #[tokio::test]

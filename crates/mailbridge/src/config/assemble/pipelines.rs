@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use mailbridge_core::{
-    StateStore,
+    Keep, StateStore,
     plugin::{self, Build, Bus, Malformed},
 };
 use serde_json::Value;
@@ -95,7 +95,7 @@ impl Assembly<'_> {
     }
 
     pub(super) fn state(&mut self, section: Value, named: &Named) {
-        let state = |bus: Arc<dyn Bus>, section| bus.state(section);
+        let state = |bus: Arc<dyn Bus>, section| bus.state(section, Keep::Forever);
         self.port::<dyn StateStore>(&["state"], section, named, state);
         self.notes.warn(&["state"], "no pipeline of this configuration keeps state");
     }
