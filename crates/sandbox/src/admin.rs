@@ -72,6 +72,7 @@ fn dispatch(handle: &Handle, parts: &Parts, body: &[u8]) -> Result<Value, Refuse
         ("DELETE", "faults") => clear_faults(handle, query),
         ("POST", "apps/secrets") => change_secret(handle, &read(body)?),
         ("POST", "apps") => change_app(handle, &read(body)?),
+        ("POST", "uploads/expire") => Ok(json!({"expired": handle.expire_uploads()})),
         ("POST", "tokens/revoke") => Ok(json!({"revoked": handle.revoke_tokens()})),
         ("POST", "mailboxes") => set_mailbox(handle, &read(body)?),
         ("POST", "outage") => {
@@ -92,7 +93,7 @@ fn dispatch(handle: &Handle, parts: &Parts, body: &[u8]) -> Result<Value, Refuse
             format!(
                 "there is no {method} {PREFIX}{path}; known: GET truth, truth/sent, \
                  truth/properties, faults, requests; POST faults, apps, apps/secrets, \
-                 tokens/revoke, mailboxes, outage, clock, reset; DELETE faults"
+                 tokens/revoke, uploads/expire, mailboxes, outage, clock, reset; DELETE faults"
             ),
         )),
     }

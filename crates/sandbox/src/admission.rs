@@ -59,14 +59,14 @@ pub fn admit(
     if route.operation == Operation::GetUser {
         return Ok(Admitted { seat: Some(Seat { mailbox, app: 0 }), grant });
     }
-    enter(world, &mailbox, &grant, &route.user, now)?;
+    enter(world, &mailbox, grant.app, &route.user, now)?;
     Ok(Admitted { seat: Some(Seat { mailbox, app: grant.app }), grant })
 }
 
 fn enter(
     world: &World,
     mailbox: &Mailbox,
-    grant: &Grant,
+    app: u32,
     user: &str,
     now: Timestamp,
 ) -> Result<(), GraphError> {
@@ -74,15 +74,26 @@ fn enter(
     let mut guard = lock(&mailbox.inner);
     let inner = &mut *guard;
     inner.check_state(user)?;
-    let position = inner.usage.iter().position(|(app, _)| *app == grant.app);
+    let position = inner.usage.iter().position(|(known, _)| *known == app);
     let index = position.unwrap_or(inner.usage.len());
     if position.is_none() {
-        inner.usage.push((grant.app, Usage::new(budgets)));
+        inner.usage.push((app, Usage::new(budgets)));
     }
     inner.usage[index].1.enter(budgets, now)
 }
 
 impl Seat {
+    /// A place for a request whose URL is its authorisation.
+    pub fn take(
+        world: &World,
+        mailbox: Arc<Mailbox>,
+        app: u32,
+        now: Timestamp,
+    ) -> Result<Self, GraphError> {
+        enter(world, &mailbox, app, &mailbox.address, now)?;
+        Ok(Self { mailbox, app })
+    }
+
     /// Charges the body of a request that uploads.
     pub fn upload(&self, world: &World, bytes: usize, now: Timestamp) -> Result<(), GraphError> {
         let mut inner = lock(&self.mailbox.inner);
@@ -122,12 +133,19 @@ fn permit(operation: Operation, grant: &Grant) -> Result<(), GraphError> {
         | Operation::UpdateMessage
         | Operation::DeleteMessage
         | Operation::CreateAttachment
+        | Operation::CreateUploadSession
         | Operation::DeleteAttachment => (&["Mail.ReadWrite"], GraphError::access_denied),
         Operation::ListUsers | Operation::GetUser => (
             &["User.Read.All", "User.ReadWrite.All", "Directory.Read.All"],
             GraphError::directory_denied,
         ),
-        Operation::Token | Operation::Discovery | Operation::Unknown => return Ok(()),
+        // of these only the token has a permission to ask, and it has none yet
+        Operation::Token
+        | Operation::Discovery
+        | Operation::UploadChunk
+        | Operation::GetUpload
+        | Operation::CancelUpload
+        | Operation::Unknown => return Ok(()),
     };
     let granted = grant.roles.iter().any(|role| roles.contains(&role.as_str()));
     if granted { Ok(()) } else { Err(refusal()) }

@@ -85,6 +85,12 @@ impl Builder {
         self
     }
 
+    /// The port of the upload host, which stands beside the main address. A free one by default.
+    pub fn upload_port(mut self, port: u16) -> Self {
+        self.settings.upload_port = port;
+        self
+    }
+
     /// Starts on a free port of 127.0.0.1.
     pub async fn start_local(self) -> Result<Running, StartError> {
         self.start(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await
@@ -94,19 +100,27 @@ impl Builder {
     ///
     /// # Errors
     /// When the address is not loopback and that was not allowed, or it cannot be bound.
-    pub async fn start(self, address: SocketAddr) -> Result<Running, StartError> {
+    pub async fn start(mut self, address: SocketAddr) -> Result<Running, StartError> {
         if !address.ip().is_loopback() && !self.settings.allow_remote {
             return Err(StartError::NotLoopback(address));
         }
-        let bind = |source| StartError::Bind { address, source };
-        let listener = TcpListener::bind(address).await.map_err(bind)?;
-        let address = listener.local_addr().map_err(bind)?;
+        let (graph, address) = bind(address).await?;
+        let uploads = SocketAddr::new(address.ip(), self.settings.upload_port);
+        let (upload, uploads) = bind(uploads).await?;
+        self.settings.upload_port = uploads.port();
         let tenants = if self.tenants.is_empty() { vec![Tenant::demo()] } else { self.tenants };
         let (stop, stopping) = watch::channel(false);
         let world = Arc::new(World::new(self.settings, tenants, stopping));
-        tracing::info!(%address, "sandbox listens");
-        Ok(serve(Lines(listener), address, world, stop))
+        tracing::info!(%address, %uploads, "sandbox listens");
+        Ok(serve([(Lines(graph), address), (Lines(upload), uploads)], world, stop))
     }
+}
+
+async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
+    let refused = |source| StartError::Bind { address, source };
+    let listener = TcpListener::bind(address).await.map_err(refused)?;
+    let bound = listener.local_addr().map_err(refused)?;
+    Ok((listener, bound))
 }
 
 /// One duration, or a range of them.

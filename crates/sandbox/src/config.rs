@@ -234,6 +234,8 @@ pub struct Settings {
     pub(crate) keep_bodies: bool,
     pub(crate) retain: Option<usize>,
     pub(crate) allow_remote: bool,
+    /// Port of the upload host; 0 for any until the sandbox runs
+    pub(crate) upload_port: u16,
 }
 
 impl Default for Settings {
@@ -249,6 +251,7 @@ impl Default for Settings {
             keep_bodies: true,
             retain: None,
             allow_remote: false,
+            upload_port: 0,
         }
     }
 }

@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::route::Operation;
 
 /// The statuses counted by themselves; the last two cells are "cut" and "other".
-const STATUSES: [u16; 23] = [
-    200, 201, 202, 204, 400, 401, 403, 404, 405, 409, 410, 411, 413, 415, 423, 429, 500, 501, 502,
-    503, 504, 507, 509,
+const STATUSES: [u16; 24] = [
+    200, 201, 202, 204, 400, 401, 403, 404, 405, 409, 410, 411, 413, 415, 416, 423, 429, 500, 501,
+    502, 503, 504, 507, 509,
 ];
 const CELLS: usize = STATUSES.len() + 2;
 

@@ -104,6 +104,11 @@ impl Directory {
         })
     }
 
+    /// A tenant by its number.
+    pub fn numbered(&self, number: usize) -> Option<&TenantEntry> {
+        self.tenants.get(number)
+    }
+
     /// The tenant in which every mailbox of the address's domain exists.
     pub fn open_tenant(&self, address: &str) -> Option<usize> {
         let (_, domain) = address.rsplit_once('@')?;

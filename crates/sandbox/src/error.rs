@@ -101,6 +101,28 @@ impl GraphError {
         )
     }
 
+    /// learn.microsoft.com/graph/outlook-large-attachments, "Errors".
+    pub fn attachment_too_small() -> Self {
+        Self::bad(
+            "ErrorAttachmentSizeShouldNotBeLessThanMinimumSize",
+            "Attachment size must be greater than the minimum size.",
+        )
+    }
+
+    pub fn attachment_over_limit(limit: usize) -> Self {
+        Self::bad(
+            "ErrorAttachmentSizeLimitExceeded",
+            format!("The attachment size exceeds the limit of {limit} bytes."),
+        )
+    }
+
+    pub fn invalid_parameter(name: &str) -> Self {
+        Self::bad(
+            "ErrorInvalidParameter",
+            format!("The value of the parameter '{name}' is invalid."),
+        )
+    }
+
     pub fn invalid_base64_mime() -> Self {
         Self::bad("ErrorMimeContentInvalidBase64String", "Invalid base64 string for MIME content.")
     }
@@ -136,6 +158,43 @@ impl GraphError {
             "ErrorInvalidPropertyUpdateSentMessage",
             format!("Update operation is invalid for property '{property}' of a sent message."),
         )
+    }
+
+    // --- upload sessions ---
+
+    /// As github.com/microsoftgraph/msgraph-sdk-java issue 1393 shows it.
+    pub fn content_range_malformed() -> Self {
+        Self::bad("invalidRequest", "The Content-Range header is missing or malformed.")
+    }
+
+    pub fn content_range_wrong(size: usize, length: usize) -> Self {
+        Self::bad(
+            "invalidRequest",
+            format!(
+                "The Content-Range header does not fit the declared size of {size} bytes and the \
+                 {length} bytes of the request."
+            ),
+        )
+    }
+
+    /// As sessions of github.com/OneDrive/onedrive-api-docs issue 79 word it.
+    pub fn range_not_satisfiable(expected: usize) -> Self {
+        Self::new(
+            StatusCode::RANGE_NOT_SATISFIABLE,
+            "invalidRange",
+            format!("Uploaded fragment is out of order: the next expected byte is {expected}."),
+        )
+    }
+
+    pub fn no_upload_session() -> Self {
+        let message = "The upload session was not found: it has ended, or its time is over.";
+        Self::new(StatusCode::NOT_FOUND, "itemNotFound", message)
+    }
+
+    /// learn.microsoft.com/graph/api/driveitem-createuploadsession: a token at the upload URL may
+    /// be answered with 401.
+    pub fn token_at_upload_host() -> Self {
+        Self::unauthorized("The upload URL is pre-authenticated. Do not send Authorization to it.")
     }
 
     // --- identity and permission ---
@@ -223,6 +282,12 @@ impl GraphError {
     pub fn foreign_item() -> Self {
         let message = "Item Id doesn't belong to the current mailbox.";
         Self::new(StatusCode::NOT_FOUND, "ErrorInvalidMailboxItemId", message)
+    }
+
+    /// Something broke on the side of the service.
+    pub fn internal() -> Self {
+        let message = "An internal server error occurred. The operation failed.";
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "ErrorInternalServerError", message)
     }
 
     // --- limits ---

@@ -16,7 +16,7 @@ use jiff::Timestamp;
 use tokio::time::sleep;
 
 use crate::admin;
-use crate::admission::{Admitted, admit};
+use crate::admission::{Admitted, Seat, admit};
 use crate::answer::{Answer, Correlation};
 use crate::body::{self, BODY_LIMIT};
 use crate::error::GraphError;
@@ -29,21 +29,25 @@ use crate::route::{Operation, Route, resolve};
 use crate::world::World;
 
 /// What becomes of a request: an answer, or a line that is cut.
-enum Outcome {
+pub enum Outcome {
     Answer(Answer),
     Cut { reset: bool },
 }
 
 /// A request that has its outcome, and keeps its place in the mailbox until that is told.
-struct Settled {
+pub struct Settled {
     operation: Operation,
     outcome: Outcome,
-    admitted: Option<Admitted>,
+    seat: Option<Seat>,
 }
 
 impl Settled {
-    fn new(operation: Operation, outcome: Outcome) -> Self {
-        Self { operation, outcome, admitted: None }
+    pub fn new(operation: Operation, outcome: Outcome) -> Self {
+        Self { operation, outcome, seat: None }
+    }
+
+    pub fn holding(self, seat: Option<Seat>) -> Self {
+        Self { seat, ..self }
     }
 }
 
@@ -72,13 +76,19 @@ pub async fn exchange(
     finish(&world, settled, &line, &ids).await
 }
 
-async fn finish(world: &World, settled: Settled, line: &Line, ids: &Correlation) -> Response<Body> {
+/// Tells the outcome, after the latency that all answers have.
+pub async fn finish(
+    world: &World,
+    settled: Settled,
+    line: &Line,
+    ids: &Correlation,
+) -> Response<Body> {
     let latency = world.dice.between(&world.settings.latency);
     if !latency.is_zero() {
         sleep(latency).await;
     }
-    let Settled { operation, outcome, admitted } = settled;
-    drop(admitted);
+    let Settled { operation, outcome, seat } = settled;
+    drop(seat);
     match outcome {
         Outcome::Answer(answer) => {
             world.counters.count(operation, Some(answer.status.as_u16()));
@@ -135,7 +145,7 @@ async fn graph(world: &World, parts: &Parts, body: Body, ids: &Correlation) -> S
         Ok(()) => run(world, parts, &route, &admitted, body, ids).await,
         Err(error) => Outcome::Answer(Answer::refusal(&error, ids, now)),
     };
-    Settled { operation, outcome, admitted: Some(admitted) }
+    Settled::new(operation, outcome).holding(admitted.seat)
 }
 
 fn charge_upload(
@@ -168,30 +178,43 @@ async fn run(
         path: parts.uri.path(),
         mailbox: mailbox.map_or("", |mailbox| &mailbox.address),
     };
+    under_faults(world, request, ids, || {
+        let call = Call {
+            world,
+            grant: &admitted.grant,
+            route,
+            headers: &parts.headers,
+            query: parts.uri.query().unwrap_or_default(),
+            base: &base(parts),
+            path: parts.uri.path(),
+            preferences: Preferences::read(&parts.headers),
+            ids,
+            now: world.clock.now(),
+        };
+        let answer = perform(&call, mailbox, &body)?;
+        Ok(match call.preferences.applied() {
+            Some(applied) => answer.header(PREFERENCE_APPLIED, &applied),
+            None => answer,
+        })
+    })
+    .await
+}
+
+/// Performs a request unless a fault strikes it before, and answers unless one strikes after.
+pub async fn under_faults(
+    world: &World,
+    request: fault::Request<'_>,
+    ids: &Correlation,
+    perform: impl FnOnce() -> Result<Answer, GraphError>,
+) -> Outcome {
     let struck = world.faults.strike(When::Before, request);
     if let Some(outcome) = suffer(world, struck.as_ref(), None, ids).await {
         return outcome;
     }
-    let call = Call {
-        world,
-        grant: &admitted.grant,
-        route,
-        headers: &parts.headers,
-        query: parts.uri.query().unwrap_or_default(),
-        base: &base(parts),
-        path: parts.uri.path(),
-        preferences: Preferences::read(&parts.headers),
-        ids,
-        now: world.clock.now(),
-    };
-    let answer = match perform(&call, mailbox, &body) {
-        Ok(answer) => match call.preferences.applied() {
-            Some(applied) => answer.header(PREFERENCE_APPLIED, &applied),
-            None => answer,
-        },
-        Err(error) => return Outcome::Answer(Answer::refusal(&error, ids, call.now)),
-    };
-    answered(world, request, struck, answer, ids).await
+    match perform() {
+        Ok(answer) => answered(world, request, struck, answer, ids).await,
+        Err(error) => Outcome::Answer(Answer::refusal(&error, ids, world.clock.now())),
+    }
 }
 
 const PREFERENCE_APPLIED: axum::http::HeaderName =
@@ -256,7 +279,7 @@ async fn wait(world: &World, time: Duration) {
 /// The front door refuses a request that could have a body and does not say how long it is; an
 /// empty one needs `Content-Length: 0` (github.com/microsoftgraph/microsoft-graph-docs pull request
 /// 2262).
-fn lacks_length(parts: &Parts) -> bool {
+pub fn lacks_length(parts: &Parts) -> bool {
     let could_have_body = [Method::POST, Method::PATCH, Method::PUT].contains(&parts.method);
     could_have_body
         && !["content-length", "transfer-encoding"]
@@ -264,14 +287,14 @@ fn lacks_length(parts: &Parts) -> bool {
             .any(|name| parts.headers.contains_key(*name))
 }
 
-fn length_required() -> Answer {
+pub fn length_required() -> Answer {
     let page = "<!DOCTYPE HTML><HTML><HEAD><TITLE>Length Required</TITLE></HEAD><BODY><h2>Length \
                 Required</h2><hr><p>HTTP Error 411. The request must be chunked or have a content \
                 length.</p></BODY></HTML>";
     Answer::bytes(StatusCode::LENGTH_REQUIRED, "text/html; charset=us-ascii", page.into())
 }
 
-fn correlation(world: &World, headers: &HeaderMap) -> Correlation {
+pub fn correlation(world: &World, headers: &HeaderMap) -> Correlation {
     let request_id = world.dice.guid();
     let client = headers.get("client-request-id").and_then(|value| value.to_str().ok());
     let client_request_id = client.map_or_else(|| request_id.clone(), str::to_owned);
@@ -279,7 +302,7 @@ fn correlation(world: &World, headers: &HeaderMap) -> Correlation {
 }
 
 /// This service as the client sees it, also through a proxy that ends TLS.
-fn base(parts: &Parts) -> String {
+pub fn base(parts: &Parts) -> String {
     let header = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok());
     let scheme = header("x-forwarded-proto").unwrap_or("http");
     let host = header("x-forwarded-host").or_else(|| header("host")).unwrap_or("localhost");

@@ -106,6 +106,11 @@ impl Handle {
         Ok(())
     }
 
+    /// Ends every upload session as if its time were over; says how many there were.
+    pub fn expire_uploads(&self) -> usize {
+        self.0.uploads.expire()
+    }
+
     /// Sets how the login host misbehaves.
     pub fn set_outage(&self, outage: Outage) {
         self.0.set_outage(outage);

@@ -7,8 +7,7 @@
 //! after the effect, repeatably under a seed.
 //!
 //! Deliberately absent: delivery (nothing ever arrives), a wall between tenants beyond what clients
-//! can see, persistence, TLS, and upload sessions, delta, `$batch` and subscriptions, which are not
-//! emulated yet.
+//! can see, persistence, TLS, and delta, `$batch` and subscriptions, which are not emulated yet.
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -77,6 +76,7 @@ mod route;
 mod server;
 mod text;
 mod truth;
+mod upload;
 mod world;
 
 pub use budget::Budgets;
@@ -91,6 +91,7 @@ pub use fault::{Fake, Fault, Kind, Matching, Often, Rule, When};
 pub use handle::{Handle, NotThere};
 pub use login::Outage;
 pub use mailbox::MailboxState;
+pub use message::AttachmentKind;
 pub use route::Operation;
 pub use server::Running;
 pub use truth::{Sent, SentAttachment, Summary, Truth, Via, Which};

@@ -44,6 +44,14 @@ pub enum Operation {
     GetAttachmentValue,
     /// `DELETE .../attachments/{id}`
     DeleteAttachment,
+    /// `POST .../attachments/createUploadSession`
+    CreateUploadSession,
+    /// `PUT` on an upload URL
+    UploadChunk,
+    /// `GET` on an upload URL
+    GetUpload,
+    /// `DELETE` on an upload URL
+    CancelUpload,
     /// `GET users/{id}/mailFolders`
     ListFolders,
     /// `GET users/{id}/mailFolders/{id or well-known name}`
@@ -58,7 +66,7 @@ pub enum Operation {
 
 impl Operation {
     /// Every operation, in the order of the counters.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 24] = [
         Self::Token,
         Self::Discovery,
         Self::SendMail,
@@ -74,6 +82,10 @@ impl Operation {
         Self::GetAttachment,
         Self::GetAttachmentValue,
         Self::DeleteAttachment,
+        Self::CreateUploadSession,
+        Self::UploadChunk,
+        Self::GetUpload,
+        Self::CancelUpload,
         Self::ListFolders,
         Self::GetFolder,
         Self::ListUsers,
@@ -213,6 +225,9 @@ fn attachments_route(method: &Method, rest: &[&str]) -> Result<Route, GraphError
             ],
         );
     };
+    if rest.is_empty() && name(attachment) == "createuploadsession" {
+        return only(method, Method::POST, Operation::CreateUploadSession);
+    }
     let mut route = match rest {
         [] => pick(
             method,

@@ -1,4 +1,5 @@
-//! A running sandbox: one listener for the login host, Graph and the admin side.
+//! A running sandbox: one listener for the login host, Graph and the admin side, and one for the
+//! host that takes uploads.
 
 use std::future::IntoFuture as _;
 use std::io;
@@ -14,6 +15,7 @@ use tokio::time::timeout;
 use crate::exchange::exchange;
 use crate::handle::Handle;
 use crate::line::{Line, Lines};
+use crate::upload::host;
 use crate::world::World;
 
 /// How long [`Running::stop`] waits for requests in flight.
@@ -23,27 +25,32 @@ const STOP_WAIT: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub struct Running {
     address: SocketAddr,
+    uploads: SocketAddr,
     handle: Handle,
     stop: watch::Sender<bool>,
     tasks: JoinSet<io::Result<()>>,
 }
 
-/// Starts to answer on a bound listener.
+/// Starts to answer on two bound listeners: that of Graph, and that of the upload host.
 pub fn serve(
-    listener: Lines,
-    address: SocketAddr,
+    [(graph, address), (upload, uploads)]: [(Lines, SocketAddr); 2],
     world: Arc<World>,
     stop: watch::Sender<bool>,
 ) -> Running {
-    let service = exchange.with_state(world.clone()).into_make_service_with_connect_info::<Line>();
-    let mut stopping = world.stopping.clone();
-    let signal = async move {
-        // an error means that `Running` is gone: the end as well
-        stopping.wait_for(|stop| *stop).await.ok();
+    let signal = || {
+        let mut stopping = world.stopping.clone();
+        async move {
+            // an error means that `Running` is gone: the end as well
+            stopping.wait_for(|stop| *stop).await.ok();
+        }
     };
     let mut tasks = JoinSet::new();
-    tasks.spawn(axum::serve(listener, service).with_graceful_shutdown(signal).into_future());
-    Running { address, handle: Handle::new(world), stop, tasks }
+    let service = exchange.with_state(world.clone()).into_make_service_with_connect_info::<Line>();
+    tasks.spawn(axum::serve(graph, service).with_graceful_shutdown(signal()).into_future());
+    let service =
+        host::exchange.with_state(world.clone()).into_make_service_with_connect_info::<Line>();
+    tasks.spawn(axum::serve(upload, service).with_graceful_shutdown(signal()).into_future());
+    Running { address, uploads, handle: Handle::new(world), stop, tasks }
 }
 
 impl Running {
@@ -67,6 +74,11 @@ impl Running {
         self.base_url()
     }
 
+    /// The host of upload URLs. Nothing but those is answered there.
+    pub fn upload_url(&self) -> String {
+        format!("http://{}", self.uploads)
+    }
+
     /// The admin side's powers, in process. Copies stay valid after the sandbox has stopped.
     pub fn handle(&self) -> &Handle {
         &self.handle
@@ -75,7 +87,8 @@ impl Running {
     /// Takes no new request, lets those in flight end, then returns.
     pub async fn stop(mut self) {
         self.stop.send_replace(true);
-        if timeout(STOP_WAIT, self.tasks.join_next()).await.is_err() {
+        let ended = async { while self.tasks.join_next().await.is_some() {} };
+        if timeout(STOP_WAIT, ended).await.is_err() {
             tracing::warn!("sandbox stopped with requests in flight");
         }
     }

@@ -15,7 +15,7 @@ use crate::error::GraphError;
 use crate::lock::lock;
 use crate::mailbox::Mailbox;
 use crate::message::extended::extended_id;
-use crate::message::{Attachments, Content, Recipient};
+use crate::message::{AttachmentKind, Attachments, Content, Recipient};
 use crate::text::glob;
 use crate::world::World;
 
@@ -79,7 +79,11 @@ pub struct SentAttachment {
     pub name: String,
     pub content_type: Option<String>,
     pub bytes: usize,
+    /// Lower-case hexadecimal; known also when bodies are not kept
+    pub sha256: String,
     pub is_inline: bool,
+    pub content_id: Option<String>,
+    pub kind: AttachmentKind,
 }
 
 /// Which sends to look at. Empty fields match everything.
@@ -120,6 +124,10 @@ pub struct Summary {
     /// Drafts that nobody sent or deleted
     pub drafts_left: usize,
     pub mailboxes: usize,
+    /// Upload sessions that still wait for bytes
+    pub uploads_open: usize,
+    /// Requests that carried a token to the upload host, which must never see one
+    pub uploads_with_authorization: u64,
     /// Of each mailbox that sent anything
     pub sent_by_mailbox: BTreeMap<String, u64>,
 }
@@ -224,6 +232,8 @@ impl Truth {
             sent_total: self.sent_total(),
             drafts_left: self.drafts_left(),
             mailboxes: all.len(),
+            uploads_open: self.0.uploads.open(),
+            uploads_with_authorization: self.0.uploads.with_authorization(),
             sent_by_mailbox: counts.filter(|(_, count)| *count > 0).collect(),
         }
     }
@@ -260,8 +270,11 @@ fn view(mailbox: &Mailbox, record: &Record) -> Sent {
             .map(|file| SentAttachment {
                 name: file.name.clone(),
                 content_type: file.content_type.clone(),
-                bytes: file.length,
+                bytes: file.data.length,
+                sha256: file.data.sha256(),
                 is_inline: file.is_inline,
+                content_id: file.content_id.clone(),
+                kind: file.kind,
             })
             .collect(),
         saved_to_sent_items: record.saved,

@@ -15,6 +15,7 @@ use crate::login::Outage;
 use crate::mailbox::registry::Registry;
 use crate::mailbox::{Inner, Mailbox};
 use crate::truth::Tally;
+use crate::upload::Uploads;
 
 /// One sandbox.
 #[derive(Debug)]
@@ -27,6 +28,7 @@ pub struct World {
     pub faults: Faults,
     pub counters: Counters,
     pub sent: Tally,
+    pub uploads: Uploads,
     outage: Mutex<Outage>,
     /// Turns true when the sandbox stops, so that hanging requests end
     pub stopping: watch::Receiver<bool>,
@@ -49,6 +51,7 @@ impl World {
             faults: Faults::new(settings.seed),
             counters: Counters::default(),
             sent: Tally::default(),
+            uploads: Uploads::default(),
             outage: Mutex::default(),
             stopping,
             settings,
@@ -88,6 +91,7 @@ impl World {
         self.faults.reset();
         self.counters.reset();
         self.sent.reset();
+        self.uploads.reset();
         self.set_outage(Outage::None);
     }
 }

@@ -62,7 +62,7 @@ impl Message {
     pub fn drop_bodies(&mut self) {
         Arc::make_mut(&mut self.content).drop_bodies();
         for attachment in &mut self.attachments {
-            Arc::make_mut(attachment).bytes = bytes::Bytes::new();
+            Arc::make_mut(attachment).data.forget();
         }
     }
 

@@ -68,8 +68,7 @@ pub fn parse(raw: Vec<u8>, now: Timestamp) -> Result<Incoming, GraphError> {
             }),
             content_id: part.content_id().map(str::to_owned),
             is_inline: part.content_disposition().is_some_and(|d| d.ctype() == "inline"),
-            length: bytes.len(),
-            bytes: bytes.into(),
+            data: bytes.into(),
             modified: now,
         })
     });
@@ -227,7 +226,7 @@ fn file_part(out: &mut String, file: &Attachment) {
     if let Some(id) = &file.content_id {
         header(out, "Content-ID", &format!("<{id}>"));
     }
-    base64_part(out, &file.bytes);
+    base64_part(out, &file.data.read().unwrap_or_default());
 }
 
 fn base64_part(out: &mut String, bytes: &[u8]) {
@@ -282,8 +281,7 @@ mod tests {
             content_type: Some("application/pdf".into()),
             content_id: None,
             is_inline: false,
-            bytes: vec![7; 200].into(),
-            length: 200,
+            data: vec![7; 200].into(),
             modified: Timestamp::UNIX_EPOCH,
         };
         let from = Recipient { address: "anna@b.example".into(), name: None };
@@ -292,6 +290,6 @@ mod tests {
         assert_eq!(again.content.subject, "Grüße");
         assert_eq!(again.content.to, incoming.content.to);
         assert_eq!(again.content.body.text.trim(), "hello");
-        assert_eq!(again.attachments[0].bytes, vec![7; 200]);
+        assert_eq!(again.attachments[0].data.read().unwrap(), vec![7; 200]);
     }
 }

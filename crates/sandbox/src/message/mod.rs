@@ -2,6 +2,7 @@
 //!
 //! Where a message lies, and who can see it yet, is the mailbox's matter.
 
+pub mod blob;
 pub mod extended;
 pub mod mime;
 pub mod parse;
@@ -12,6 +13,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use jiff::Timestamp;
+
+pub use blob::Blob;
 
 /// The client's part of a message. Shared between the mailbox and the truth, never changed once
 /// sent.
@@ -103,13 +106,14 @@ pub struct Attachment {
     pub content_type: Option<String>,
     pub content_id: Option<String>,
     pub is_inline: bool,
-    /// Empty when bodies are not kept; of an item attachment, its JSON
-    pub bytes: Bytes,
-    pub length: usize,
+    /// Of an item attachment, its JSON or its MIME
+    pub data: Blob,
     pub modified: Timestamp,
 }
 
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+/// What an attachment is; in the truth `file`, `item` or `reference`.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum AttachmentKind {
     File,
     Item,

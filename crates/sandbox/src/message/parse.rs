@@ -116,8 +116,7 @@ pub fn attachment(object: &Object, now: Timestamp) -> Result<Attachment, GraphEr
         content_type: text("contentType"),
         content_id: text("contentId"),
         is_inline: object.get("isInline").and_then(Value::as_bool).unwrap_or(false),
-        length: bytes.len(),
-        bytes: bytes.into(),
+        data: bytes.into(),
         modified: now,
     })
 }

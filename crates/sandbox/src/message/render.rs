@@ -168,7 +168,7 @@ pub fn attachment(
         "name": attachment.name,
         "contentType": attachment.content_type,
         // what Exchange says is larger than the file: it counts the properties too
-        "size": attachment.length + 200,
+        "size": attachment.data.length + 200,
         "isInline": attachment.is_inline,
     });
     let Value::Object(mut all) = all else { return Map::new() };
@@ -177,7 +177,7 @@ pub fn attachment(
             all.insert("contentId".to_owned(), json!(attachment.content_id));
             all.insert("contentLocation".to_owned(), Value::Null);
             if select.is_none() {
-                let bytes = STANDARD.encode(&attachment.bytes);
+                let bytes = STANDARD.encode(attachment.data.read().unwrap_or_default());
                 all.insert("contentBytes".to_owned(), Value::String(bytes));
             }
             "#microsoft.graph.fileAttachment"

@@ -1,5 +1,5 @@
 //! Small attachments (learn.microsoft.com/graph/api/message-post-attachments, attachment-get).
-//! Large ones need an upload session, which is not here.
+//! Large ones come through an upload session.
 
 use std::sync::Arc;
 
@@ -24,14 +24,14 @@ pub fn create(call: &Call<'_>, mailbox: &Mailbox, body: &[u8]) -> Result<Answer,
     let mut inner = lock(&mailbox.inner);
     inner.check_room()?;
     let message = locate::real(call, mailbox, &mut inner)?;
-    let bytes = attachment.bytes.clone();
+    let data = attachment.data.clone();
     if !call.world.settings.keep_bodies {
-        attachment.bytes = bytes::Bytes::new();
+        attachment.data.forget();
     }
     let mut kept = (*message.attach(attachment, call.now)).clone();
     let key = message.key;
     drop(inner);
-    kept.bytes = bytes;
+    kept.data = data;
     let rendered = render::attachment(&kept, key, mailbox, None);
     Ok(Answer::json(StatusCode::CREATED, &call.attachment_entity(mailbox, rendered)))
 }
@@ -65,8 +65,9 @@ pub fn value(call: &Call<'_>, mailbox: &Mailbox) -> Result<Answer, GraphError> {
     if attachment.kind == AttachmentKind::Reference {
         return Err(GraphError::method_not_allowed());
     }
+    let bytes = attachment.data.read().map_err(|_| GraphError::internal())?;
     let kind = attachment.content_type.as_deref().unwrap_or("application/octet-stream");
-    Ok(Answer::bytes(StatusCode::OK, kind, attachment.bytes.clone()))
+    Ok(Answer::bytes(StatusCode::OK, kind, bytes))
 }
 
 /// 204.

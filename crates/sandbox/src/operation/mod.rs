@@ -11,10 +11,10 @@ mod locate;
 mod read;
 mod send;
 mod send_mail;
+mod upload_session;
 mod user;
 
 use axum::http::HeaderMap;
-use bytes::Bytes;
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
@@ -71,12 +71,17 @@ pub fn perform(
         Operation::GetAttachment => attachment::get(call, mailbox),
         Operation::GetAttachmentValue => attachment::value(call, mailbox),
         Operation::DeleteAttachment => attachment::delete(call, mailbox),
+        Operation::CreateUploadSession => upload_session::create(call, mailbox, body),
         Operation::ListFolders => folder::list(call, mailbox),
         Operation::GetFolder => folder::get(call, mailbox),
         Operation::GetUser => user::get(call, mailbox),
-        Operation::ListUsers | Operation::Token | Operation::Discovery | Operation::Unknown => {
-            Err(GraphError::unknown_segment(call.path))
-        }
+        Operation::ListUsers
+        | Operation::Token
+        | Operation::Discovery
+        | Operation::UploadChunk
+        | Operation::GetUpload
+        | Operation::CancelUpload
+        | Operation::Unknown => Err(GraphError::unknown_segment(call.path)),
     }
 }
 
@@ -125,7 +130,7 @@ impl Call<'_> {
         }
         incoming.content.drop_bodies();
         for attachment in &mut incoming.attachments {
-            attachment.bytes = Bytes::new();
+            attachment.data.forget();
         }
     }
 

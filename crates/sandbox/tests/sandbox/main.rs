@@ -11,4 +11,5 @@ mod reading;
 mod sending;
 mod strictness;
 mod support;
+mod uploads;
 mod visibility;
