@@ -13,7 +13,7 @@ use std::{
 
 use mailbridge_core::{
     Code,
-    contract::{MailEvent, Outcome, SendRequest},
+    contract::{AnyRequest, MailEvent, Outcome},
 };
 use schemars::schema_for;
 
@@ -88,7 +88,7 @@ fn documents() -> Documents {
     documents.insert("reference/classification.md".into(), classification());
     documents.insert("reference/metrics.md".into(), metrics());
     for (name, schema) in [
-        ("request", schema_for!(SendRequest)),
+        ("request", schema_for!(AnyRequest)),
         ("outcome", schema_for!(Outcome)),
         ("event", schema_for!(MailEvent)),
     ] {

@@ -26,6 +26,7 @@ fn worker(bus: &Bus, room: &Mailroom, power: &Power, health: &Health) -> Request
         name: PIPELINE.to_owned(),
         input: bus.input(power),
         mail: room.port(power),
+        files: Arc::new(mailbridge_core::NoFiles),
         outcomes: Some(bus.output(power, "outcomes")),
         dead_letters: bus.output(power, "dead"),
         settings: settings(),

@@ -4,12 +4,13 @@
 //! any of them. This crate opens no socket and spawns no task: a port is a trait, an adapter is a
 //! value that wraps a port, and the contract types are what crosses the process boundary.
 //!
-//! Where to start reading: [`delivery`] (how a message is held and let go), [`port`] (the four
+//! Where to start reading: [`delivery`] (how a message is held and let go), [`port`] (the
 //! ports), [`error`] (how a failure says what may be done about it), [`contract`] (what users
 //! publish and receive).
 
 pub mod adapter;
 pub mod contract;
+pub mod deadline;
 pub mod delivery;
 pub mod duration;
 pub mod error;
@@ -20,13 +21,14 @@ pub mod plugin;
 pub mod port;
 pub mod secret;
 
+pub use deadline::Deadline;
 pub use delivery::{Delivery, Disposition, Position, Receipt, SeenBefore, Settle, Settled};
 pub use duration::Span;
 pub use error::{Code, Error, Result, Scope, Verdict};
 pub use mailbox::Mailbox;
 pub use message::{Headers, Message};
 pub use port::{
-    Attempt, Completion, Doubt, Guarantee, Input, Keep, Mail, Needs, Output, Put, Revision,
-    StateStore,
+    Attempt, Completion, Doubt, File, Files, Guarantee, Input, Keep, Mail, Needs, NoFiles, Output,
+    Put, Revision, StateStore,
 };
 pub use secret::{Secret, SecretSource};

@@ -1,17 +1,16 @@
-//! The four ports. A bus plugin provides [`Input`], [`Output`] and [`StateStore`]; Graph provides
-//! [`Mail`]. The points in each trait's documentation are promises: the conformance suite checks
+//! The ports. A bus plugin provides [`Input`], [`Output`] and [`StateStore`]; Graph provides
+//! [`Mail`], which reads what requests refer to through [`Files`]. The points in each trait's documentation are promises: the conformance suite checks
 //! every one of them for every plugin.
 
-use std::time::Duration;
+use std::{fmt, ops::Range, time::Duration};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use tokio::time::Instant;
 
 use crate::{
-    Delivery, Mailbox, Message, Result,
+    Code, Deadline, Delivery, Error, Mailbox, Message, Result,
     contract::{Mark, Request},
 };
 
@@ -83,7 +82,7 @@ pub trait StateStore: Send + Sync {
 
 /// The mail service.
 ///
-/// - `perform` ends by `Attempt::deadline`.
+/// - `perform` ends by `Attempt::deadline`, which moves while it makes progress.
 /// - It returns an error with the verdict *in doubt* exactly when the mail may have been sent and
 ///   nobody knows: the bytes left and no definite answer came.
 /// - With a doubt it looks in the mailbox before it does anything that could be seen twice.
@@ -95,6 +94,72 @@ pub trait Mail: Send + Sync {
 
     /// Tries to carry out one request.
     async fn perform(&self, attempt: Attempt<'_>) -> Result<Completion>;
+
+    /// Removes what concluded requests have left behind, as far as it is known and due. Called now
+    /// and then; takes a bounded time; there may be nothing to do.
+    async fn tidy(&self) {}
+}
+
+/// Files that requests refer to by URL, for one pipeline.
+///
+/// 1. Nothing is touched outside the places that the pipeline allows: neither by the URL itself, nor
+///    by a redirect, nor by a name that leads to a private address or out of an allowed folder. A
+///    refused reference is *permanent*, `attachment_not_allowed`.
+/// 2. `open` finds out what stands behind the URL, and reads nothing of its content.
+/// 3. `read` gives exactly the bytes of the range, which lies within the file. At most the range is
+///    in memory: callers ask for a piece at a time, in any order, and for the same one again.
+/// 4. All reads of one [`File`] are of the same content: when the object has changed since `open`,
+///    as its version or its length shows, `read` fails as *permanent*, `attachment_changed`.
+/// 5. What is not there, or not any more, is *permanent*, `attachment_missing`.
+/// 6. A place that does not answer, or fails for the moment, is *transient*,
+///    `attachment_unavailable`; so is one that refuses the credentials it was given, since
+///    that is somebody's to cure and not the request's fault.
+/// 7. An error about a file has the field `attachment` with the URL's last part, and never the whole
+///    URL, which may hold a signature.
+/// 8. Every call ends by itself in bounded time; dropping it leaves nothing behind.
+#[async_trait]
+pub trait Files: fmt::Debug + Send + Sync {
+    /// Finds a file.
+    async fn open(&self, url: &str) -> Result<File>;
+
+    /// Reads a piece of a file.
+    async fn read(&self, file: &File, range: Range<u64>) -> Result<Bytes>;
+}
+
+/// A file behind a URL, as it was when it was opened.
+#[derive(Clone, PartialEq, Eq)]
+pub struct File {
+    /// Where it is, as the request has it.
+    pub url: String,
+    /// Its length.
+    pub bytes: u64,
+    /// What changes with its content: an entity tag, a version, a digest, a time with a length.
+    pub version: Option<String>,
+    /// The media type that its place gives it.
+    pub content_type: Option<String>,
+}
+
+/// Shows no URL: it may hold a signature.
+impl fmt::Debug for File {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("File").field("bytes", &self.bytes).finish_non_exhaustive()
+    }
+}
+
+/// For a pipeline that allows no references: refuses all.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NoFiles;
+
+#[async_trait]
+impl Files for NoFiles {
+    async fn open(&self, _url: &str) -> Result<File> {
+        let detail = "the pipeline allows no attachments by reference";
+        Err(Error::permanent(Code::AttachmentNotAllowed, detail))
+    }
+
+    async fn read(&self, file: &File, _range: Range<u64>) -> Result<Bytes> {
+        self.open(&file.url).await.map(|_| Bytes::new())
+    }
 }
 
 /// One try at one request.
@@ -110,8 +175,10 @@ pub struct Attempt<'a> {
     pub guarantee: Guarantee,
     /// Whether an earlier try may have had its effect.
     pub doubt: Doubt,
-    /// When this try must be over.
-    pub deadline: Instant,
+    /// When this try must be over, as long as it makes no progress.
+    pub deadline: &'a Deadline,
+    /// Where the files are that the request refers to.
+    pub files: &'a dyn Files,
 }
 
 /// Whether an earlier attempt at the same request may have happened.
@@ -146,6 +213,8 @@ pub enum Completion {
         /// Whether it was found sent by looking, so that this attempt sent nothing.
         found: bool,
     },
+    /// The mail that the request names is as the request wants it. It may have been so before.
+    Done,
     /// It looked, and cannot know yet. Nothing was done.
     Unsettled,
     /// It looked, and no earlier attempt has happened. Nothing was done: the request may now be

@@ -62,7 +62,7 @@ pub fn decide(
     let backoff = || backoff::pause(tally.attempts + 1, policy.backoff_min, policy.backoff_max);
     let ended = if tally.doubtful { Decision::GiveUp } else { Decision::Reject };
     let verdict = match result {
-        Ok(Completion::Sent { .. }) => return Decision::Complete,
+        Ok(Completion::Sent { .. } | Completion::Done) => return Decision::Complete,
         Ok(Completion::Absent) => return Decision::Fresh,
         Ok(Completion::Unsettled) => return look_again(tally),
         Err(error) => error.verdict(),

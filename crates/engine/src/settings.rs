@@ -16,8 +16,10 @@ pub struct Settings {
     pub guarantee: Guarantee,
     /// Deliveries in the worker at once.
     pub in_flight: usize,
-    /// How long one attempt may take.
+    /// How long one attempt may take without progress.
     pub deadline: Duration,
+    /// How long one attempt may take at all, however well it goes on: many large attachments.
+    pub deadline_max: Duration,
     /// How long a mailbox may take to show what was done in it. Younger doubts are not resolved by
     /// not finding the mail.
     pub settle_time: Duration,
@@ -59,6 +61,7 @@ impl Default for Settings {
             guarantee: Guarantee::Once,
             in_flight: 256,
             deadline: Duration::from_secs(30),
+            deadline_max: Duration::from_hours(1),
             settle_time: Duration::from_secs(45),
             drain: Duration::from_secs(25),
             policy: Policy::default(),

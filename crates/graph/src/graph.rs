@@ -63,6 +63,10 @@ impl Mail for Graph {
     async fn perform(&self, attempt: Attempt<'_>) -> Result<Completion> {
         match &attempt.request.operation {
             Operation::Send(mail) => send::perform(self, &attempt, mail).await,
+            _ => Err(mailbridge_core::Error::permanent(
+                mailbridge_core::Code::Internal,
+                "this operation is not there yet",
+            )),
         }
     }
 }

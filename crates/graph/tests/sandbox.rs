@@ -6,8 +6,8 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use mailbridge_core::{
-    Attempt, Code, Completion, Doubt, Error, Guarantee, Mail, Mailbox, Message, Position, Secret,
-    SecretSource, Verdict,
+    Attempt, Code, Completion, Deadline, Doubt, Error, Guarantee, Mail, Mailbox, Message, NoFiles,
+    Position, Secret, SecretSource, Verdict,
     contract::{Key, Mark, Request, decode::decode},
 };
 use mailbridge_graph::{Connection, Graph, MARK_PROPERTY, Options, SandboxAccess};
@@ -77,7 +77,8 @@ async fn try_once(
             mark: &mark,
             guarantee,
             doubt,
-            deadline: Instant::now() + Duration::from_secs(20),
+            deadline: &Deadline::fixed(Duration::from_secs(20)),
+            files: &NoFiles,
         })
         .await
 }

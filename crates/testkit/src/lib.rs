@@ -5,4 +5,5 @@ pub mod child;
 pub mod conformance;
 pub mod program;
 pub mod server;
+pub mod shelf;
 pub mod simulation;

@@ -10,9 +10,9 @@ use serde::{Deserialize, de::DeserializeOwned};
 use serde_path_to_error::{Path, Segment};
 
 use super::{
-    Body, Composed, Key, MimeMail, Operation, OutgoingMail, Request, SendRequest,
+    Key, MimeMail, Operation, OutgoingMail, Request,
     cloud_event::{Attributes, STRUCTURED, Structured},
-    request::SendTag,
+    json,
 };
 use crate::{Code, Error, Mailbox, Message, Position, Result};
 
@@ -158,7 +158,7 @@ impl Envelope {
 
     fn request(&self, message: &Message) -> Result<Request> {
         match self.form {
-            Form::Json => from_json::<SendRequest>(&self.data)?.into_request(),
+            Form::Json => json::read(&self.data),
             Form::Mime => self.mime_request(message),
         }
     }
@@ -220,96 +220,17 @@ fn looks_structured(payload: &[u8]) -> bool {
     serde_json::from_slice::<Probe>(payload).is_ok_and(|probe| probe.specversion.is_some())
 }
 
-impl SendRequest {
-    fn into_request(self) -> Result<Request> {
-        let SendTag::Send = self.operation.as_ref().unwrap_or(&SendTag::Send);
-        let mail = match &self.mime {
-            Some(text) => {
-                self.refuse_beside_mime()?;
-                OutgoingMail::Mime(MimeMail { raw: decode_base64(text, "mime")? })
-            }
-            None => return self.into_composed(),
-        };
-        Ok(Request {
-            id: self.id,
-            mailbox: self.mailbox,
-            not_after: self.not_after,
-            operation: Operation::Send(mail),
-        })
-    }
-
-    fn into_composed(self) -> Result<Request> {
-        let body = match (self.text, self.html) {
-            (Some(text), Some(html)) => Body::Both { text, html },
-            (None, Some(html)) => Body::Html(html),
-            (text, None) => Body::Text(text.unwrap_or_default()),
-        };
-        if matches!(body, Body::Both { .. }) && self.save_to_sent_items == Some(false) {
-            return Err(conflict("`text` with `html` goes as MIME, whose copy is always saved"));
-        }
-        let mail = Composed {
-            to: self.to.0,
-            cc: self.cc.0,
-            bcc: self.bcc.0,
-            reply_to: self.reply_to.0,
-            from: self.from,
-            subject: self.subject.unwrap_or_default(),
-            body,
-            importance: self.importance,
-            categories: self.categories,
-            headers: self.headers,
-            attachments: self.attachments,
-            read_receipt: self.read_receipt,
-            delivery_receipt: self.delivery_receipt,
-            save_to_sent_items: self.save_to_sent_items.unwrap_or(true),
-        };
-        Ok(Request {
-            id: self.id,
-            mailbox: self.mailbox,
-            not_after: self.not_after,
-            operation: Operation::Send(OutgoingMail::Composed(Box::new(mail))),
-        })
-    }
-
-    /// A ready message says everything itself.
-    fn refuse_beside_mime(&self) -> Result<()> {
-        let lists = [&self.to, &self.cc, &self.bcc, &self.reply_to];
-        let others = self.text.is_some()
-            || self.html.is_some()
-            || self.subject.is_some()
-            || self.from.is_some()
-            || self.importance.is_some()
-            || lists.iter().any(|list| !list.0.is_empty())
-            || !self.categories.is_empty()
-            || !self.headers.is_empty()
-            || !self.attachments.is_empty()
-            || self.read_receipt
-            || self.delivery_receipt
-            || self.save_to_sent_items.is_some();
-        if others {
-            return Err(conflict(
-                "`mime` is a whole message: give no other field of a mail with it",
-            ));
-        }
-        Ok(())
-    }
-}
-
-fn conflict(detail: &'static str) -> Error {
-    Error::permanent(Code::RequestConflict, detail)
-}
-
-fn invalid(detail: impl Into<std::borrow::Cow<'static, str>>, field: &str) -> Error {
+pub(super) fn invalid(detail: impl Into<std::borrow::Cow<'static, str>>, field: &str) -> Error {
     Error::permanent(Code::RequestInvalid, detail).with("field", field)
 }
 
-fn decode_base64(text: &str, field: &'static str) -> Result<Bytes> {
+pub(super) fn decode_base64(text: &str, field: &'static str) -> Result<Bytes> {
     let compact: Vec<u8> = text.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect();
     let decoded = STANDARD.decode(compact);
     decoded.map(Bytes::from).map_err(|_| invalid("this is not standard base64", field))
 }
 
-fn from_json<'a, T: Deserialize<'a>>(payload: &'a [u8]) -> Result<T> {
+pub(super) fn from_json<'a, T: Deserialize<'a>>(payload: &'a [u8]) -> Result<T> {
     let mut json = serde_json::Deserializer::from_slice(payload);
     let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
         let cause = error.inner();

@@ -4,22 +4,30 @@
 //! (`mailbridge schema …`), and snapshots of old payloads must go on decoding.
 
 mod address;
+mod attachment;
 mod check;
 mod cloud_event;
 mod dead_letter;
 pub mod decode;
 mod event;
+mod json;
 mod key;
 mod outcome;
 mod request;
 
 pub use address::Address;
+pub use attachment::{Attachment, Content, Reference};
 pub use cloud_event::CloudEvent;
 pub use dead_letter::DeadLetter;
 pub use decode::{Decoded, Undecodable};
 pub use event::{Change, EventMessage, MailEvent};
+pub use json::{
+    AnswerRequest, AnyRequest, CategorizeRequest, DeleteRequest, MarkReadRequest, MoveRequest,
+    SendRequest,
+};
 pub use key::{Key, Mark};
 pub use outcome::{Outcome, OutcomeData, Status};
 pub use request::{
-    Attachment, Body, Composed, Importance, MimeMail, Operation, OutgoingMail, Request, SendRequest,
+    Answer, AnswerKind, Body, Categories, Composed, Importance, MessageId, MimeMail, Operation,
+    OutgoingMail, Request,
 };

@@ -1,4 +1,5 @@
-//! A send request: the model that the rest of the code works on, and the JSON that producers write.
+//! A request as the rest of the code works on it: decoded, checked, free of JSON. What producers
+//! write is in [`super::json`].
 
 use std::{collections::BTreeMap, fmt};
 
@@ -7,7 +8,7 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Address;
+use super::{Address, Attachment};
 use crate::Mailbox;
 
 /// What a producer asks for, decoded and checked.
@@ -28,6 +29,118 @@ pub struct Request {
 pub enum Operation {
     /// Send a mail.
     Send(OutgoingMail),
+    /// Answer a mail, or hand it on.
+    Answer(Box<Answer>),
+    /// Set a mail's read state.
+    MarkRead {
+        /// Which mail.
+        message: MessageId,
+        /// Read, or unread.
+        is_read: bool,
+    },
+    /// Move a mail to a folder of its mailbox.
+    Move {
+        /// Which mail.
+        message: MessageId,
+        /// A well-known name such as `archive`, or the folder's id.
+        folder: String,
+    },
+    /// Change a mail's categories.
+    Categorize {
+        /// Which mail.
+        message: MessageId,
+        /// How.
+        categories: Categories,
+    },
+    /// Delete a mail.
+    Delete {
+        /// Which mail.
+        message: MessageId,
+    },
+}
+
+impl Operation {
+    /// Its name in requests, metrics and logs.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Send(_) => "send",
+            Self::Answer(answer) => answer.kind.name(),
+            Self::MarkRead { .. } => "mark_read",
+            Self::Move { .. } => "move",
+            Self::Categorize { .. } => "categorize",
+            Self::Delete { .. } => "delete",
+        }
+    }
+
+    /// Whether doing it twice is the same as doing it once. What sends a mail is not.
+    pub fn is_idempotent(&self) -> bool {
+        !matches!(self, Self::Send(_) | Self::Answer(_))
+    }
+
+    /// The mail from parts that it sends, if it sends one.
+    pub fn composed(&self) -> Option<&Composed> {
+        match self {
+            Self::Send(OutgoingMail::Composed(mail)) => Some(mail),
+            Self::Answer(answer) => Some(&answer.mail),
+            _ => None,
+        }
+    }
+}
+
+/// Graph's immutable id of a message, as an event names it. Not what a mail's `Message-ID` header
+/// holds.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(transparent)]
+pub struct MessageId(pub String);
+
+/// How a message's categories change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Categories {
+    /// To exactly these.
+    Set(Vec<String>),
+    /// By adding some and taking some away; the others stay.
+    Change {
+        /// Those to be there.
+        add: Vec<String>,
+        /// Those not to be there.
+        remove: Vec<String>,
+    },
+}
+
+/// An answer to a mail, or its forwarding. It stays in the mail's conversation.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// To whom it goes.
+    pub kind: AnswerKind,
+    /// The mail that is answered.
+    pub message: MessageId,
+    /// Whether the answered mail stands below the new text.
+    pub quote: bool,
+    /// The new mail. Empty lists of recipients and an empty subject are as Graph makes them; others
+    /// take their place.
+    pub mail: Composed,
+}
+
+/// To whom an answer goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AnswerKind {
+    /// Whoever wrote the mail.
+    Reply,
+    /// Whoever wrote it, and all its recipients.
+    ReplyAll,
+    /// Somebody else, with the mail's attachments.
+    Forward,
+}
+
+impl AnswerKind {
+    /// Its name in requests, metrics and logs.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Reply => "reply",
+            Self::ReplyAll => "reply_all",
+            Self::Forward => "forward",
+        }
+    }
 }
 
 /// A mail to send.
@@ -130,159 +243,4 @@ pub enum Importance {
     Normal,
     /// High.
     High,
-}
-
-/// A file in a request.
-#[derive(Clone, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Attachment {
-    /// The file's name, as the recipient sees it.
-    pub name: String,
-    /// Its media type; `application/octet-stream` when absent.
-    #[serde(default)]
-    pub content_type: Option<String>,
-    /// Its bytes in standard base64.
-    pub content: String,
-    /// The id by which html names it as `cid:…`; makes it an inline image.
-    #[serde(default)]
-    pub content_id: Option<String>,
-}
-
-impl fmt::Debug for Attachment {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Attachment")
-            .field("base64_bytes", &self.content.len())
-            .finish_non_exhaustive()
-    }
-}
-
-/// A send request as JSON.
-#[derive(Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-#[schemars(title = "mailbridge send request")]
-pub struct SendRequest {
-    /// What to do; `send` when absent.
-    #[serde(default)]
-    pub(crate) operation: Option<SendTag>,
-    /// The producer's own id, 1 to 512 characters. Two requests of one pipeline with the same id are
-    /// the same mail.
-    #[serde(default)]
-    pub(crate) id: Option<String>,
-    /// The mailbox to send from; the pipeline's when absent.
-    #[serde(default)]
-    pub(crate) mailbox: Option<Mailbox>,
-    /// Do not send after this time (RFC 3339).
-    #[serde(default, deserialize_with = "time")]
-    pub(crate) not_after: Option<Timestamp>,
-    /// Recipients. `to`, `cc` and `bcc` together hold 1 to 500.
-    #[serde(default)]
-    pub(crate) to: Addresses,
-    /// Recipients of a copy.
-    #[serde(default)]
-    pub(crate) cc: Addresses,
-    /// Recipients that the others do not see.
-    #[serde(default)]
-    pub(crate) bcc: Addresses,
-    /// Where answers go.
-    #[serde(default)]
-    pub(crate) reply_to: Addresses,
-    /// Send in this name; the mailbox needs Send As or Send on Behalf.
-    #[serde(default)]
-    pub(crate) from: Option<Address>,
-    /// The subject, up to 255 characters.
-    #[serde(default)]
-    pub(crate) subject: Option<String>,
-    /// The plain text. With `html` too, both are sent.
-    #[serde(default)]
-    pub(crate) text: Option<String>,
-    /// The HTML text.
-    #[serde(default)]
-    pub(crate) html: Option<String>,
-    /// A whole RFC 5322 message in base64, instead of all the fields of a mail.
-    #[serde(default)]
-    pub(crate) mime: Option<String>,
-    /// How important it is.
-    #[serde(default)]
-    pub(crate) importance: Option<Importance>,
-    /// Outlook categories of the sent copy.
-    #[serde(default)]
-    pub(crate) categories: Vec<String>,
-    /// Up to five custom headers; names start with `x-`.
-    #[serde(default)]
-    pub(crate) headers: BTreeMap<String, String>,
-    /// Files, each under 3 MB.
-    #[serde(default)]
-    pub(crate) attachments: Vec<Attachment>,
-    /// Ask the reader's program for a receipt.
-    #[serde(default)]
-    pub(crate) read_receipt: bool,
-    /// Ask the recipient's server for a receipt.
-    #[serde(default)]
-    pub(crate) delivery_receipt: bool,
-    /// Keep a copy in Sent Items; `true` when absent. `false` needs `guarantee: at_least_once`.
-    #[serde(default)]
-    pub(crate) save_to_sent_items: Option<bool>,
-}
-
-/// The `operation` of a [`SendRequest`].
-#[derive(Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum SendTag {
-    /// Send a mail.
-    Send,
-}
-
-/// One address, or a list of them.
-#[derive(Default, JsonSchema)]
-#[schemars(with = "OneOrMany")]
-pub(crate) struct Addresses(pub(crate) Vec<Address>);
-
-#[derive(JsonSchema)]
-#[serde(untagged)]
-#[expect(dead_code, reason = "only its schema is used")]
-enum OneOrMany {
-    One(Address),
-    Many(Vec<Address>),
-}
-
-impl<'de> Deserialize<'de> for Addresses {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Visitor;
-        impl<'de> serde::de::Visitor<'de> for Visitor {
-            type Value = Addresses;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an address or a list of addresses")
-            }
-
-            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Addresses, E> {
-                Ok(Addresses(vec![Address::parse(text)]))
-            }
-
-            fn visit_map<A: serde::de::MapAccess<'de>>(
-                self,
-                map: A,
-            ) -> Result<Addresses, A::Error> {
-                let map = serde::de::value::MapAccessDeserializer::new(map);
-                Ok(Addresses(vec![Address::deserialize(map)?]))
-            }
-
-            fn visit_seq<A: serde::de::SeqAccess<'de>>(
-                self,
-                seq: A,
-            ) -> Result<Addresses, A::Error> {
-                let seq = serde::de::value::SeqAccessDeserializer::new(seq);
-                Ok(Addresses(Vec::deserialize(seq)?))
-            }
-        }
-        deserializer.deserialize_any(Visitor)
-    }
-}
-
-/// A time, refused in words of our own: the parser's repeat what was given.
-fn time<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Timestamp>, D::Error> {
-    let Some(text) = Option::<String>::deserialize(deserializer)? else { return Ok(None) };
-    text.parse().map(Some).map_err(|_| {
-        serde::de::Error::custom("expected an RFC 3339 time such as 2026-01-31T12:00:00Z")
-    })
 }

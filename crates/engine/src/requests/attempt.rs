@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use mailbridge_core::{
-    Attempt, Code, Completion, Doubt, Error, Guarantee, Result, Scope, contract::Status,
+    Attempt, Code, Completion, Deadline, Doubt, Error, Guarantee, Result, Scope, contract::Status,
 };
 use tokio::time::Instant;
 
@@ -99,7 +99,7 @@ impl Line {
         self.log(job, &step, decision, error.as_ref());
         tokio::time::sleep(after).await;
         let seen = self.attempt(job, step.admitted, Doubt::Young, step.here).await;
-        if let Ok(completion @ Completion::Sent { .. }) = seen {
+        if let Ok(completion @ (Completion::Sent { .. } | Completion::Done)) = seen {
             return self.complete(job, memory, &completion, Some(step.admitted)).await;
         }
         memory.doubtful();
@@ -115,21 +115,28 @@ impl Line {
         here: &Here,
     ) -> Result<Completion> {
         let begun = Instant::now();
+        let deadline = Deadline::new(self.settings.deadline, self.settings.deadline_max);
         let attempt = Attempt {
             request: &admitted.request,
             mailbox: &admitted.mailbox,
             mark: &job.known.mark,
             guarantee: self.settings.guarantee,
             doubt,
-            deadline: begun + self.settings.deadline,
+            deadline: &deadline,
+            files: self.ports.files.as_ref(),
         };
         // `Mail` ends by the deadline itself; a second more, and it is taken for hung.
-        let limit = self.settings.deadline + Duration::from_secs(1);
-        let result = tokio::time::timeout(limit, self.ports.mail.perform(attempt)).await;
+        let result = tokio::select! {
+            biased;
+            result = self.ports.mail.perform(attempt) => Some(result),
+            () = deadline.passed(Duration::from_secs(1)) => None,
+        };
         here.took(begun.elapsed());
-        result.unwrap_or_else(|_| {
-            let code = Code::GraphTimeout;
-            Err(Error::in_doubt(code, "the attempt did not end by its deadline"))
+        result.unwrap_or_else(|| {
+            let detail = "the attempt did not end by its deadline";
+            let again = admitted.request.operation.is_idempotent();
+            let hung = if again { Error::transient } else { Error::in_doubt };
+            Err(hung(Code::GraphTimeout, detail))
         })
     }
 

@@ -7,7 +7,7 @@ use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use futures_util::FutureExt as _;
 use mailbridge_core::{
-    Delivery, Disposition, Mail, Message, Position, Receipt, Settled, contract::Status,
+    Delivery, Disposition, Files, Mail, Message, Position, Receipt, Settled, contract::Status,
 };
 use tokio::time::Instant;
 
@@ -29,6 +29,7 @@ use crate::{
 /// What a line leads to.
 pub struct Ports {
     pub mail: Arc<dyn Mail>,
+    pub files: Arc<dyn Files>,
     pub outcomes: Option<OutputHost>,
     pub dead_letters: OutputHost,
     pub observer: Option<Arc<dyn Observer>>,

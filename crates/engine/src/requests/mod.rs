@@ -9,7 +9,7 @@ mod request;
 
 use std::{sync::Arc, time::Duration};
 
-use mailbridge_core::{Input, Mail, Output, Result, contract::OutcomeData, plugin::Build};
+use mailbridge_core::{Files, Input, Mail, Output, Result, contract::OutcomeData, plugin::Build};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -33,6 +33,8 @@ pub struct Requests {
     pub input: Arc<dyn Build<dyn Input>>,
     /// Who carries them out.
     pub mail: Arc<dyn Mail>,
+    /// Where the files are that requests refer to.
+    pub files: Arc<dyn Files>,
     /// Where outcomes go, if anybody wants them.
     pub outcomes: Option<Arc<dyn Build<dyn Output>>>,
     /// Where requests go that cannot be carried out.
@@ -59,6 +61,7 @@ impl Requests {
         let mut input = InputHost::new(&self.name, self.input, self.health.clone());
         let ports = Ports {
             mail: self.mail,
+            files: self.files,
             outcomes: self.outcomes.map(OutputHost::new),
             dead_letters: OutputHost::new(self.dead_letters),
             observer: self.observer,

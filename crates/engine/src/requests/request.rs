@@ -60,7 +60,7 @@ fn mailbox(settings: &Settings, request: &Request) -> Result<Mailbox> {
 
 /// Whether the pipeline's guarantee can be kept for this request.
 fn keepable(settings: &Settings, request: &Request) -> Result<()> {
-    let Operation::Send(mail) = &request.operation;
+    let Operation::Send(mail) = &request.operation else { return Ok(()) };
     if settings.guarantee == Guarantee::Once && !mail.save_to_sent_items() {
         return Err(Error::permanent(
             Code::RequestNeedsAtLeastOnce,

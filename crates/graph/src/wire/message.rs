@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use mailbridge_core::{
     Code, Error, Result,
-    contract::{Address, Attachment, Body, Composed, Importance, Mark},
+    contract::{Address, Attachment, Body, Composed, Content, Importance, Mark},
 };
 use serde::{Serialize, Serializer, ser::SerializeStruct};
 
@@ -52,7 +52,7 @@ fn written(value: &impl Serialize, mail: &Composed) -> Result<Vec<u8>> {
         Body::Text(text) | Body::Html(text) => text.len(),
         Body::Both { .. } => 0,
     };
-    let files: usize = mail.attachments.iter().map(|file| file.content.len() + 256).sum();
+    let files: usize = mail.attachments.iter().map(|file| inline(file).len() + 256).sum();
     let mut bytes = Vec::with_capacity(body + body / 8 + files + 1024);
     serde_json::to_writer(&mut bytes, value).map_err(|_| unwritable())?;
     Ok(bytes)
@@ -223,10 +223,17 @@ impl Serialize for Files<'_> {
             odata_type: "#microsoft.graph.fileAttachment",
             name: &file.name,
             content_type: file.content_type.as_deref().unwrap_or("application/octet-stream"),
-            content_bytes: &file.content,
+            content_bytes: inline(file),
             is_inline: file.content_id.is_some(),
             content_id: file.content_id.as_deref(),
         }))
+    }
+}
+
+fn inline(file: &Attachment) -> &str {
+    match &file.content {
+        Content::Inline(base64) => base64,
+        Content::Reference(_) => "",
     }
 }
 

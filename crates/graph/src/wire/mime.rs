@@ -13,7 +13,7 @@ use mail_builder::{
 };
 use mailbridge_core::{
     Code, Error, Mailbox, Result,
-    contract::{Address, Attachment, Body, Composed, Mark},
+    contract::{Address, Attachment, Body, Composed, Content, Mark},
 };
 
 use super::message::importance;
@@ -128,7 +128,10 @@ fn shell<'a>(kind: &'a str, first: MimePart<'a>, files: &[&'a Attachment]) -> Re
 fn part(file: &Attachment) -> Result<MimePart<'_>> {
     let refuse = |detail| Error::permanent(Code::RequestBadAttachment, detail);
     let bytes = STANDARD
-        .decode(&file.content)
+        .decode(match &file.content {
+            Content::Inline(it) => it,
+            Content::Reference(_) => "",
+        })
         .map_err(|_| refuse("an attachment's content is not standard base64"))?;
     let kind = file.content_type.as_deref().unwrap_or("application/octet-stream");
     // these two go into headers as they are

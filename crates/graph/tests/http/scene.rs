@@ -3,13 +3,12 @@
 use std::time::Duration;
 
 use mailbridge_core::{
-    Attempt, Completion, Doubt, Error, Guarantee, Mail, Mailbox, Message, Position, Result, Scope,
-    Verdict,
+    Attempt, Completion, Deadline, Doubt, Error, Guarantee, Mail, Mailbox, Message, NoFiles,
+    Position, Result, Scope, Verdict,
     contract::{Key, Mark, Request, decode::decode},
 };
 use mailbridge_graph::{Connection, Graph, Options};
 use serde_json::{Value, json};
-use tokio::time::Instant;
 
 use crate::stub::{Asked, Reply, Stub};
 
@@ -90,7 +89,8 @@ pub async fn perform(
         mark: &mark,
         guarantee,
         doubt,
-        deadline: Instant::now() + within,
+        deadline: &Deadline::fixed(within),
+        files: &NoFiles,
     };
     graph.perform(attempt).await
 }

@@ -1,6 +1,6 @@
 //! `mailbridge schema`: the JSON Schemas of what crosses the process boundary.
 
-use mailbridge_core::contract::{MailEvent, Outcome, SendRequest};
+use mailbridge_core::contract::{AnyRequest, MailEvent, Outcome};
 use schemars::schema_for;
 use serde_json::Value;
 
@@ -32,7 +32,7 @@ impl SchemaOf {
     pub fn run(&self, registry: &Registry) -> Exit {
         let schema = match self.what {
             What::Config => schema::config(registry),
-            What::Request => schema_for!(SendRequest).to_value(),
+            What::Request => schema_for!(AnyRequest).to_value(),
             What::Outcome => schema_for!(Outcome).to_value(),
             What::Event => schema_for!(MailEvent).to_value(),
         };

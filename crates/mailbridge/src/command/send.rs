@@ -204,6 +204,7 @@ impl Send {
             name: NAME.to_owned(),
             input: Arc::new(single::Source::new(message, self.id.is_some())),
             mail,
+            files: Arc::new(mailbridge_core::NoFiles),
             outcomes: None,
             dead_letters: Arc::new(single::Nowhere),
             settings,

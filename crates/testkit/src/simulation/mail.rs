@@ -201,7 +201,7 @@ impl Port {
             }
             Some(Fault::Hung) => {
                 self.room.send(mark);
-                tokio::time::sleep_until(attempt.deadline + Duration::from_mins(5)).await;
+                tokio::time::sleep_until(attempt.deadline.at() + Duration::from_mins(5)).await;
                 lost()
             }
             None => {

@@ -24,7 +24,7 @@ pub(crate) async fn perform(
     attempt: &Attempt<'_>,
     mail: &OutgoingMail,
 ) -> Result<Completion> {
-    let session = Session::open(graph, attempt.mailbox, attempt.deadline).await?;
+    let session = Session::open(graph, attempt.mailbox, attempt.deadline.at()).await?;
     match attempt.guarantee {
         Guarantee::Once => once::perform(graph, &session, attempt, mail).await,
         Guarantee::AtLeastOnce => send_mail::perform(&session, attempt, mail).await,

@@ -1,19 +1,24 @@
 //! Whether a decoded mail can be sent at all: the limits that Graph would refuse later, after a round
 //! trip and with less to say. A refusal names the field and never repeats its value.
 
-use std::io;
+mod attachment;
 
-use base64::{engine::general_purpose::STANDARD, read::DecoderReader};
 use mail_parser::MessageParser;
 
-use super::{Address, Attachment, Composed, MimeMail, Operation, OutgoingMail, Request};
+use super::{
+    Address, AnswerKind, Categories, Composed, MessageId, MimeMail, Operation, OutgoingMail,
+    Request,
+};
 use crate::{
     Code, Error, Result,
     limits::{
-        ATTACHMENT_BYTES_MAX, BODY_BYTES_MAX, HEADER_CHARS_MAX, HEADERS_MAX, ID_CHARS_MAX,
-        RECIPIENTS_MAX, SUBJECT_CHARS_MAX,
+        BODY_BYTES_MAX, HEADER_CHARS_MAX, HEADERS_MAX, ID_CHARS_MAX, RECIPIENTS_MAX,
+        SUBJECT_CHARS_MAX,
     },
 };
+
+/// Characters in an id or a name inside a mailbox; Graph's have about 150.
+const MAILBOX_ID_CHARS_MAX: usize = 1024;
 
 impl Request {
     /// Checks every limit that can be checked without the mailbox. All failures are permanent.
@@ -25,8 +30,27 @@ impl Request {
                 .with("characters_max", ID_CHARS_MAX));
         }
         match &self.operation {
-            Operation::Send(OutgoingMail::Composed(mail)) => composed(mail),
+            Operation::Send(OutgoingMail::Composed(mail)) => composed(mail, 1),
             Operation::Send(OutgoingMail::Mime(mail)) => mime(mail),
+            Operation::Answer(answer) => {
+                message_id(&answer.message)?;
+                composed(&answer.mail, usize::from(answer.kind == AnswerKind::Forward))
+            }
+            Operation::MarkRead { message, .. } | Operation::Delete { message } => {
+                message_id(message)
+            }
+            Operation::Move { message, folder } => {
+                message_id(message)?;
+                if is_mailbox_id(folder) {
+                    return Ok(());
+                }
+                let detail = "give a well-known name such as archive, or a folder's id";
+                Err(refuse(Code::RequestInvalid, detail, "folder"))
+            }
+            Operation::Categorize { message, categories } => {
+                message_id(message)?;
+                categorized(categories)
+            }
         }
     }
 }
@@ -35,9 +59,40 @@ fn refuse(code: Code, detail: &'static str, field: impl std::fmt::Display) -> Er
     Error::permanent(code, detail).with("field", field)
 }
 
-fn composed(mail: &Composed) -> Result<()> {
+fn message_id(message: &MessageId) -> Result<()> {
+    if is_mailbox_id(&message.0) {
+        return Ok(());
+    }
+    let detail = "this is not the id of a message";
+    Err(refuse(Code::RequestBadMessageId, detail, "message"))
+}
+
+/// Whether it can be an id inside a mailbox, or a folder's well-known name.
+fn is_mailbox_id(text: &str) -> bool {
+    let printable = text.chars().all(|c| c.is_ascii_graphic());
+    printable && !["", ".", ".."].contains(&text) && text.len() <= MAILBOX_ID_CHARS_MAX
+}
+
+fn categorized(categories: &Categories) -> Result<()> {
+    let lists = match categories {
+        Categories::Set(set) => vec![("set", set)],
+        Categories::Change { add, remove } => vec![("add", add), ("remove", remove)],
+    };
+    for (field, list) in lists {
+        // Outlook separates categories by commas and semicolons
+        let odd = |c: char| c.is_control() || c == ',' || c == ';';
+        let at = list.iter().position(|name| name.trim().is_empty() || name.chars().any(odd));
+        if let Some(index) = at {
+            let detail = "a category is a name without commas and semicolons";
+            return Err(refuse(Code::RequestInvalid, detail, format!("{field}[{index}]")));
+        }
+    }
+    Ok(())
+}
+
+fn composed(mail: &Composed, recipients_min: usize) -> Result<()> {
     let lists = [("to", &mail.to), ("cc", &mail.cc), ("bcc", &mail.bcc)];
-    recipients(lists.iter().map(|(_, list)| list.len()).sum())?;
+    recipients(lists.iter().map(|(_, list)| list.len()).sum(), recipients_min)?;
     for (field, list) in lists.into_iter().chain([("reply_to", &mail.reply_to)]) {
         for (index, address) in list.iter().enumerate() {
             plausible(address, &format!("{field}[{index}]"))?;
@@ -54,12 +109,12 @@ fn composed(mail: &Composed) -> Result<()> {
         return Err(refuse(Code::RequestBadHeader, "the subject is not one line", "subject"));
     }
     headers(mail)?;
-    mail.attachments.iter().enumerate().try_for_each(|(at, file)| attachment(at, file))?;
-    whole(mail)
+    attachment::attachments(&mail.attachments)?;
+    text(mail)
 }
 
-fn recipients(count: usize) -> Result<()> {
-    if count == 0 {
+fn recipients(count: usize, min: usize) -> Result<()> {
+    if count < min {
         return Err(refuse(Code::RequestNoRecipient, "the mail has no recipient", "to"));
     }
     if count > RECIPIENTS_MAX {
@@ -111,45 +166,18 @@ fn headers(mail: &Composed) -> Result<()> {
     Ok(())
 }
 
-fn attachment(index: usize, file: &Attachment) -> Result<()> {
-    let field = format!("attachments[{index}]");
-    let bad = |detail| Err(refuse(Code::RequestBadAttachment, detail, &field));
-    if file.name.is_empty() || file.name.chars().any(char::is_control) {
-        return bad("an attachment needs a name, in one line");
-    }
-    // base64 that is longer than the limit's own is too large whatever it holds.
-    if file.content.len() / 4 * 3 > ATTACHMENT_BYTES_MAX + 2 {
-        return Err(refuse(
-            Code::RequestAttachmentTooLarge,
-            "the attachment is too large to go inline",
-            field,
-        )
-        .with("bytes_max", ATTACHMENT_BYTES_MAX));
-    }
-    let mut decoder = DecoderReader::new(file.content.as_bytes(), &STANDARD);
-    match io::copy(&mut decoder, &mut io::sink()) {
-        Ok(_) => Ok(()),
-        Err(_) => bad("the attachment's content is not standard base64"),
-    }
-}
-
-/// What the JSON to Graph comes to, less the few hundred bytes of its own keys.
-fn whole(mail: &Composed) -> Result<()> {
-    let body = match &mail.body {
+/// Text and html go in one request; as MIME, when there are both, which is base64.
+fn text(mail: &Composed) -> Result<()> {
+    let bytes = match &mail.body {
         super::Body::Text(text) | super::Body::Html(text) => text.len(),
-        super::Body::Both { text, html } => text.len() + html.len(),
+        super::Body::Both { text, html } => (text.len() + html.len()).div_ceil(3) * 4,
     };
-    let files: usize = mail.attachments.iter().map(|file| file.content.len()).sum();
-    fits(body + files)
-}
-
-fn fits(bytes: usize) -> Result<()> {
     // Room for keys, recipients and JSON's escapes.
     let bytes_max = BODY_BYTES_MAX - 128 * 1024;
     if bytes <= bytes_max {
         return Ok(());
     }
-    Err(Error::permanent(Code::RequestTooLarge, "the mail as a whole is too large for one request")
+    Err(Error::permanent(Code::RequestTooLarge, "the mail's text is too large for one request")
         .with("bytes", bytes)
         .with("bytes_max", bytes_max))
 }
@@ -168,6 +196,5 @@ fn mime(mail: &MimeMail) -> Result<()> {
             return bad("a recipient of the MIME message is not a mail address");
         }
     }
-    recipients(count)?;
-    fits(mail.raw.len().div_ceil(3) * 4)
+    recipients(count, 1)
 }
