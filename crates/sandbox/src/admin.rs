@@ -16,18 +16,22 @@ use serde_json::{Map, Value, json};
 
 use crate::answer::Answer;
 use crate::body;
+use crate::bounce::Bounce;
 use crate::config::Secret;
+use crate::error::GraphError;
 use crate::fault::{Fault, seconds};
 use crate::handle::{Handle, NotThere};
 use crate::login::Outage;
 use crate::mailbox::MailboxState;
+use crate::person::Pointer;
 use crate::text::pairs;
 use crate::world::World;
 
 /// Where the admin side begins.
 pub const PREFIX: &str = "/_sandbox/";
 
-const BODY_LIMIT: usize = 1024 * 1024;
+/// Large enough for a mail with attachments that arrives.
+const BODY_LIMIT: usize = 48 * 1024 * 1024;
 
 /// A refused admin request: status and sentence.
 struct Refused(StatusCode, String);
@@ -44,11 +48,17 @@ impl From<NotThere> for Refused {
     }
 }
 
+impl From<GraphError> for Refused {
+    fn from(error: GraphError) -> Self {
+        Self(error.status, error.message.into_owned())
+    }
+}
+
 pub async fn answer(world: &Arc<World>, parts: &Parts, body: Body) -> Answer {
     let handle = Handle::new(world.clone());
     let outcome = match body::read(body, &parts.headers, BODY_LIMIT).await {
         Ok(body) => dispatch(&handle, parts, &body),
-        Err(error) => Err(Refused(error.status, error.message.into_owned())),
+        Err(error) => Err(error.into()),
     };
     match outcome {
         Ok(value) => json_answer(StatusCode::OK, &value),
@@ -72,6 +82,16 @@ fn dispatch(handle: &Handle, parts: &Parts, body: &[u8]) -> Result<Value, Refuse
         ("DELETE", "faults") => clear_faults(handle, query),
         ("POST", "apps/secrets") => change_secret(handle, &read(body)?),
         ("POST", "apps") => change_app(handle, &read(body)?),
+        ("POST", "messages/receive") => Ok(json!(handle.receive(&read(body)?)?)),
+        ("POST", "messages/edit") => edit(handle, &read(body)?),
+        ("POST", "messages/delete") => delete(handle, &read(body)?),
+        ("GET", "bounces") => Ok(json!({"bounces": handle.bounces()})),
+        ("POST", "bounces") => add_bounces(handle, body),
+        ("DELETE", "bounces") => Ok(json!({"cleared": handle.clear_bounces()})),
+        ("POST", "limits") => {
+            handle.set_message_limit(read::<Limits>(body)?.message_bytes);
+            Ok(json!({}))
+        }
         ("POST", "uploads/expire") => Ok(json!({"expired": handle.expire_uploads()})),
         ("POST", "tokens/revoke") => Ok(json!({"revoked": handle.revoke_tokens()})),
         ("POST", "mailboxes") => set_mailbox(handle, &read(body)?),
@@ -92,8 +112,9 @@ fn dispatch(handle: &Handle, parts: &Parts, body: &[u8]) -> Result<Value, Refuse
             StatusCode::NOT_FOUND,
             format!(
                 "there is no {method} {PREFIX}{path}; known: GET truth, truth/sent, \
-                 truth/properties, faults, requests; POST faults, apps, apps/secrets, \
-                 tokens/revoke, uploads/expire, mailboxes, outage, clock, reset; DELETE faults"
+                 truth/properties, faults, bounces, requests; POST faults, bounces, limits, \
+                 messages/receive, messages/edit, messages/delete, apps, apps/secrets, \
+                 tokens/revoke, uploads/expire, mailboxes, outage, clock, reset; DELETE faults, bounces"
             ),
         )),
     }
@@ -109,7 +130,7 @@ fn read_query<T: DeserializeOwned>(query: &str) -> Result<T, Refused> {
     let object: Map<String, Value> = pairs
         .into_iter()
         .map(|(name, value)| match (name.as_str(), value.parse::<u64>()) {
-            ("limit" | "id", Ok(number)) => (name, json!(number)),
+            ("limit" | "id" | "after", Ok(number)) => (name, json!(number)),
             _ => (name, json!(value)),
         })
         .collect();
@@ -126,8 +147,7 @@ struct PropertyQuery {
 fn properties(handle: &Handle, query: &str) -> Result<Value, Refused> {
     let PropertyQuery { property } = read_query(query)?;
     let truth = handle.truth();
-    let refused = |error: crate::error::GraphError| Refused::bad(error.message);
-    let counts = truth.count_by_property(&property).map_err(refused)?;
+    let counts = truth.count_by_property(&property)?;
     let duplicates: Map<String, Value> = counts
         .iter()
         .filter(|(_, count)| **count > 1)
@@ -140,12 +160,56 @@ fn properties(handle: &Handle, query: &str) -> Result<Value, Refused> {
     }))
 }
 
-/// One rule, or several in an array.
+/// One of a kind, or several in an array.
+fn read_some<T: DeserializeOwned>(body: &[u8]) -> Result<Vec<T>, Refused> {
+    match read::<Value>(body)? {
+        Value::Array(_) => read(body),
+        _ => Ok(vec![read(body)?]),
+    }
+}
+
+fn add_bounces(handle: &Handle, body: &[u8]) -> Result<Value, Refused> {
+    let bounces: Vec<Bounce> = read_some(body)?;
+    let added = bounces.len();
+    for bounce in bounces {
+        handle.add_bounce(bounce);
+    }
+    Ok(json!({"added": added}))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Limits {
+    message_bytes: usize,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Edit {
+    message: Pointer,
+    change: Map<String, Value>,
+}
+
+fn edit(handle: &Handle, edit: &Edit) -> Result<Value, Refused> {
+    handle.edit_draft(&edit.message, edit.change.clone())?;
+    Ok(json!({}))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Delete {
+    message: Pointer,
+    #[serde(default)]
+    for_good: bool,
+}
+
+fn delete(handle: &Handle, delete: &Delete) -> Result<Value, Refused> {
+    handle.delete_message(&delete.message, delete.for_good)?;
+    Ok(json!({}))
+}
+
 fn add_faults(handle: &Handle, body: &[u8]) -> Result<Value, Refused> {
-    let faults: Vec<Fault> = match read::<Value>(body)? {
-        Value::Array(_) => read(body)?,
-        _ => vec![read(body)?],
-    };
+    let faults: Vec<Fault> = read_some(body)?;
     let ids: Vec<u64> = faults.into_iter().map(|fault| handle.add_fault(fault)).collect();
     Ok(json!({"ids": ids}))
 }

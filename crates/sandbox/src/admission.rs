@@ -120,7 +120,11 @@ fn grant(world: &World, headers: &HeaderMap, now: Timestamp) -> Result<Arc<Grant
 /// The roles of which one is enough (learn.microsoft.com/graph/permissions-reference).
 fn permit(operation: Operation, grant: &Grant) -> Result<(), GraphError> {
     let (roles, refusal): (&[&str], fn() -> GraphError) = match operation {
-        Operation::SendMail | Operation::SendMessage => (&["Mail.Send"], GraphError::access_denied),
+        Operation::SendMail
+        | Operation::SendMessage
+        | Operation::Reply
+        | Operation::ReplyAll
+        | Operation::Forward => (&["Mail.Send"], GraphError::access_denied),
         Operation::GetMessage
         | Operation::GetMessageValue
         | Operation::ListMessages
@@ -134,6 +138,13 @@ fn permit(operation: Operation, grant: &Grant) -> Result<(), GraphError> {
         | Operation::DeleteMessage
         | Operation::CreateAttachment
         | Operation::CreateUploadSession
+        | Operation::CreateReply
+        | Operation::CreateReplyAll
+        | Operation::CreateForward
+        | Operation::MoveMessage
+        | Operation::CopyMessage
+        | Operation::PermanentDeleteMessage
+        | Operation::CreateFolder
         | Operation::DeleteAttachment => (&["Mail.ReadWrite"], GraphError::access_denied),
         Operation::ListUsers | Operation::GetUser => (
             &["User.Read.All", "User.ReadWrite.All", "Directory.Read.All"],

@@ -85,6 +85,13 @@ impl Builder {
         self
     }
 
+    /// The largest message that may be sent, in bytes without transfer encoding. 35 MB by default;
+    /// administrators of Exchange Online can raise it to 150 MB.
+    pub fn message_limit(mut self, bytes: usize) -> Self {
+        self.settings.message_limit = bytes;
+        self
+    }
+
     /// The port of the upload host, which stands beside the main address. A free one by default.
     pub fn upload_port(mut self, port: u16) -> Self {
         self.settings.upload_port = port;

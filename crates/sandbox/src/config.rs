@@ -234,6 +234,8 @@ pub struct Settings {
     pub(crate) keep_bodies: bool,
     pub(crate) retain: Option<usize>,
     pub(crate) allow_remote: bool,
+    /// Bytes of the largest message that may be sent
+    pub(crate) message_limit: usize,
     /// Port of the upload host; 0 for any until the sandbox runs
     pub(crate) upload_port: u16,
 }
@@ -251,6 +253,8 @@ impl Default for Settings {
             keep_bodies: true,
             retain: None,
             allow_remote: false,
+            // learn.microsoft.com/graph/api/attachment-createuploadsession
+            message_limit: 35 * 1024 * 1024,
             upload_port: 0,
         }
     }

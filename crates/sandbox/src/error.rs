@@ -160,6 +160,33 @@ impl GraphError {
         )
     }
 
+    pub fn comment_and_body() -> Self {
+        Self::bad_request("Specify either a comment or the body property of the message, not both.")
+    }
+
+    pub fn draft_not_answered() -> Self {
+        Self::bad("ErrorInvalidReferenceItem", "The reference item is a draft.")
+    }
+
+    pub fn folder_exists() -> Self {
+        let message = "A folder with the specified name already exists.";
+        Self::new(StatusCode::CONFLICT, "ErrorFolderExists", message)
+    }
+
+    pub fn changed_meanwhile() -> Self {
+        Self::new(
+            StatusCode::PRECONDITION_FAILED,
+            "ErrorIrresolvableConflict",
+            "The send or update operation could not be performed because the change key passed in \
+             the request does not match the current change key for the item.",
+        )
+    }
+
+    pub fn message_too_large() -> Self {
+        let message = "The message exceeds the maximum supported size.";
+        Self::bad("ErrorMessageSizeExceeded", message)
+    }
+
     // --- upload sessions ---
 
     /// As github.com/microsoftgraph/msgraph-sdk-java issue 1393 shows it.

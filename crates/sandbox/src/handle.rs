@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use crate::bounce::Bounce;
 use crate::config::Secret;
 use crate::counters::Counts;
 use crate::fault::{Fault, Rule};
@@ -34,6 +35,10 @@ impl std::error::Error for NotThere {}
 impl Handle {
     pub(crate) fn new(world: Arc<World>) -> Self {
         Self(world)
+    }
+
+    pub(crate) fn world(&self) -> &World {
+        &self.0
     }
 
     /// What was really sent.
@@ -106,6 +111,25 @@ impl Handle {
         Ok(())
     }
 
+    /// Sets the largest message that may be sent, in bytes without transfer encoding.
+    pub fn set_message_limit(&self, bytes: usize) {
+        self.0.set_message_limit(bytes);
+    }
+
+    /// Adds a rule for recipients whose mail comes back.
+    pub fn add_bounce(&self, bounce: Bounce) {
+        self.0.bounces.add(bounce);
+    }
+
+    pub fn bounces(&self) -> Vec<Bounce> {
+        self.0.bounces.list()
+    }
+
+    /// Removes all rules for bounces; says how many there were.
+    pub fn clear_bounces(&self) -> usize {
+        self.0.bounces.clear()
+    }
+
     /// Ends every upload session as if its time were over; says how many there were.
     pub fn expire_uploads(&self) -> usize {
         self.0.uploads.expire()
@@ -131,7 +155,7 @@ impl Handle {
         self.0.clock.now()
     }
 
-    /// Forgets messages, truth, budgets, faults, counters and the outage. Apps, secrets, tokens,
+    /// Forgets messages, truth, budgets, faults, bounces, uploads, counters and the outage. Apps, secrets, tokens,
     /// known mailboxes and the clock stay.
     pub fn reset(&self) {
         self.0.reset();

@@ -6,8 +6,9 @@
 //! really sent, and can make everything go wrong that goes wrong with the real service, before or
 //! after the effect, repeatably under a seed.
 //!
-//! Deliberately absent: delivery (nothing ever arrives), a wall between tenants beyond what clients
-//! can see, persistence, TLS, and delta, `$batch` and subscriptions, which are not emulated yet.
+//! Deliberately absent: delivery (nothing arrives but what the admin side injects and the reports of
+//! mails that bounce), a wall between tenants beyond what clients can see, persistence, TLS, and
+//! delta, `$batch` and subscriptions, which are not emulated yet.
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -28,7 +29,7 @@
 //! | request | body or query | answer |
 //! |---|---|---|
 //! | `GET truth` | | [`Summary`]: totals, drafts left, sends by mailbox |
-//! | `GET truth/sent` | the fields of [`Which`] | `{"sent": [`[`Sent`]`]}` |
+//! | `GET truth/sent` | the fields of [`Which`] | `{"sent": [`[`Sent`]`]}`; page by page with `after` |
 //! | `GET truth/properties` | `?property=` id | `{"values", "sent", "duplicates"}` |
 //! | `GET requests` | | `{"requests": {operation: {status: count}}}`; status `cut` had no answer |
 //! | `GET faults` | | `{"faults": [`[`Rule`]`]}` |
@@ -37,6 +38,14 @@
 //! | `POST apps` | `{"client_id", "disabled"?, "roles"?}` | `{}` |
 //! | `POST apps/secrets` | `{"client_id", "action", "secret"?, "expires"?}` | `{}` |
 //! | `POST tokens/revoke` | | `{"revoked": n}` |
+//! | `POST messages/receive` | an [`Arrival`] | an [`Arrived`] |
+//! | `POST messages/edit` | `{"message", "change"}`: a [`Pointer`], a PATCH body | `{}` |
+//! | `POST messages/delete` | `{"message", "for_good"?}`: a [`Pointer`], a flag | `{}` |
+//! | `GET bounces` | | `{"bounces": [`[`Bounce`]`]}` |
+//! | `POST bounces` | a [`Bounce`], or an array of them | `{"added": n}` |
+//! | `DELETE bounces` | | `{"cleared": n}` |
+//! | `POST limits` | `{"message_bytes"}` | `{}` |
+//! | `POST uploads/expire` | | `{"expired": n}` |
 //! | `POST mailboxes` | `{"mailbox", "state"}`, a [`MailboxState`] | `{}` |
 //! | `POST outage` | `{"login"}`, an [`Outage`] | `{}` |
 //! | `POST clock` | `{"advance_seconds"}` | `{"now"}` |
@@ -52,6 +61,7 @@ mod admin;
 mod admission;
 mod answer;
 mod body;
+mod bounce;
 mod budget;
 mod builder;
 mod clock;
@@ -71,6 +81,7 @@ mod message;
 mod metadata;
 mod odata;
 mod operation;
+mod person;
 mod preference;
 mod route;
 mod server;
@@ -79,6 +90,7 @@ mod truth;
 mod upload;
 mod world;
 
+pub use bounce::Bounce;
 pub use budget::Budgets;
 pub use builder::{Builder, Span, StartError};
 pub use config::{
@@ -92,6 +104,7 @@ pub use handle::{Handle, NotThere};
 pub use login::Outage;
 pub use mailbox::MailboxState;
 pub use message::AttachmentKind;
+pub use person::{Arrival, Arrived, Pointer};
 pub use route::Operation;
 pub use server::Running;
 pub use truth::{Sent, SentAttachment, Summary, Truth, Via, Which};

@@ -52,7 +52,27 @@ pub enum Operation {
     GetUpload,
     /// `DELETE` on an upload URL
     CancelUpload,
-    /// `GET users/{id}/mailFolders`
+    /// `POST .../messages/{id}/createReply`
+    CreateReply,
+    /// `POST .../messages/{id}/createReplyAll`
+    CreateReplyAll,
+    /// `POST .../messages/{id}/createForward`
+    CreateForward,
+    /// `POST .../messages/{id}/reply`
+    Reply,
+    /// `POST .../messages/{id}/replyAll`
+    ReplyAll,
+    /// `POST .../messages/{id}/forward`
+    Forward,
+    /// `POST .../messages/{id}/move`
+    MoveMessage,
+    /// `POST .../messages/{id}/copy`
+    CopyMessage,
+    /// `POST .../messages/{id}/permanentDelete`
+    PermanentDeleteMessage,
+    /// `POST users/{id}/mailFolders`, or below `.../childFolders`
+    CreateFolder,
+    /// `GET users/{id}/mailFolders`, or `.../childFolders`
     ListFolders,
     /// `GET users/{id}/mailFolders/{id or well-known name}`
     GetFolder,
@@ -66,7 +86,7 @@ pub enum Operation {
 
 impl Operation {
     /// Every operation, in the order of the counters.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 34] = [
         Self::Token,
         Self::Discovery,
         Self::SendMail,
@@ -86,6 +106,16 @@ impl Operation {
         Self::UploadChunk,
         Self::GetUpload,
         Self::CancelUpload,
+        Self::CreateReply,
+        Self::CreateReplyAll,
+        Self::CreateForward,
+        Self::Reply,
+        Self::ReplyAll,
+        Self::Forward,
+        Self::MoveMessage,
+        Self::CopyMessage,
+        Self::PermanentDeleteMessage,
+        Self::CreateFolder,
         Self::ListFolders,
         Self::GetFolder,
         Self::ListUsers,
@@ -167,7 +197,7 @@ fn user_route(method: &Method, rest: &[&str]) -> Result<Route, GraphError> {
         [collection, rest @ ..] => match (name(collection).as_str(), rest) {
             ("sendmail", []) => only(method, Method::POST, Operation::SendMail)?,
             ("messages", rest) => messages_route(method, rest)?,
-            ("mailfolders", []) => only(method, Method::GET, Operation::ListFolders)?,
+            ("mailfolders", []) => folders(method)?,
             ("mailfolders", [folder, rest @ ..]) => {
                 let mut route = folder_route(method, rest)?;
                 route.folder = Some((*folder).to_owned());
@@ -184,8 +214,30 @@ fn folder_route(method: &Method, rest: &[&str]) -> Result<Route, GraphError> {
     match rest {
         [] => only(method, Method::GET, Operation::GetFolder),
         [collection, rest @ ..] if name(collection) == "messages" => messages_route(method, rest),
+        [collection] if name(collection) == "childfolders" => folders(method),
         [other, ..] => Err(GraphError::unknown_segment(other)),
     }
+}
+
+fn folders(method: &Method) -> Result<Route, GraphError> {
+    pick(method, &[(Method::GET, Operation::ListFolders), (Method::POST, Operation::CreateFolder)])
+}
+
+/// What can be done to a message by a POST below it.
+fn action(name: &str) -> Option<Operation> {
+    Some(match name {
+        "send" => Operation::SendMessage,
+        "createreply" => Operation::CreateReply,
+        "createreplyall" => Operation::CreateReplyAll,
+        "createforward" => Operation::CreateForward,
+        "reply" => Operation::Reply,
+        "replyall" => Operation::ReplyAll,
+        "forward" => Operation::Forward,
+        "move" => Operation::MoveMessage,
+        "copy" => Operation::CopyMessage,
+        "permanentdelete" => Operation::PermanentDeleteMessage,
+        _ => return None,
+    })
 }
 
 fn messages_route(method: &Method, rest: &[&str]) -> Result<Route, GraphError> {
@@ -205,9 +257,12 @@ fn messages_route(method: &Method, rest: &[&str]) -> Result<Route, GraphError> {
             ],
         )?,
         [part, rest @ ..] => match (name(part).as_str(), rest) {
-            ("send", []) => only(method, Method::POST, Operation::SendMessage)?,
             ("$value", []) => only(method, Method::GET, Operation::GetMessageValue)?,
             ("attachments", rest) => attachments_route(method, rest)?,
+            (action_name, []) => match action(action_name) {
+                Some(operation) => only(method, Method::POST, operation)?,
+                None => return Err(GraphError::unknown_segment(part)),
+            },
             _ => return Err(GraphError::unknown_segment(part)),
         },
     };

@@ -57,6 +57,15 @@ pub fn percent_encode(text: &str) -> String {
     out
 }
 
+/// Lower-case hexadecimal.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut out, byte| {
+        // writing to a string cannot fail
+        write!(out, "{byte:02x}").unwrap_or_default();
+        out
+    })
+}
+
 /// HTML without its tags and common entities: enough for previews and text bodies.
 pub fn strip_tags(html: &str) -> String {
     let mut out = String::with_capacity(html.len());

@@ -8,6 +8,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -27,6 +29,12 @@ pub enum Via {
     SendMail,
     /// `POST messages/{id}/send`
     Send,
+    /// `POST messages/{id}/reply`
+    Reply,
+    /// `POST messages/{id}/replyAll`
+    ReplyAll,
+    /// `POST messages/{id}/forward`
+    Forward,
 }
 
 /// One send as it is kept: the content is shared with the mailbox.
@@ -38,6 +46,8 @@ pub struct Record {
     pub client_id: Arc<str>,
     pub client_request_id: String,
     pub saved: bool,
+    /// Recipients that do not get it
+    pub bounced: Vec<String>,
     pub content: Arc<Content>,
     pub attachments: Attachments,
 }
@@ -54,23 +64,39 @@ pub struct Sent {
     pub client_request_id: String,
     pub subject: String,
     pub from: String,
+    /// The mailbox that really sent it
+    pub sender: String,
     pub to: Vec<String>,
     pub cc: Vec<String>,
     pub bcc: Vec<String>,
     pub reply_to: Vec<String>,
+    /// Display names by address, of everyone above that has one
+    pub names: BTreeMap<String, String>,
     pub importance: &'static str,
     pub categories: Vec<String>,
     pub headers: Vec<(String, String)>,
     /// Canonical id (GUID in lower case) and value
     pub extended_properties: Vec<(String, String)>,
     pub internet_message_id: String,
+    /// As Graph renders it, in the mailbox that sent
+    pub conversation_id: String,
+    pub in_reply_to: Option<String>,
+    /// The thread so far, oldest first
+    pub references: Vec<String>,
+    pub delivery_receipt_requested: bool,
+    pub read_receipt_requested: bool,
+    pub flag: Option<serde_json::Value>,
     /// `text` or `html`
     pub body_type: &'static str,
     /// As it was sent; `None` when bodies are not kept
     pub body: Option<String>,
+    /// The plain text that a MIME message carried beside its HTML
+    pub alternative: Option<String>,
     pub body_bytes: usize,
     pub attachments: Vec<SentAttachment>,
     pub saved_to_sent_items: bool,
+    /// Recipients that do not get it, and of whom a report comes back
+    pub bounced: Vec<String>,
 }
 
 /// An attachment of a sent mail.
@@ -98,7 +124,9 @@ pub struct Which {
     pub value: Option<String>,
     /// Internet message id, with its angle brackets
     pub internet_message_id: Option<String>,
-    /// Newest so many
+    /// Those after this number, oldest first: the way to read all of them page by page
+    pub after: Option<u64>,
+    /// At most so many: the newest, or with `after` the first ones
     pub limit: Option<usize>,
 }
 
@@ -110,9 +138,8 @@ impl Which {
         };
         pattern(&self.subject, &content.subject)
             && self.internet_message_id.as_ref().is_none_or(|id| *id == content.internet_message_id)
-            && self.value.as_ref().is_none_or(|value| {
-                content.extended.iter().any(|(_, found)| found.eq_ignore_ascii_case(value))
-            })
+            && self.value.as_ref().is_none_or(|value| content.has_value(value))
+            && self.after.is_none_or(|after| record.number > after)
     }
 }
 
@@ -190,7 +217,10 @@ impl Truth {
         }
         found.sort_by_key(|sent| sent.number);
         if let Some(limit) = which.limit {
-            found.drain(..found.len().saturating_sub(limit));
+            match which.after {
+                Some(_) => found.truncate(limit),
+                None => drop(found.drain(..found.len().saturating_sub(limit))),
+            }
         }
         found
     }
@@ -243,6 +273,8 @@ fn view(mailbox: &Mailbox, record: &Record) -> Sent {
     let content = &record.content;
     let list = |all: &[Recipient]| all.iter().map(|one| one.address.clone()).collect();
     let from = content.from.as_ref().map(|from| from.address.clone());
+    let people = content.recipients().chain(&content.reply_to).chain(&content.from);
+    let names = people.filter_map(|one| Some((one.address.clone(), one.name.clone()?))).collect();
     Sent {
         number: record.number,
         at: record.at,
@@ -252,17 +284,26 @@ fn view(mailbox: &Mailbox, record: &Record) -> Sent {
         client_request_id: record.client_request_id.clone(),
         subject: content.subject.clone(),
         from: from.filter(|from| !from.is_empty()).unwrap_or_else(|| mailbox.address.clone()),
+        sender: mailbox.address.clone(),
         to: list(&content.to),
         cc: list(&content.cc),
         bcc: list(&content.bcc),
         reply_to: list(&content.reply_to),
+        names,
         importance: content.importance.as_str(),
         categories: content.categories.clone(),
         headers: content.headers.clone(),
         extended_properties: content.extended.clone(),
         internet_message_id: content.internet_message_id.clone(),
+        conversation_id: STANDARD.encode(content.conversation(&mailbox.address)),
+        in_reply_to: content.in_reply_to().map(str::to_owned),
+        references: content.references().into_iter().map(str::to_owned).collect(),
+        delivery_receipt_requested: content.receipts.delivery,
+        read_receipt_requested: content.receipts.read,
+        flag: content.flag.clone(),
         body_type: if content.body.is_html { "html" } else { "text" },
         body: (content.body.text.len() == content.body.length).then(|| content.body.text.clone()),
+        alternative: content.body.alternative.clone(),
         body_bytes: content.body.length,
         attachments: record
             .attachments
@@ -278,5 +319,6 @@ fn view(mailbox: &Mailbox, record: &Record) -> Sent {
             })
             .collect(),
         saved_to_sent_items: record.saved,
+        bounced: record.bounced.clone(),
     }
 }

@@ -1,9 +1,11 @@
 //! Everything one sandbox holds. There is no state outside of it, so several run side by side.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use tokio::sync::watch;
 
+use crate::bounce::Bounces;
 use crate::clock::Clock;
 use crate::config::{Settings, Tenant};
 use crate::counters::Counters;
@@ -29,6 +31,8 @@ pub struct World {
     pub counters: Counters,
     pub sent: Tally,
     pub uploads: Uploads,
+    pub bounces: Bounces,
+    message_limit: AtomicUsize,
     outage: Mutex<Outage>,
     /// Turns true when the sandbox stops, so that hanging requests end
     pub stopping: watch::Receiver<bool>,
@@ -52,6 +56,8 @@ impl World {
             counters: Counters::default(),
             sent: Tally::default(),
             uploads: Uploads::default(),
+            bounces: Bounces::default(),
+            message_limit: AtomicUsize::new(settings.message_limit),
             outage: Mutex::default(),
             stopping,
             settings,
@@ -68,6 +74,15 @@ impl World {
         Some(self.mailboxes.add(mailbox))
     }
 
+    /// Bytes of the largest message that may be sent, without transfer encoding.
+    pub fn message_limit(&self) -> usize {
+        self.message_limit.load(Ordering::Relaxed)
+    }
+
+    pub fn set_message_limit(&self, bytes: usize) {
+        self.message_limit.store(bytes, Ordering::Relaxed);
+    }
+
     pub fn outage(&self) -> Outage {
         *lock(&self.outage)
     }
@@ -76,7 +91,7 @@ impl World {
         *lock(&self.outage) = outage;
     }
 
-    /// Forgets messages, truth, budgets, faults, counters and the outage. Apps, secrets, tokens,
+    /// Forgets messages, truth, budgets, faults, bounces, uploads, counters and the outage. Apps, secrets, tokens,
     /// known mailboxes and the clock stay.
     pub fn reset(&self) {
         for mailbox in self.mailboxes.all() {
@@ -92,6 +107,8 @@ impl World {
         self.counters.reset();
         self.sent.reset();
         self.uploads.reset();
+        self.bounces.clear();
+        self.set_message_limit(self.settings.message_limit);
         self.set_outage(Outage::None);
     }
 }

@@ -20,6 +20,7 @@ use crate::error::GraphError;
 use crate::message::Recipient;
 use crate::text::glob;
 use crate::truth::Record;
+use folder::Folders;
 use ids::Seal;
 use store::Store;
 
@@ -64,6 +65,7 @@ pub struct Mailbox {
 pub struct Inner {
     pub state: MailboxState,
     pub store: Store,
+    pub folders: Folders,
     /// The newest sends: all of them, unless told to keep fewer
     pub sent: VecDeque<Record>,
     /// All sends, kept or not

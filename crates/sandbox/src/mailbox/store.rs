@@ -147,17 +147,32 @@ impl Store {
         self.messages.remove(&key);
     }
 
-    /// To Deleted Items, or out of the store when it is there already.
+    /// To Deleted Items; from there to the recoverable items, and from those out of the store.
     pub fn delete(&mut self, key: u64, now: Timestamp) {
-        let Some(message) = self.messages.get_mut(&key) else { return };
-        if message.place.folder == Folder::DELETED_ITEMS {
-            self.messages.remove(&key);
-            return;
+        match self.messages.get(&key).map(|message| message.place.folder) {
+            Some(Folder::RECOVERABLE) => self.remove(key),
+            Some(Folder::DELETED_ITEMS) => self.relocate(key, Folder::RECOVERABLE, now),
+            _ => self.relocate(key, Folder::DELETED_ITEMS, now),
         }
-        message.place.folder = Folder::DELETED_ITEMS;
+    }
+
+    /// To another folder, under another default id.
+    pub fn relocate(&mut self, key: u64, folder: Folder, now: Timestamp) {
+        let Some(message) = self.messages.get_mut(&key) else { return };
+        message.place.folder = folder;
         message.place.default_id += 1;
         message.lag = None;
         message.touch(now);
+    }
+
+    /// A second message of the same content in another folder; gives its key.
+    pub fn copy(&mut self, key: u64, folder: Folder, now: Timestamp) -> Option<u64> {
+        let original = self.messages.get(&key)?.clone();
+        self.last_key += 1;
+        let place = Place { folder, default_id: 0, immutable_id: 0, ..original.place };
+        let copy = Message { key: self.last_key, place, lag: None, created: now, ..original };
+        self.messages.insert(self.last_key, copy);
+        Some(self.last_key)
     }
 
     pub fn get(&self, key: u64) -> Option<&Message> {
@@ -176,7 +191,8 @@ impl Store {
     /// Drafts that nobody sent or deleted.
     pub fn drafts(&self) -> impl Iterator<Item = &Message> {
         self.messages.values().filter(|message| {
-            message.place.is_draft && message.place.folder != Folder::DELETED_ITEMS
+            let deleted = [Folder::DELETED_ITEMS, Folder::RECOVERABLE];
+            message.place.is_draft && !deleted.contains(&message.place.folder)
         })
     }
 
@@ -231,13 +247,15 @@ mod tests {
     }
 
     #[test]
-    fn deleting_twice_is_for_good() {
+    fn deleting_goes_through_two_folders() {
         let mut store = Store::default();
         let key = draft(&mut store);
         store.delete(key, at(1));
         assert_eq!(store.get(key).unwrap().place.folder, Folder::DELETED_ITEMS);
         assert_eq!(store.drafts().count(), 0);
         store.delete(key, at(2));
+        assert_eq!(store.get(key).unwrap().place.folder, Folder::RECOVERABLE);
+        store.delete(key, at(3));
         assert!(store.get(key).is_none());
     }
 

@@ -4,7 +4,6 @@
 //! operating system removes by itself, so that mails of 150 MB cost no memory. Copies share the
 //! bytes.
 
-use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::sync::{Arc, Mutex};
@@ -13,6 +12,7 @@ use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
 
 use crate::lock::lock;
+use crate::text::hex;
 
 /// Bytes that do not change any more, with their length and their SHA-256, which stay when the
 /// bytes are dropped.
@@ -61,11 +61,7 @@ impl Blob {
 
     /// Lower-case hexadecimal.
     pub fn sha256(&self) -> String {
-        self.sha256.iter().fold(String::with_capacity(64), |mut out, byte| {
-            // writing to a string cannot fail
-            write!(out, "{byte:02x}").unwrap_or_default();
-            out
-        })
+        hex(&self.sha256)
     }
 
     /// Drops the bytes.

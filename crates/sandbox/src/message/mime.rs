@@ -10,7 +10,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use jiff::Timestamp;
-use mail_parser::{Address, HeaderName, Message, MessageParser, MimeHeaders, PartType};
+use mail_parser::{
+    Address, HeaderName, Message, MessageParser, MessagePart, MimeHeaders, PartType,
+};
 
 use super::parse::ATTACHMENT_LIMIT;
 use super::{
@@ -28,60 +30,89 @@ pub fn decode(body: &[u8]) -> Result<Vec<u8>, GraphError> {
     STANDARD.decode(packed).map_err(|_| GraphError::invalid_base64_mime())
 }
 
-/// Reads an RFC 5322 message.
+/// Reads an RFC 5322 message that a client wants to send.
 pub fn parse(raw: Vec<u8>, now: Timestamp) -> Result<Incoming, GraphError> {
     let raw = Bytes::from(raw);
-    let message = MessageParser::default().parse(&raw[..]).ok_or_else(GraphError::invalid_mime)?;
-    if message.headers().is_empty() {
-        return Err(GraphError::invalid_mime());
+    let message = open(&raw)?;
+    let incoming = read(&message, &raw, now);
+    let limit = ATTACHMENT_LIMIT + ATTACHMENT_LIMIT / 3;
+    if incoming.attachments.iter().any(|one| one.data.length >= limit) {
+        return Err(GraphError::attachment_too_large());
     }
+    Ok(incoming)
+}
+
+/// Reads a mail that has arrived: with all its headers, and with a sender of its own.
+pub fn receive(raw: Vec<u8>, now: Timestamp) -> Result<Incoming, GraphError> {
+    let raw = Bytes::from(raw);
+    let message = open(&raw)?;
+    let mut incoming = read(&message, &raw, now);
+    let content = &mut incoming.content;
+    let own = |(name, value): (&str, &str)| (name.to_owned(), value.trim().to_owned());
+    content.headers = message.headers_raw().map(own).collect();
+    let sender = addresses(message.sender()).into_iter().next();
+    content.sender = sender.or_else(|| content.from.clone()).or_else(|| Some(Recipient::default()));
+    // Exchange shows the status of a report as its body, not as a file
+    incoming.attachments.retain(|one| {
+        !one.content_type.as_ref().is_some_and(|kind| kind.ends_with("/delivery-status"))
+    });
+    Ok(incoming)
+}
+
+fn open(raw: &[u8]) -> Result<Message<'_>, GraphError> {
+    let message = MessageParser::default().parse(raw).ok_or_else(GraphError::invalid_mime)?;
+    if message.headers().is_empty() { Err(GraphError::invalid_mime()) } else { Ok(message) }
+}
+
+fn read(message: &Message<'_>, raw: &Bytes, now: Timestamp) -> Incoming {
     let mut content = Content {
         subject: message.subject().unwrap_or_default().to_owned(),
-        body: body(&message),
+        body: body(message),
         from: addresses(message.from()).into_iter().next(),
         to: addresses(message.to()),
         cc: addresses(message.cc()),
         bcc: addresses(message.bcc()),
         reply_to: addresses(message.reply_to()),
-        headers: other_headers(&message),
-        importance: importance(&message),
+        headers: other_headers(message),
+        importance: importance(message),
+        mime: Some(raw.clone()),
         ..Content::default()
     };
     if let Some(id) = message.message_id() {
         content.internet_message_id = format!("<{id}>");
     }
-    let attachments = message.attachments().map(|part| {
-        let (kind, bytes) = match &part.body {
-            PartType::Message(inner) => (AttachmentKind::Item, inner.raw_message().to_vec()),
-            _ => (AttachmentKind::File, part.contents().to_vec()),
-        };
-        if bytes.len() >= ATTACHMENT_LIMIT + ATTACHMENT_LIMIT / 3 {
-            return Err(GraphError::attachment_too_large());
-        }
-        Ok(Attachment {
-            key: 0,
-            kind,
-            name: part.attachment_name().unwrap_or("attachment").to_owned(),
-            content_type: part.content_type().map(|kind| match kind.subtype() {
-                Some(subtype) => format!("{}/{subtype}", kind.ctype()),
-                None => kind.ctype().to_owned(),
-            }),
-            content_id: part.content_id().map(str::to_owned),
-            is_inline: part.content_disposition().is_some_and(|d| d.ctype() == "inline"),
-            data: bytes.into(),
-            modified: now,
-        })
-    });
-    let attachments = attachments.collect::<Result<_, _>>()?;
-    content.mime = Some(raw);
-    Ok(Incoming { content, attachments })
+    let attachments = message.attachments().map(|part| attachment(part, now)).collect();
+    Incoming { content, attachments }
+}
+
+fn attachment(part: &MessagePart<'_>, now: Timestamp) -> Attachment {
+    let (kind, bytes) = match &part.body {
+        PartType::Message(inner) => (AttachmentKind::Item, inner.raw_message().to_vec()),
+        _ => (AttachmentKind::File, part.contents().to_vec()),
+    };
+    Attachment {
+        key: 0,
+        kind,
+        name: part.attachment_name().unwrap_or("attachment").to_owned(),
+        content_type: part.content_type().map(|kind| match kind.subtype() {
+            Some(subtype) => format!("{}/{subtype}", kind.ctype()),
+            None => kind.ctype().to_owned(),
+        }),
+        content_id: part.content_id().map(str::to_owned),
+        is_inline: part.content_disposition().is_some_and(|d| d.ctype() == "inline"),
+        data: bytes.into(),
+        modified: now,
+    }
 }
 
 fn body(message: &Message<'_>) -> Body {
     let html = message.html_bodies().any(mail_parser::MessagePart::is_text_html);
     let text = if html { message.body_html(0) } else { message.body_text(0) };
     let text = text.unwrap_or_default().into_owned();
-    Body { is_html: html, length: text.len(), text }
+    let plain = message.text_bodies().any(|part| part.is_text() && !part.is_text_html());
+    let alternative = (html && plain).then(|| message.body_text(0)).flatten();
+    let alternative = alternative.map(std::borrow::Cow::into_owned);
+    Body { is_html: html, length: text.len(), text, alternative }
 }
 
 fn addresses(list: Option<&Address<'_>>) -> Vec<Recipient> {
@@ -148,7 +179,7 @@ pub fn render(
         }
     }
     header(&mut out, "Subject", &word(&content.subject));
-    header(&mut out, "Date", &at.strftime("%a, %d %b %Y %H:%M:%S +0000").to_string());
+    header(&mut out, "Date", &date(at));
     header(&mut out, "Message-ID", &content.internet_message_id);
     for (name, value) in &content.headers {
         header(&mut out, name, value);
@@ -190,8 +221,13 @@ fn mailbox(recipient: &Recipient) -> String {
     }
 }
 
+/// A time as RFC 5322 writes it.
+pub fn date(at: Timestamp) -> String {
+    at.strftime("%a, %d %b %Y %H:%M:%S +0000").to_string()
+}
+
 /// RFC 2047 when it is not plain ASCII.
-fn word(text: &str) -> String {
+pub fn word(text: &str) -> String {
     if text.bytes().all(|b| b == b' ' || b.is_ascii_graphic()) {
         return text.to_owned();
     }

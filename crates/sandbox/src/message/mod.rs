@@ -2,12 +2,14 @@
 //!
 //! Where a message lies, and who can see it yet, is the mailbox's matter.
 
+pub mod answer;
 pub mod blob;
 pub mod extended;
 pub mod mime;
 pub mod parse;
 pub mod recipients;
 pub mod render;
+mod thread;
 
 use std::sync::Arc;
 
@@ -16,6 +18,9 @@ use jiff::Timestamp;
 
 pub use blob::Blob;
 
+/// Message class of a non-delivery report (PidTagMessageClass).
+const NDR_CLASS: &str = "REPORT.IPM.Note.NDR";
+
 /// The client's part of a message. Shared between the mailbox and the truth, never changed once
 /// sent.
 #[derive(Clone, Debug, Default)]
@@ -23,6 +28,8 @@ pub struct Content {
     pub subject: String,
     pub body: Body,
     pub from: Option<Recipient>,
+    /// Of a received mail; that of a sent one is the mailbox
+    pub sender: Option<Recipient>,
     pub to: Vec<Recipient>,
     pub cc: Vec<Recipient>,
     pub bcc: Vec<Recipient>,
@@ -30,7 +37,8 @@ pub struct Content {
     /// `low`, `normal` or `high`
     pub importance: Importance,
     pub categories: Vec<String>,
-    /// Custom headers; of a MIME message, all headers that have no property of their own
+    /// Custom headers and those of the thread; of a MIME message, all headers that have no property
+    /// of their own; of a received mail, all of them
     pub headers: Vec<(String, String)>,
     /// Canonical id and value
     pub extended: Vec<(String, String)>,
@@ -51,9 +59,39 @@ impl Content {
         self.to.iter().chain(&self.cc).chain(&self.bcc)
     }
 
+    /// Size without transfer encoding: what the limit of the tenant counts.
+    pub fn size(&self, attachments: &Attachments) -> usize {
+        let files: usize = attachments.iter().map(|one| one.data.length).sum();
+        let own = self.body.length + self.subject.len();
+        self.mime.as_ref().map_or(own + files, |mime| mime.len().max(own + files))
+    }
+
+    /// Extended properties: those that clients set, and then the MAPI names of what the message has
+    /// anyway.
+    pub fn mapi(&self) -> impl Iterator<Item = (&str, &str)> {
+        let own = self.extended.iter().map(|(id, value)| (id.as_str(), value.as_str()));
+        let derived = [
+            ("String 0x1a", Some(if self.is_report() { NDR_CLASS } else { "IPM.Note" })),
+            ("String 0x1035", Some(self.internet_message_id.as_str())),
+            ("String 0x1039", self.header("references")),
+            ("String 0x1042", self.header("in-reply-to")),
+        ];
+        own.chain(derived.into_iter().filter_map(|(id, value)| Some((id, value?))))
+    }
+
+    /// Whether this is a non-delivery report.
+    fn is_report(&self) -> bool {
+        self.sender.is_some()
+            && self.header("content-type").is_some_and(|kind| {
+                let kind = kind.to_ascii_lowercase();
+                kind.starts_with("multipart/report") && kind.contains("delivery-status")
+            })
+    }
+
     /// Forgets what is large; sizes stay.
     pub fn drop_bodies(&mut self) {
         self.body.text = String::new();
+        self.body.alternative = None;
         self.mime = None;
     }
 }
@@ -71,6 +109,8 @@ pub struct Body {
     pub text: String,
     /// Length in bytes as it was sent; stays when the text is dropped
     pub length: usize,
+    /// The plain text that a MIME message carries beside its HTML
+    pub alternative: Option<String>,
 }
 
 #[derive(Clone, Debug, Default, Eq, PartialEq)]

@@ -62,14 +62,25 @@ const DRAFT_ONLY: [&str; 10] = [
 /// Reads a new message.
 pub fn message(object: Object, now: Timestamp) -> Result<Incoming, GraphError> {
     metadata::check_object("message", &object)?;
-    let mut incoming = Incoming::default();
+    message_over(Content::default(), object, now)
+}
+
+/// Reads a checked object over a message that the service has begun to write.
+pub fn message_over(
+    content: Content,
+    object: Object,
+    now: Timestamp,
+) -> Result<Incoming, GraphError> {
+    let mut incoming = Incoming { content, attachments: Vec::new() };
+    let mut attachments = Vec::new();
     apply(&mut incoming.content, object, Scope::Creation, &mut |values| {
         for value in values {
             let Value::Object(object) = value else { continue };
-            incoming.attachments.push(attachment(&object, now)?);
+            attachments.push(attachment(&object, now)?);
         }
         Ok(())
     })?;
+    incoming.attachments = attachments;
     Ok(incoming)
 }
 
@@ -191,7 +202,7 @@ fn take(value: &mut Value, name: &str) -> String {
 fn body(mut value: Value) -> Body {
     let is_html = take(&mut value, "contentType").eq_ignore_ascii_case("html");
     let text = take(&mut value, "content");
-    Body { is_html, length: text.len(), text }
+    Body { is_html, length: text.len(), text, alternative: None }
 }
 
 fn recipient(mut value: Value) -> Option<Recipient> {

@@ -18,6 +18,19 @@ use crate::operation::Call;
 use crate::preference::{BodyPreference, Preferences};
 use crate::text::{escape_html, percent_encode, strip_tags};
 
+/// Changes with every change of the message.
+fn change_key(message: &Message) -> String {
+    let number = dice::mix(message.key ^ (u64::from(message.change) << 40));
+    let mut bytes = *b"CQAAABYAAAB\0\0\0\0\0\0\0\0\0\0\0";
+    bytes[11..19].copy_from_slice(&number.to_le_bytes());
+    STANDARD.encode(bytes)
+}
+
+/// The change key as HTTP compares it.
+pub fn etag(message: &Message) -> String {
+    format!("W/\"{}\"", change_key(message))
+}
+
 /// How messages are to be rendered for one request.
 #[derive(Clone, Copy)]
 pub struct Shape<'a> {
@@ -54,7 +67,7 @@ pub fn message(message: &Message, place: &Place, shape: &Shape<'_>) -> Map<Strin
     }
     let view = View { message, place, shape };
     all.insert("id".to_owned(), json!(view.id()));
-    all.insert("@odata.etag".to_owned(), json!(format!("W/\"{}\"", view.change_key())));
+    all.insert("@odata.etag".to_owned(), json!(etag(message)));
     if let Some(expand) = shape.expands("attachments") {
         let one = |attachment: &std::sync::Arc<Attachment>| {
             self::attachment(attachment, message.key, shape.mailbox, expand.select.as_deref())
@@ -63,14 +76,15 @@ pub fn message(message: &Message, place: &Place, shape: &Shape<'_>) -> Map<Strin
         all.insert("attachments".to_owned(), json!(list));
     }
     if let Some(expand) = shape.expands("singleValueExtendedProperties") {
-        let list = extended(&message.content.extended, expand);
+        let list = extended(message.content.mapi(), expand);
         // Graph leaves the property out when none matches
         if !list.is_empty() {
             all.insert("singleValueExtendedProperties".to_owned(), json!(list));
         }
     }
     if let Some(expand) = shape.expands("multiValueExtendedProperties") {
-        let list = extended(&message.content.extended_lists, expand);
+        let lists = message.content.extended_lists.iter().map(|(id, values)| (id.as_str(), values));
+        let list = extended(lists, expand);
         if !list.is_empty() {
             all.insert("multiValueExtendedProperties".to_owned(), json!(list));
         }
@@ -82,13 +96,12 @@ fn properties(message: &Message, place: &Place, shape: &Shape<'_>) -> Map<String
     let content = &message.content;
     let view = View { message, place, shape };
     let owner = shape.mailbox.owner();
-    let conversation = view.conversation();
     let folder = shape.mailbox.seal.seal(Thing::Folder { key: place.folder.key() });
     let web_id = percent_encode(&view.id());
     let all = json!({
         "createdDateTime": seconds_text(message.created),
         "lastModifiedDateTime": seconds_text(message.modified),
-        "changeKey": view.change_key(),
+        "changeKey": change_key(message),
         "categories": content.categories,
         "receivedDateTime": seconds_text(message.sent),
         "sentDateTime": seconds_text(message.sent),
@@ -98,8 +111,8 @@ fn properties(message: &Message, place: &Place, shape: &Shape<'_>) -> Map<String
         "bodyPreview": preview(&content.body),
         "importance": content.importance.as_str(),
         "parentFolderId": folder,
-        "conversationId": STANDARD.encode(conversation),
-        "conversationIndex": STANDARD.encode(&conversation[..22]),
+        "conversationId": view.conversation(),
+        "conversationIndex": STANDARD.encode(content.conversation_index(&shape.mailbox.address)),
         "isDeliveryReceiptRequested": content.receipts.delivery,
         "isReadReceiptRequested": content.receipts.read,
         "isRead": content.is_read,
@@ -108,7 +121,7 @@ fn properties(message: &Message, place: &Place, shape: &Shape<'_>) -> Map<String
         "inferenceClassification": if content.other_inference { "other" } else { "focused" },
         "body": body(&content.body, shape.preferences.body),
         "uniqueBody": body(&content.body, shape.preferences.body),
-        "sender": recipient(&owner),
+        "sender": recipient(content.sender.as_ref().unwrap_or(&owner)),
         "from": recipient(content.from.as_ref().unwrap_or(&owner)),
         "toRecipients": recipients(&content.to),
         "ccRecipients": recipients(&content.cc),
@@ -195,16 +208,15 @@ pub fn attachment(
     all
 }
 
-fn extended<T>(all: &[(String, T)], expand: &Expand) -> Vec<Value>
+fn extended<'a, T>(all: impl Iterator<Item = (&'a str, T)>, expand: &Expand) -> Vec<Value>
 where
     T: serde::Serialize,
 {
-    all.iter()
-        .filter(|(id, _)| {
-            expand.filter.as_ref().is_none_or(|filter| filter.accepts(&Property { id, value: "" }))
-        })
-        .map(|(id, value)| json!({"id": id, "value": value}))
-        .collect()
+    all.filter(|(id, _)| {
+        expand.filter.as_ref().is_none_or(|filter| filter.accepts(&Property { id, value: "" }))
+    })
+    .map(|(id, value)| json!({"id": id, "value": value}))
+    .collect()
 }
 
 /// An extended property under a filter.
@@ -259,20 +271,8 @@ impl View<'_> {
         self.shape.mailbox.seal.seal(thing)
     }
 
-    fn change_key(&self) -> String {
-        let number = dice::mix(self.message.key ^ (u64::from(self.message.change) << 40));
-        let mut bytes = *b"CQAAABYAAAB\0\0\0\0\0\0\0\0\0\0\0";
-        bytes[11..19].copy_from_slice(&number.to_le_bytes());
-        STANDARD.encode(bytes)
-    }
-
-    fn conversation(&self) -> [u8; 32] {
-        let first = dice::hash(self.message.key, self.shape.mailbox.address.as_bytes());
-        let mut bytes = [1; 32];
-        for (index, chunk) in (0..).zip(bytes.chunks_mut(8)) {
-            chunk.copy_from_slice(&dice::mix(first ^ index).to_le_bytes());
-        }
-        bytes
+    fn conversation(&self) -> String {
+        STANDARD.encode(self.message.content.conversation(&self.shape.mailbox.address))
     }
 
     /// False when all of them are inline.
@@ -296,7 +296,7 @@ impl Subject for View<'_> {
             "receivedDateTime" | "sentDateTime" => time(message.sent),
             "createdDateTime" => time(message.created),
             "lastModifiedDateTime" => time(message.modified),
-            "conversationId" => Field::Text(STANDARD.encode(self.conversation()).into()),
+            "conversationId" => Field::Text(self.conversation().into()),
             "inferenceClassification" => {
                 if content.other_inference { "other" } else { "focused" }.into()
             }
@@ -315,8 +315,7 @@ impl Subject for View<'_> {
         let content = &self.message.content;
         match collection {
             "singleValueExtendedProperties" => content
-                .extended
-                .iter()
+                .mapi()
                 .map(|(id, value)| Box::new(Property { id, value }) as Box<dyn Subject>)
                 .collect(),
             "categories" => content

@@ -1,5 +1,5 @@
-//! Drafts: made, changed, deleted
-//! (learn.microsoft.com/graph/api/user-post-messages, message-update, message-delete).
+//! Messages made and changed: `POST` leaves a draft, `PATCH` changes what may change
+//! (learn.microsoft.com/graph/api/user-post-messages, message-update).
 
 use std::sync::Arc;
 
@@ -13,30 +13,15 @@ use crate::lock::lock;
 use crate::mailbox::Mailbox;
 use crate::mailbox::folder::Folder;
 use crate::message::parse::{self, Scope};
-use crate::message::render;
+use crate::message::{Incoming, render};
+use crate::text::percent_encode;
 
 /// 201 with the whole message. Everything made by a POST is a draft, in whatever folder.
 pub fn create(call: &Call<'_>, mailbox: &Mailbox, body: &[u8]) -> Result<Answer, GraphError> {
     let folder = call.folder(mailbox)?.unwrap_or(Folder::DRAFTS);
     let mut incoming = call.new_message(body)?;
     call.complete(mailbox, &mut incoming)?;
-    incoming.content.is_read = true;
-
-    let mut inner = lock(&mailbox.inner);
-    inner.check_room()?;
-    let content = Arc::new(incoming.content);
-    let message = inner.store.create(folder, true, content, incoming.attachments, call.now);
-    let place = message.place;
-    let rendered = render::message(message, &place, &call.shape(mailbox, None));
-    if !call.world.settings.keep_bodies {
-        // the answer shows what came; what is kept does not
-        message.drop_bodies();
-    }
-    drop(inner);
-    let id = rendered.get("id").and_then(Value::as_str).unwrap_or_default();
-    let location = format!("{}/{}", call.url(), crate::text::percent_encode(id));
-    let answer = Answer::json(StatusCode::CREATED, &call.entity(mailbox, "messages", rendered));
-    Ok(answer.location(&location))
+    call.save_draft(mailbox, folder, incoming, &call.url())
 }
 
 /// 200 with the whole message.
@@ -45,14 +30,15 @@ pub fn update(call: &Call<'_>, mailbox: &Mailbox, body: &[u8]) -> Result<Answer,
     let mut inner = lock(&mailbox.inner);
     inner.check_room()?;
     let message = locate::real(call, mailbox, &mut inner)?;
+    locate::check_match(call, message)?;
     let scope = if message.place.is_draft { Scope::Draft } else { Scope::Sent };
     // on a copy: a refused change leaves nothing behind
     let mut changed = (*message.content).clone();
     parse::update(&mut changed, object, scope)?;
-    if changed.from.as_ref().is_some_and(|from| !mailbox.may_send_as(from)) {
-        return Err(GraphError::send_as_denied());
-    }
     if scope == Scope::Draft {
+        if changed.from.as_ref().is_some_and(|from| !mailbox.may_send_as(from)) {
+            return Err(GraphError::send_as_denied());
+        }
         // MIME that was edited is no longer what came
         changed.mime = None;
     }
@@ -66,10 +52,35 @@ pub fn update(call: &Call<'_>, mailbox: &Mailbox, body: &[u8]) -> Result<Answer,
     Ok(Answer::json(StatusCode::OK, &call.entity(mailbox, "messages", rendered)))
 }
 
-/// 204. To Deleted Items first; out of there for good.
-pub fn delete(call: &Call<'_>, mailbox: &Mailbox) -> Result<Answer, GraphError> {
-    let mut inner = lock(&mailbox.inner);
-    let key = locate::real(call, mailbox, &mut inner)?.key;
-    inner.store.delete(key, call.now);
-    Ok(Answer::empty(StatusCode::NO_CONTENT))
+impl Call<'_> {
+    /// Where messages of this mailbox stand, whatever the request was.
+    pub(super) fn messages_url(&self) -> String {
+        format!("{}/v1.0/users/{}/messages", self.base, percent_encode(&self.route.user))
+    }
+
+    /// 201 with the new draft, whose own address is below `url`.
+    pub(super) fn save_draft(
+        &self,
+        mailbox: &Mailbox,
+        folder: Folder,
+        mut incoming: Incoming,
+        url: &str,
+    ) -> Result<Answer, GraphError> {
+        incoming.content.is_read = true;
+        let mut inner = lock(&mailbox.inner);
+        inner.check_room()?;
+        let content = Arc::new(incoming.content);
+        let message = inner.store.create(folder, true, content, incoming.attachments, self.now);
+        let place = message.place;
+        let rendered = render::message(message, &place, &self.shape(mailbox, None));
+        if !self.world.settings.keep_bodies {
+            // the answer shows what came; what is kept does not
+            message.drop_bodies();
+        }
+        drop(inner);
+        let id = rendered.get("id").and_then(Value::as_str).unwrap_or_default();
+        let location = format!("{url}/{}", percent_encode(id));
+        let answer = Answer::json(StatusCode::CREATED, &self.entity(mailbox, "messages", rendered));
+        Ok(answer.location(&location))
+    }
 }

@@ -1,66 +1,86 @@
-//! `GET mailFolders` and `GET mailFolders/{id}` (learn.microsoft.com/graph/api/mailfolder-get).
+//! `mailFolders` and `childFolders`: listed, read and made
+//! (learn.microsoft.com/graph/api/mailfolder-get, user-post-mailfolders).
 
 use axum::http::StatusCode;
-use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
-use super::Call;
+use super::{Call, json_object};
 use crate::answer::Answer;
 use crate::error::GraphError;
 use crate::lock::lock;
 use crate::mailbox::folder::Folder;
 use crate::mailbox::ids::Thing;
 use crate::mailbox::{Inner, Mailbox};
+use crate::metadata;
+use crate::odata::filter::{Subject, Value as Field};
 use crate::odata::query::Query;
+
+const PAGE: usize = 10;
 
 pub fn get(call: &Call<'_>, mailbox: &Mailbox) -> Result<Answer, GraphError> {
     let query = Query::parse(call.query, "mailFolder")?;
     let folder = call.folder(mailbox)?.ok_or_else(GraphError::item_not_found)?;
-    let rendered = render(mailbox, &lock(&mailbox.inner), folder, &query, call.now);
+    let inner = lock(&mailbox.inner);
+    inner.folders.name(folder).ok_or_else(GraphError::item_not_found)?;
+    let rendered = render(call, mailbox, &inner, folder, &query);
     Ok(Answer::json(StatusCode::OK, &call.entity(mailbox, "mailFolders", rendered)))
 }
 
-/// The folders below the root.
+/// The folders below the root, or below the one in the path.
 pub fn list(call: &Call<'_>, mailbox: &Mailbox) -> Result<Answer, GraphError> {
     let query = Query::parse(call.query, "mailFolder")?;
+    let parent = call.folder(mailbox)?.unwrap_or(Folder::ROOT);
     let inner = lock(&mailbox.inner);
-    let all: Vec<Value> = Folder::children()
-        .map(|folder| Value::Object(render(mailbox, &inner, folder, &query, call.now)))
+    let found: Vec<Folder> = inner
+        .folders
+        .below(parent)
+        .filter(|folder| {
+            let name = inner.folders.name(*folder).unwrap_or_default();
+            query.filter.as_ref().is_none_or(|filter| filter.accepts(&Named(name)))
+        })
         .collect();
-    drop(inner);
-    let size = query.top.or(call.preferences.page_size).unwrap_or(10);
-    let total = all.len();
-    let page: Vec<Value> = all.into_iter().skip(query.skip).take(size).collect();
-    let mut body = json!({
-        "@odata.context": call.context(mailbox, "mailFolders", ""),
-        "value": page,
-    });
-    if query.skip + size < total {
-        body["@odata.nextLink"] = json!(query.next_link(&call.url(), query.skip + size));
+    let context = call.context(mailbox, "mailFolders", "");
+    Ok(call.page(&context, &query, &found, PAGE, |folder| {
+        render(call, mailbox, &inner, *folder, &query)
+    }))
+}
+
+/// 201 with the folder; 409 when the name is taken.
+pub fn create(call: &Call<'_>, mailbox: &Mailbox, body: &[u8]) -> Result<Answer, GraphError> {
+    let object = json_object(call, body)?;
+    metadata::check_object("mailFolder", &object)?;
+    let name = object.get("displayName").and_then(Value::as_str).unwrap_or_default().trim();
+    if name.is_empty() {
+        return Err(GraphError::invalid_parameter("displayName"));
     }
-    Ok(Answer::json(StatusCode::OK, &body))
+    let parent = call.folder(mailbox)?.unwrap_or(Folder::ROOT);
+    let mut inner = lock(&mailbox.inner);
+    inner.check_room()?;
+    inner.folders.name(parent).ok_or_else(GraphError::item_not_found)?;
+    let folder = inner.folders.create(parent, name)?;
+    let rendered = render(call, mailbox, &inner, folder, &Query::default());
+    Ok(Answer::json(StatusCode::CREATED, &call.entity(mailbox, "mailFolders", rendered)))
 }
 
 fn render(
+    call: &Call<'_>,
     mailbox: &Mailbox,
     inner: &Inner,
     folder: Folder,
     query: &Query,
-    now: Timestamp,
 ) -> Map<String, Value> {
     let (mut total, mut unread) = (0, 0);
     for message in inner.store.newest_first() {
-        if message.seen(now).is_some_and(|place| place.folder == folder) {
+        if message.seen(call.now).is_some_and(|place| place.folder == folder) {
             total += 1;
             unread += u32::from(!message.content.is_read);
         }
     }
     let id = |folder: Folder| mailbox.seal.seal(Thing::Folder { key: folder.key() });
-    let children = if folder == Folder::ROOT { Folder::children().count() } else { 0 };
     let all = json!({
-        "displayName": folder.display_name(),
-        "parentFolderId": id(Folder::ROOT),
-        "childFolderCount": children,
+        "displayName": inner.folders.name(folder),
+        "parentFolderId": id(inner.folders.parent(folder)),
+        "childFolderCount": inner.folders.below(folder).count(),
         "unreadItemCount": unread,
         "totalItemCount": total,
         "isHidden": false,
@@ -69,4 +89,20 @@ fn render(
     all.retain(|name, _| query.selects(name));
     all.insert("id".to_owned(), json!(id(folder)));
     all
+}
+
+/// A folder under a filter: by its name, the only thing clients look for.
+struct Named<'a>(&'a str);
+
+impl Subject for Named<'_> {
+    fn value(&self, path: &str) -> Field<'_> {
+        match path {
+            "displayName" => self.0.into(),
+            _ => Field::Null,
+        }
+    }
+
+    fn members(&self, _: &str) -> Vec<Box<dyn Subject + '_>> {
+        Vec::new()
+    }
 }

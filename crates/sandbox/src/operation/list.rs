@@ -2,14 +2,12 @@
 
 use std::cmp::Ordering;
 
-use axum::http::StatusCode;
-use serde_json::{Value, json};
-
 use super::Call;
 use crate::answer::Answer;
 use crate::error::GraphError;
 use crate::lock::lock;
 use crate::mailbox::Mailbox;
+use crate::mailbox::folder::Folder;
 use crate::mailbox::store::{Message, Place};
 use crate::message::render::{self, Shape, View};
 use crate::odata::filter::{Subject, Value as Field};
@@ -24,7 +22,7 @@ pub fn list(call: &Call<'_>, mailbox: &Mailbox) -> Result<Answer, GraphError> {
     let shape = call.shape(mailbox, Some(&query));
     let accepts = |message: &Message, place: &Place| {
         let view = View { message, place, shape: &shape };
-        folder.is_none_or(|folder| folder == place.folder)
+        folder.map_or(place.folder != Folder::RECOVERABLE, |folder| folder == place.folder)
             && query.filter.as_ref().is_none_or(|filter| filter.accepts(&view))
     };
 
@@ -39,25 +37,10 @@ pub fn list(call: &Call<'_>, mailbox: &Mailbox) -> Result<Answer, GraphError> {
     };
     sort(&mut found, &query, &shape);
 
-    let size = query.top.or(call.preferences.page_size).unwrap_or(PAGE);
-    let total = found.len();
-    let page: Vec<Value> = found
-        .iter()
-        .skip(query.skip)
-        .take(size)
-        .map(|(message, place)| Value::Object(render::message(message, place, &shape)))
-        .collect();
-    let mut body = json!({
-        "@odata.context": call.context(mailbox, "messages", ""),
-        "value": page,
-    });
-    if query.count {
-        body["@odata.count"] = json!(total);
-    }
-    if query.skip + size < total {
-        body["@odata.nextLink"] = json!(query.next_link(&call.url(), query.skip + size));
-    }
-    Ok(Answer::json(StatusCode::OK, &body))
+    let context = call.context(mailbox, "messages", "");
+    Ok(call.page(&context, &query, &found, PAGE, |(message, place)| {
+        render::message(message, place, &shape)
+    }))
 }
 
 fn sort(found: &mut [(Message, Place)], query: &Query, shape: &Shape<'_>) {

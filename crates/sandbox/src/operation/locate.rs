@@ -7,6 +7,7 @@ use crate::mailbox::store::{Message, Place};
 use crate::mailbox::{Inner, Mailbox};
 
 use super::Call;
+use crate::message::render;
 
 impl From<Unsealed> for GraphError {
     fn from(unsealed: Unsealed) -> Self {
@@ -44,16 +45,29 @@ impl Call<'_> {
 
     /// The folder in the path, if there is one.
     pub fn folder(&self, mailbox: &Mailbox) -> Result<Option<Folder>, GraphError> {
-        let Some(name) = &self.route.folder else { return Ok(None) };
-        if let Some(folder) = Folder::by_name(name) {
-            return Ok(Some(folder));
+        self.route.folder.as_ref().map(|name| folder(mailbox, name)).transpose()
+    }
+}
+
+/// A folder by its well-known name or its id.
+pub fn folder(mailbox: &Mailbox, name: &str) -> Result<Folder, GraphError> {
+    if let Some(folder) = Folder::by_name(name) {
+        return Ok(folder);
+    }
+    match mailbox.seal.unseal(name)? {
+        Thing::Folder { key } => Folder::by_key(key).ok_or_else(GraphError::item_not_found),
+        _ => Err(GraphError::id_malformed()),
+    }
+}
+
+/// Refuses a change of a message that is not any more what the client has seen (`If-Match`).
+pub fn check_match(call: &Call<'_>, message: &Message) -> Result<(), GraphError> {
+    let wanted = call.headers.get("if-match").and_then(|value| value.to_str().ok());
+    match wanted {
+        Some(tag) if tag != "*" && tag != render::etag(message) => {
+            Err(GraphError::changed_meanwhile())
         }
-        match mailbox.seal.unseal(name)? {
-            Thing::Folder { key } => {
-                Folder::by_key(key).map(Some).ok_or_else(GraphError::item_not_found)
-            }
-            _ => Err(GraphError::id_malformed()),
-        }
+        _ => Ok(()),
     }
 }
 

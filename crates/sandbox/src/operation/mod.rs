@@ -3,12 +3,15 @@
 //! Every operation runs to its end in one go, under the lock of one mailbox: an effect is there or
 //! it is not, whatever happens to the connection.
 
+mod answer;
 mod attachment;
 mod draft;
 mod folder;
 mod list;
-mod locate;
+pub mod locate;
+mod page;
 mod read;
+mod relocate;
 mod send;
 mod send_mail;
 mod upload_session;
@@ -23,6 +26,7 @@ use crate::directory::Grant;
 use crate::error::GraphError;
 use crate::mailbox::Mailbox;
 use crate::message::Incoming;
+use crate::message::answer::Answering;
 use crate::message::{mime, parse};
 use crate::preference::Preferences;
 use crate::route::{Operation, Route};
@@ -61,7 +65,16 @@ pub fn perform(
         Operation::SendMail => send_mail::send_mail(call, mailbox, body),
         Operation::CreateMessage => draft::create(call, mailbox, body),
         Operation::UpdateMessage => draft::update(call, mailbox, body),
-        Operation::DeleteMessage => draft::delete(call, mailbox),
+        Operation::DeleteMessage => relocate::delete(call, mailbox),
+        Operation::PermanentDeleteMessage => relocate::purge(call, mailbox),
+        Operation::MoveMessage => relocate::relocate(call, mailbox, body),
+        Operation::CopyMessage => relocate::copy(call, mailbox, body),
+        Operation::CreateReply => answer::create(call, mailbox, body, Answering::Reply),
+        Operation::CreateReplyAll => answer::create(call, mailbox, body, Answering::ReplyAll),
+        Operation::CreateForward => answer::create(call, mailbox, body, Answering::Forward),
+        Operation::Reply => answer::send(call, mailbox, body, Answering::Reply),
+        Operation::ReplyAll => answer::send(call, mailbox, body, Answering::ReplyAll),
+        Operation::Forward => answer::send(call, mailbox, body, Answering::Forward),
         Operation::SendMessage => send::send(call, mailbox),
         Operation::GetMessage => read::get(call, mailbox),
         Operation::GetMessageValue => read::value(call, mailbox),
@@ -73,6 +86,7 @@ pub fn perform(
         Operation::DeleteAttachment => attachment::delete(call, mailbox),
         Operation::CreateUploadSession => upload_session::create(call, mailbox, body),
         Operation::ListFolders => folder::list(call, mailbox),
+        Operation::CreateFolder => folder::create(call, mailbox, body),
         Operation::GetFolder => folder::get(call, mailbox),
         Operation::GetUser => user::get(call, mailbox),
         Operation::ListUsers

@@ -1,17 +1,13 @@
 //! `POST users/{id}/sendMail`, JSON and MIME (learn.microsoft.com/graph/api/user-sendmail).
 
-use std::sync::Arc;
-
 use axum::http::StatusCode;
 use serde_json::{Map, Value};
 
 use super::{Call, json_object, mime_message};
 use crate::answer::Answer;
 use crate::error::GraphError;
-use crate::lock::lock;
 use crate::mailbox::Mailbox;
-use crate::mailbox::folder::Folder;
-use crate::message::{Incoming, parse, recipients};
+use crate::message::{Incoming, parse};
 use crate::truth::Via;
 
 /// 202 without a body: accepted, not yet processed, and no id.
@@ -20,30 +16,8 @@ pub fn send_mail(call: &Call<'_>, mailbox: &Mailbox, body: &[u8]) -> Result<Answ
         Some(incoming) => (incoming?, true),
         None => parameters(call, json_object(call, body)?)?,
     };
-    recipients::check_sendable(&incoming.content)?;
     call.complete(mailbox, &mut incoming)?;
-    call.trim(&mut incoming);
-
-    let mut inner = lock(&mailbox.inner);
-    inner.check_room()?;
-    call.count_mail(&mut inner)?;
-    incoming.content.is_read = true;
-    let content = Arc::new(incoming.content);
-    let message = inner.store.create(
-        Folder::SENT_ITEMS,
-        false,
-        content.clone(),
-        incoming.attachments,
-        call.now,
-    );
-    let (key, attachments) = (message.key, message.attachments.clone());
-    if save {
-        inner.store.hide(key, call.now, call.visibility_delay());
-    } else {
-        inner.store.remove(key);
-    }
-    call.record(&mut inner, Via::SendMail, save, content, attachments);
-    Ok(Answer::empty(StatusCode::ACCEPTED))
+    call.send_new(mailbox, incoming, save, Via::SendMail)
 }
 
 /// `Message` and `SaveToSentItems`: their names have no case, and the flag may be a string, as it

@@ -12,6 +12,7 @@ use crate::lock::lock;
 use crate::mailbox::Mailbox;
 use crate::message::blob::Spool;
 use crate::metadata;
+use crate::text::hex;
 use crate::upload::{self, Item, Session, host};
 
 /// 201 with the URL, which is of another host.
@@ -24,7 +25,7 @@ pub fn create(call: &Call<'_>, mailbox: &Mailbox, body: &[u8]) -> Result<Answer,
     };
     let world = call.world;
     let spool = Spool::new(world.settings.keep_bodies).map_err(|_| GraphError::internal())?;
-    let id = format!("AAMk{}", hex(world.dice.bytes::<24>()));
+    let id = format!("AAMk{}", hex(&world.dice.bytes::<24>()));
     let session = Session {
         mailbox: world.mailbox(&mailbox.address).ok_or_else(GraphError::no_mailbox)?,
         app: call.grant.app,
@@ -32,7 +33,7 @@ pub fn create(call: &Call<'_>, mailbox: &Mailbox, body: &[u8]) -> Result<Answer,
         message,
         message_id: call.route.message.clone(),
         item,
-        token: format!("eyJhbGciOiJSUzI1NiJ9.{}", hex(world.dice.bytes::<32>())),
+        token: format!("eyJhbGciOiJSUzI1NiJ9.{}", hex(&world.dice.bytes::<32>())),
         expires: clock::after(call.now, upload::LIFETIME),
         spool: Some(spool),
     };
@@ -54,10 +55,6 @@ fn upload_host(call: &Call<'_>) -> String {
         _ => authority,
     };
     format!("{scheme}://{name}:{}", call.world.settings.upload_port)
-}
-
-fn hex<const N: usize>(bytes: [u8; N]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn item(object: Map<String, Value>) -> Result<Item, GraphError> {

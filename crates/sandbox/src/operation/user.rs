@@ -37,25 +37,8 @@ pub fn list(call: &Call<'_>) -> Result<Answer, GraphError> {
     if query.order.first().is_some_and(|(_, descends)| *descends) {
         users.reverse();
     }
-    let size = query.top.or(call.preferences.page_size).unwrap_or(PAGE);
-    let total = users.len();
-    let page: Vec<Value> = users
-        .iter()
-        .skip(query.skip)
-        .take(size)
-        .map(|mailbox| Value::Object(render(mailbox, &query)))
-        .collect();
-    let mut body = json!({
-        "@odata.context": format!("{}/v1.0/$metadata#users", call.base),
-        "value": page,
-    });
-    if query.count {
-        body["@odata.count"] = json!(total);
-    }
-    if query.skip + size < total {
-        body["@odata.nextLink"] = json!(query.next_link(&call.url(), query.skip + size));
-    }
-    Ok(Answer::json(StatusCode::OK, &body))
+    let context = format!("{}/v1.0/$metadata#users", call.base);
+    Ok(call.page(&context, &query, &users, PAGE, |mailbox| render(mailbox, &query)))
 }
 
 pub fn get(call: &Call<'_>, mailbox: &Mailbox) -> Result<Answer, GraphError> {

@@ -222,6 +222,7 @@ async fn only_upload_urls_live_at_the_upload_host() {
 #[tokio::test]
 async fn a_hundred_and_fifty_megabytes_are_hashed_and_kept_off_memory() {
     let world = start_with(Sandbox::builder().budgets(Budgets::off())).await;
+    world.handle().set_message_limit(151 * MB);
     let id = world.draft("d").await;
     let size = 150 * MB;
     let url = session(&world, &id, size).await;
