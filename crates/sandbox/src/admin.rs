@@ -114,7 +114,8 @@ fn dispatch(handle: &Handle, parts: &Parts, body: &[u8]) -> Result<Value, Refuse
                 "there is no {method} {PREFIX}{path}; known: GET truth, truth/sent, \
                  truth/properties, faults, bounces, requests; POST faults, bounces, limits, \
                  messages/receive, messages/edit, messages/delete, apps, apps/secrets, \
-                 tokens/revoke, uploads/expire, mailboxes, outage, clock, reset; DELETE faults, bounces"
+                 tokens/revoke, uploads/expire, mailboxes, outage, clock, reset; DELETE faults, \
+                 bounces"
             ),
         )),
     }

@@ -186,7 +186,8 @@ impl Report<'_> {
 
     fn status(&self) -> String {
         let mut out = format!(
-            "Reporting-MTA: dns;{SERVER}\r\nReceived-From-MTA: dns;{SERVER}\r\nArrival-Date: {}\r\n",
+            "Reporting-MTA: dns;{SERVER}\r\nReceived-From-MTA: dns;{SERVER}\r\n\
+             Arrival-Date: {}\r\n",
             mime::date(self.at)
         );
         for one in self.recipients {

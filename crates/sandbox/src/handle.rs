@@ -155,8 +155,8 @@ impl Handle {
         self.0.clock.now()
     }
 
-    /// Forgets messages, truth, budgets, faults, bounces, uploads, counters and the outage. Apps, secrets, tokens,
-    /// known mailboxes and the clock stay.
+    /// Forgets messages, truth, budgets, faults, bounces, uploads, counters and the outage. Apps,
+    /// secrets, tokens, known mailboxes and the clock stay.
     pub fn reset(&self) {
         self.0.reset();
     }

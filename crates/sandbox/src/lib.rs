@@ -6,8 +6,8 @@
 //! really sent, and can make everything go wrong that goes wrong with the real service, before or
 //! after the effect, repeatably under a seed.
 //!
-//! Deliberately absent: delivery (nothing arrives but what the admin side injects and the reports of
-//! mails that bounce), a wall between tenants beyond what clients can see, persistence, TLS, and
+//! Deliberately absent: delivery (nothing arrives but what the admin side injects and the reports
+//! of mails that bounce), a wall between tenants beyond what clients can see, persistence, TLS, and
 //! delta, `$batch` and subscriptions, which are not emulated yet.
 //!
 //! ```no_run
@@ -29,7 +29,7 @@
 //! | request | body or query | answer |
 //! |---|---|---|
 //! | `GET truth` | | [`Summary`]: totals, drafts left, sends by mailbox |
-//! | `GET truth/sent` | the fields of [`Which`] | `{"sent": [`[`Sent`]`]}`; page by page with `after` |
+//! | `GET truth/sent` | the fields of [`Which`] | `{"sent": [`[`Sent`]`]}`; paged by `after` |
 //! | `GET truth/properties` | `?property=` id | `{"values", "sent", "duplicates"}` |
 //! | `GET requests` | | `{"requests": {operation: {status: count}}}`; status `cut` had no answer |
 //! | `GET faults` | | `{"faults": [`[`Rule`]`]}` |

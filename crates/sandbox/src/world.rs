@@ -91,8 +91,8 @@ impl World {
         *lock(&self.outage) = outage;
     }
 
-    /// Forgets messages, truth, budgets, faults, bounces, uploads, counters and the outage. Apps, secrets, tokens,
-    /// known mailboxes and the clock stay.
+    /// Forgets messages, truth, budgets, faults, bounces, uploads, counters and the outage. Apps,
+    /// secrets, tokens, known mailboxes and the clock stay.
     pub fn reset(&self) {
         for mailbox in self.mailboxes.all() {
             let mut inner = lock(&mailbox.inner);

@@ -1,5 +1,6 @@
 //! What the service writes when a message is answered or forwarded: recipients, subject, thread,
-//! and the quoted original (learn.microsoft.com/graph/api/message-createreply, message-createforward).
+//! and the quoted original (learn.microsoft.com/graph/api/message-createreply and
+//! message-createforward).
 
 use jiff::Timestamp;
 
@@ -134,8 +135,9 @@ fn html_quote(comment: &str, fields: &[(&str, String)], original: &str) -> Strin
     format!(
         "<html><head>\r\n<meta http-equiv=\"Content-Type\" content=\"text/html; charset=utf-8\">\
          </head><body>{}<hr tabindex=\"-1\" style=\"display:inline-block; width:98%\">\
-         <div id=\"divRplyFwdMsg\" dir=\"ltr\"><font face=\"Calibri, sans-serif\" color=\"#000000\" \
-         style=\"font-size:11pt\">{}</font><div>&nbsp;</div></div>{}</body></html>",
+         <div id=\"divRplyFwdMsg\" dir=\"ltr\"><font face=\"Calibri, sans-serif\" \
+         color=\"#000000\" style=\"font-size:11pt\">{}</font><div>&nbsp;</div></div>{}</body>\
+         </html>",
         escape_html(comment),
         lines.join("<br>\r\n"),
         inside(original)

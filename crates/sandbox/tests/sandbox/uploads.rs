@@ -17,8 +17,7 @@ fn bytes(range: std::ops::Range<usize>) -> Vec<u8> {
 }
 
 fn sha256(size: usize) -> String {
-    let digest = Sha256::digest(bytes(0..size));
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+    format!("{:x}", Sha256::digest(bytes(0..size)))
 }
 
 fn attachments(message: &str) -> String {
@@ -191,8 +190,8 @@ async fn a_chunk_whose_answer_was_lost_has_arrived_all_the_same() {
     put(&world, &url, 2 * MB..size, size).send().await.expect_err("no answer comes");
     finish(put(&world, &url, 2 * MB..size, size)).await.refused(416, "invalidRange");
     finish(world.http.get(&url)).await.refused(404, "itemNotFound");
-    let list = world.get(&(attachments(&id) + "?$select=name,size")).await.json();
-    assert_eq!(list["value"].as_array().unwrap().len(), 1, "attached once");
+    let all = world.get(&(attachments(&id) + "?$select=name,size")).await.json();
+    assert_eq!(all["value"].as_array().unwrap().len(), 1, "attached once");
     assert_eq!(world.handle().requests()[&Operation::UploadChunk]["416"], 2);
 }
 
@@ -239,7 +238,7 @@ async fn a_hundred_and_fifty_megabytes_are_hashed_and_kept_off_memory() {
     assert_eq!((draft.uploads_open, draft.drafts_left), (0, 1));
     let list = world.get(&(attachments(&id) + "?$select=size")).await.json();
     assert!(list["value"][0]["size"].as_u64().unwrap() >= size as u64);
-    let expected: String = digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+    let expected = format!("{:x}", digest.finalize());
     world.send(&id).await.expect(StatusCode::ACCEPTED);
     assert_eq!(world.handle().truth().sent()[0].attachments[0].sha256, expected);
 }
