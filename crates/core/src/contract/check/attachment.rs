@@ -13,7 +13,8 @@ use crate::{
 };
 
 /// The schemes that a reference may have.
-const SCHEMES: [&str; 6] = ["https://", "file://", "s3://", "az://", "gs://", "nats-object://"];
+const SCHEMES: [&str; 7] =
+    ["https://", "http://", "file://", "s3://", "az://", "gs://", "nats-object://"];
 /// Characters in a reference: what proxies and stores take of a URL.
 const URL_CHARS_MAX: usize = 4096;
 
