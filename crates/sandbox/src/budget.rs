@@ -3,7 +3,7 @@
 //! learn.microsoft.com/graph/throttling-limits (Outlook service): 4 requests at once, 10,000
 //! requests in 10 minutes, 150 MB uploaded in 5 minutes. The 30 mails a minute are Exchange
 //! Online's, which delays the excess; here they are refused when switched on. A refused request
-//! counts too.
+//! counts too; refused bytes do not.
 
 use std::time::Duration;
 
@@ -114,7 +114,7 @@ impl Usage {
         now: Timestamp,
     ) -> Result<(), GraphError> {
         match budgets.upload_bytes {
-            Some(limit) => self.upload.admit(limit, bytes as u64, now, "MailboxUpload"),
+            Some(limit) => self.upload.admit_if_room(limit, bytes as u64, now, "MailboxUpload"),
             None => Ok(()),
         }
     }
@@ -162,7 +162,22 @@ impl Window {
         if self.total <= limit {
             return Ok(());
         }
-        Err(GraphError::throttled(name, self.wait(limit, now)))
+        Err(GraphError::throttled(name, self.wait(limit, 1, now)))
+    }
+
+    /// Adds `amount` unless the window would then hold more than `limit`.
+    fn admit_if_room(
+        &mut self,
+        limit: u64,
+        amount: u64,
+        now: Timestamp,
+        name: &str,
+    ) -> Result<(), GraphError> {
+        self.roll(now);
+        if self.total.saturating_add(amount) > limit {
+            return Err(GraphError::throttled(name, self.wait(limit, amount, now)));
+        }
+        self.admit(limit, amount, now, name)
     }
 
     /// Forgets the steps that have left the window.
@@ -178,14 +193,14 @@ impl Window {
         self.step = self.step.max(step);
     }
 
-    /// How long until enough old steps have left for one more unit.
-    fn wait(&self, limit: u64, now: Timestamp) -> Duration {
+    /// How long until enough old steps have left for so much more.
+    fn wait(&self, limit: u64, amount: u64, now: Timestamp) -> Duration {
         let Some(counts) = &self.counts else { return Duration::ZERO };
         let mut left = self.total;
         for age in (0..SLICES).rev() {
             let step = self.step - age;
             left -= counts[slot(step)];
-            if left < limit {
+            if left.saturating_add(amount) <= limit {
                 let leaves_ms = (step + SLICES) * self.step_ms;
                 let leaves = Timestamp::from_millisecond(leaves_ms).unwrap_or(now);
                 // never zero: a client told to wait nothing would spin
@@ -255,7 +270,9 @@ mod tests {
         let budgets = Budgets::graph();
         let mut usage = Usage::new(&budgets);
         usage.upload(&budgets, 150 * 1024 * 1024, at(0)).unwrap();
-        assert!(usage.upload(&budgets, 1, at(0)).is_err());
+        let wait = usage.upload(&budgets, 4, at(0)).unwrap_err().retry_after.unwrap();
+        let later = i64::try_from(wait.as_millis()).unwrap();
+        usage.upload(&budgets, 4, at(later)).expect("what was refused was not counted");
         assert!(Usage::new(&Budgets::off()).upload(&Budgets::off(), usize::MAX, at(0)).is_ok());
     }
 }

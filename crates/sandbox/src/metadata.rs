@@ -67,6 +67,25 @@ pub fn property_type(type_name: &str, property: &str) -> Option<&'static str> {
     find(type_name, property).map(|property| property.type_name.as_str())
 }
 
+/// The type that a navigation leads to, of one or of many.
+pub fn navigation_type(type_name: &str, navigation: &str) -> Option<&'static str> {
+    let declared = property_type(type_name, navigation)?;
+    let member = declared.strip_prefix("Collection(").and_then(|inner| inner.strip_suffix(')'));
+    let is_entity = |name: &&str| {
+        let found = SCHEMA.types.get(*name);
+        found.is_some_and(|found| found.kind == Kind::Entity)
+    };
+    Some(member.unwrap_or(declared)).filter(is_entity)
+}
+
+/// A type by its full name, in any case, as a cast in a path spells it.
+pub fn named(full: &str) -> Option<&'static str> {
+    let (space, short) = full.rsplit_once('.')?;
+    let mut names = SCHEMA.types.keys();
+    let known = names.find(|known| known.eq_ignore_ascii_case(short));
+    known.filter(|_| space.eq_ignore_ascii_case("microsoft.graph")).map(String::as_str)
+}
+
 pub fn is_enum(type_name: &str) -> bool {
     SCHEMA.types.get(type_name).is_some_and(|found| found.kind == Kind::Enum)
 }

@@ -16,7 +16,7 @@ use crate::mailbox::ids::{Format, Thing};
 use crate::mailbox::store::{Message, Store};
 use crate::mailbox::{Inner, Mailbox};
 use crate::message::parse::{self, Scope};
-use crate::message::{Content, mime};
+use crate::message::{Attachment, AttachmentKind, Content, Incoming, mime};
 use crate::operation::locate;
 
 /// A message as a person would point at it. At least one field besides the mailbox must be given,
@@ -135,9 +135,12 @@ impl Handle {
     pub fn receive(&self, arrival: &Arrival) -> Result<Arrived, GraphError> {
         let mailbox = self.owned(&arrival.mailbox)?;
         let now = self.now();
-        let raw = match (&arrival.mime, &arrival.message) {
-            (Some(mime), None) => mime.clone().into_bytes(),
-            (None, Some(message)) => written(self, message.clone(), now)?,
+        let (raw, written) = match (&arrival.mime, &arrival.message) {
+            (Some(mime), None) => (mime.clone().into_bytes(), None),
+            (None, Some(message)) => {
+                let incoming = self.written(message.clone(), now)?;
+                (as_mime(&incoming, now)?, Some(incoming))
+            }
             _ => return Err(GraphError::bad_request("expected either mime or message")),
         };
         let mut inner = lock(&mailbox.inner);
@@ -146,13 +149,26 @@ impl Handle {
             Some(name) => by_any_name(&mailbox, &inner, name)?,
         };
         let key = deliver(&mut inner, folder, raw, now)?;
-        let message = inner.store.get(key).ok_or_else(GraphError::internal)?;
+        let message = inner.store.get_mut(key).ok_or_else(GraphError::internal)?;
+        if let Some(written) = written {
+            add_unwritable(message, written, now);
+        }
         let id = |format| mailbox.seal.seal(Thing::Message { format, key, generation: 0 });
         Ok(Arrived {
             id: id(Format::Default),
             immutable_id: id(Format::Immutable),
             internet_message_id: message.content.internet_message_id.clone(),
         })
+    }
+
+    /// A message in JSON with what every mail has.
+    fn written(&self, message: Map<String, Value>, now: Timestamp) -> Result<Incoming, GraphError> {
+        let mut incoming = parse::message(message, now)?;
+        let id = &mut incoming.content.internet_message_id;
+        if id.is_empty() {
+            *id = format!("<{}@sandbox.invalid>", self.world().dice.guid());
+        }
+        Ok(incoming)
     }
 
     fn owned(&self, user: &str) -> Result<Arc<Mailbox>, GraphError> {
@@ -173,22 +189,25 @@ pub fn deliver(
     Ok(message.key)
 }
 
-/// A message in JSON as the mail that it would have arrived as.
-fn written(
-    handle: &Handle,
-    message: Map<String, Value>,
-    now: Timestamp,
-) -> Result<Vec<u8>, GraphError> {
-    let mut incoming = parse::message(message, now)?;
-    let content = &mut incoming.content;
-    if content.internet_message_id.is_empty() {
-        content.internet_message_id = format!("<{}@sandbox.invalid>", handle.world().dice.guid());
+fn as_mime(incoming: &Incoming, now: Timestamp) -> Result<Vec<u8>, GraphError> {
+    let content = &incoming.content;
+    let from = content.from.as_ref().ok_or_else(|| GraphError::invalid_parameter("from"))?;
+    let attachments = incoming.attachments.iter().cloned().map(Arc::new).collect();
+    Ok(mime::render(content, from, &attachments, now).to_vec())
+}
+
+/// Adds what a message in JSON says and MIME cannot: marks, properties and links to files.
+fn add_unwritable(message: &mut Message, written: Incoming, now: Timestamp) {
+    let content = message.content_mut(now);
+    content.categories = written.content.categories;
+    content.flag = written.content.flag;
+    content.is_read = written.content.is_read;
+    content.importance = written.content.importance;
+    content.extended = written.content.extended;
+    let links = |one: &Attachment| one.kind == AttachmentKind::Reference;
+    for link in written.attachments.into_iter().filter(links) {
+        message.attach(link, now);
     }
-    let Some(from) = content.from.clone() else {
-        return Err(GraphError::invalid_parameter("from"));
-    };
-    let attachments = incoming.attachments.into_iter().map(Arc::new).collect();
-    Ok(mime::render(content, &from, &attachments, now).to_vec())
 }
 
 fn by_any_name(mailbox: &Mailbox, inner: &Inner, name: &str) -> Result<Folder, GraphError> {

@@ -18,6 +18,7 @@ use super::parse::ATTACHMENT_LIMIT;
 use super::{
     Attachment, AttachmentKind, Attachments, Body, Content, Importance, Incoming, Recipient,
 };
+use crate::dice::hash;
 use crate::error::GraphError;
 
 /// Decodes the body of a `text/plain` request; line breaks inside the base64 are fine
@@ -185,22 +186,22 @@ pub fn render(
         header(&mut out, name, value);
     }
     header(&mut out, "MIME-Version", "1.0");
-    let files: Vec<_> = attachments.iter().filter(|a| a.kind == AttachmentKind::File).collect();
+    let reference = |one: &&std::sync::Arc<Attachment>| one.kind == AttachmentKind::Reference;
+    let files: Vec<_> = attachments.iter().filter(|one| !reference(one)).collect();
     if files.is_empty() {
         text_part(&mut out, &content.body);
         return out.into();
     }
-    header(&mut out, "Content-Type", &format!("multipart/mixed; boundary=\"{BOUNDARY}\""));
-    out.push_str("\r\n--");
-    out.push_str(BOUNDARY);
-    out.push_str("\r\n");
+    // an item carries parts of its own, which end where their boundary says
+    let boundary = format!("{BOUNDARY}{:x}_", hash(0, content.internet_message_id.as_bytes()));
+    header(&mut out, "Content-Type", &format!("multipart/mixed; boundary=\"{boundary}\""));
+    write!(out, "\r\n--{boundary}\r\n").unwrap_or_default();
     text_part(&mut out, &content.body);
     for file in files {
+        write!(out, "--{boundary}\r\n").unwrap_or_default();
         file_part(&mut out, file);
     }
-    out.push_str("--");
-    out.push_str(BOUNDARY);
-    out.push_str("--\r\n");
+    write!(out, "--{boundary}--\r\n").unwrap_or_default();
     out.into()
 }
 
@@ -251,18 +252,24 @@ fn text_part(out: &mut String, body: &Body) {
 }
 
 fn file_part(out: &mut String, file: &Attachment) {
-    out.push_str("--");
-    out.push_str(BOUNDARY);
-    out.push_str("\r\n");
-    let kind = file.content_type.as_deref().unwrap_or("application/octet-stream");
-    header(out, "Content-Type", kind);
+    let usual = match file.kind {
+        AttachmentKind::Item => "message/rfc822",
+        _ => "application/octet-stream",
+    };
+    header(out, "Content-Type", file.content_type.as_deref().unwrap_or(usual));
     let disposition = if file.is_inline { "inline" } else { "attachment" };
     let name = file.name.replace(['"', '\\', '\r', '\n'], "");
     header(out, "Content-Disposition", &format!("{disposition}; filename=\"{}\"", word(&name)));
     if let Some(id) = &file.content_id {
         header(out, "Content-ID", &format!("<{id}>"));
     }
-    base64_part(out, &file.data.read().unwrap_or_default());
+    let bytes = file.data.read().unwrap_or_default();
+    if file.kind == AttachmentKind::Item {
+        // RFC 2046, section 5.2.1: never encoded
+        write!(out, "\r\n{}\r\n", String::from_utf8_lossy(&bytes)).unwrap_or_default();
+        return;
+    }
+    base64_part(out, &bytes);
 }
 
 fn base64_part(out: &mut String, bytes: &[u8]) {

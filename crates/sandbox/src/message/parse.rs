@@ -3,12 +3,15 @@
 //! Read-only properties (`id`, `receivedDateTime`, `isDraft`, ...) are ignored, as Graph ignores
 //! them. Recipients are checked only when a message is sent: a draft may be incomplete.
 
+use std::sync::Arc;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
 use super::extended::extended_id;
+use super::mime;
 use super::{Attachment, AttachmentKind, Body, Content, Importance, Incoming, Recipient};
 use crate::error::GraphError;
 use crate::metadata;
@@ -112,9 +115,7 @@ pub fn attachment(object: &Object, now: Timestamp) -> Result<Attachment, GraphEr
     let text = |name: &str| object.get(name).and_then(Value::as_str).map(str::to_owned);
     let bytes = match kind {
         AttachmentKind::File => decode(object.get("contentBytes")),
-        AttachmentKind::Item => {
-            object.get("item").map(|item| item.to_string().into_bytes()).unwrap_or_default()
-        }
+        AttachmentKind::Item => item(object.get("item"), now)?,
         AttachmentKind::Reference => Vec::new(),
     };
     if bytes.len() >= ATTACHMENT_LIMIT {
@@ -130,6 +131,21 @@ pub fn attachment(object: &Object, now: Timestamp) -> Result<Attachment, GraphEr
         data: bytes.into(),
         modified: now,
     })
+}
+
+/// A message as MIME, as its `$value` will be; other items as their JSON.
+fn item(item: Option<&Value>, now: Timestamp) -> Result<Vec<u8>, GraphError> {
+    let Some(Value::Object(item)) = item else {
+        return Err(GraphError::invalid_parameter("item"));
+    };
+    let kind = item.get("@odata.type").and_then(Value::as_str).unwrap_or_default();
+    if !kind.ends_with("graph.message") {
+        return Ok(Value::Object(item.clone()).to_string().into_bytes());
+    }
+    let incoming = message_over(Content::default(), item.clone(), now)?;
+    let attachments = incoming.attachments.into_iter().map(Arc::new).collect();
+    let from = incoming.content.from.clone().unwrap_or_default();
+    Ok(mime::render(&incoming.content, &from, &attachments, now).to_vec())
 }
 
 fn decode(value: Option<&Value>) -> Vec<u8> {

@@ -186,10 +186,12 @@ fn expand_one(part: &str, type_name: &str) -> Result<Expand, GraphError> {
         Some((name, rest)) => (name.trim(), rest.strip_suffix(')').unwrap_or(rest)),
         None => (part, ""),
     };
-    let member = metadata::property_type(type_name, navigation)
-        .and_then(|declared| declared.strip_prefix("Collection("))
-        .and_then(|inner| inner.strip_suffix(')'))
-        .filter(|member| !member.starts_with("Edm."))
+    // the type may be narrowed first: microsoft.graph.itemAttachment/item
+    let (type_name, navigation) = navigation
+        .split_once('/')
+        .and_then(|(cast, rest)| Some((metadata::named(cast)?, rest)))
+        .unwrap_or((type_name, navigation));
+    let member = metadata::navigation_type(type_name, navigation)
         .ok_or_else(|| GraphError::unknown_property_in_query(navigation, type_name))?;
     let mut expand = Expand { navigation: navigation.to_owned(), filter: None, select: None };
     for option in split(options, ';').into_iter().filter(|option| !option.is_empty()) {

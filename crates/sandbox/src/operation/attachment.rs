@@ -4,15 +4,17 @@
 use std::sync::Arc;
 
 use axum::http::StatusCode;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::{Call, json_object, locate};
 use crate::answer::Answer;
 use crate::error::GraphError;
 use crate::lock::lock;
 use crate::mailbox::Mailbox;
+use crate::mailbox::folder::Folder;
 use crate::mailbox::ids::Thing;
-use crate::message::{Attachment, AttachmentKind, parse, render};
+use crate::mailbox::store::Store;
+use crate::message::{Attachment, AttachmentKind, mime, parse, render};
 use crate::metadata;
 use crate::odata::query::Query;
 
@@ -55,11 +57,31 @@ pub fn list(call: &Call<'_>, mailbox: &Mailbox) -> Result<Answer, GraphError> {
 pub fn get(call: &Call<'_>, mailbox: &Mailbox) -> Result<Answer, GraphError> {
     let query = Query::parse(call.query, "attachment")?;
     let (key, attachment) = find(call, mailbox)?;
-    let rendered = render::attachment(&attachment, key, mailbox, query.select.as_deref());
+    let mut rendered = render::attachment(&attachment, key, mailbox, query.select.as_deref());
+    if attachment.kind == AttachmentKind::Item && query.expands("item").is_some() {
+        rendered.insert("item".to_owned(), Value::Object(item(call, mailbox, &attachment)?));
+    }
     Ok(Answer::json(StatusCode::OK, &call.attachment_entity(mailbox, rendered)))
 }
 
-/// The raw bytes of a file.
+/// The message inside of an item, which has no id of its own.
+fn item(
+    call: &Call<'_>,
+    mailbox: &Mailbox,
+    attachment: &Attachment,
+) -> Result<Map<String, Value>, GraphError> {
+    let raw = attachment.data.read().map_err(|_| GraphError::internal())?;
+    let incoming = mime::receive(raw.to_vec(), attachment.modified)?;
+    let mut store = Store::default();
+    let content = Arc::new(incoming.content);
+    let message = store.create(Folder::INBOX, false, content, incoming.attachments, call.now);
+    let mut rendered = render::message(message, &message.place, &call.shape(mailbox, None));
+    rendered.insert("id".to_owned(), json!(""));
+    rendered.insert("@odata.type".to_owned(), json!("#microsoft.graph.message"));
+    Ok(rendered)
+}
+
+/// The raw bytes of a file, or the MIME of an item.
 pub fn value(call: &Call<'_>, mailbox: &Mailbox) -> Result<Answer, GraphError> {
     let (_, attachment) = find(call, mailbox)?;
     if attachment.kind == AttachmentKind::Reference {

@@ -18,10 +18,11 @@ use crate::upload::{self, Item, Session, host};
 /// 201 with the URL, which is of another host.
 pub fn create(call: &Call<'_>, mailbox: &Mailbox, body: &[u8]) -> Result<Answer, GraphError> {
     let item = item(json_object(call, body)?)?;
-    let message = {
+    let (message, draft) = {
         let mut inner = lock(&mailbox.inner);
         inner.check_room()?;
-        locate::real(call, mailbox, &mut inner)?.key
+        let message = locate::real(call, mailbox, &mut inner)?;
+        (message.key, message.place.is_draft)
     };
     let world = call.world;
     let spool = Spool::new(world.settings.keep_bodies).map_err(|_| GraphError::internal())?;
@@ -31,6 +32,7 @@ pub fn create(call: &Call<'_>, mailbox: &Mailbox, body: &[u8]) -> Result<Answer,
         app: call.grant.app,
         tenant: world.directory.numbered(mailbox.tenant).map(|t| t.id.clone()).unwrap_or_default(),
         message,
+        draft,
         message_id: call.route.message.clone(),
         item,
         token: format!("eyJhbGciOiJSUzI1NiJ9.{}", hex(&world.dice.bytes::<32>())),

@@ -177,8 +177,10 @@ fn append(
     let mailbox = session.mailbox.clone();
     let mut inner = lock(&mailbox.inner);
     inner.check_room()?;
-    let message = inner.store.get_mut(session.message).filter(|message| message.place.is_draft);
-    let message = message.ok_or_else(GraphError::item_not_found)?;
+    let message = inner.store.get_mut(session.message);
+    let message = message
+        .filter(|message| message.place.is_draft == session.draft)
+        .ok_or_else(GraphError::item_not_found)?;
     let Some(spool) = &mut session.spool else {
         return Err(GraphError::range_not_satisfiable(range.total));
     };

@@ -45,6 +45,8 @@ pub struct Session {
     pub tenant: String,
     /// Key of the message
     pub message: u64,
+    /// Whether it was a draft when the session was made: once it is sent, nothing can be added
+    pub draft: bool,
     /// The id by which the client knows the message
     pub message_id: String,
     pub item: Item,

@@ -2,6 +2,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use mailbridge_sandbox::{Arrival, AttachmentKind};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
@@ -77,4 +78,59 @@ async fn what_is_not_a_small_file_is_refused() {
     bad["contentBytes"] = json!("no base64");
     world.post(&all, &bad).await.refused(400, "RequestBodyRead");
     assert!(world.get(&all).await.json()["value"].as_array().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn an_item_is_a_message_inside_of_a_message() {
+    let world = start().await;
+    let id = world.draft("d").await;
+    let all = format!("users/{MAILBOX}/messages/{}/attachments", encode(&id));
+    let item = json!({
+        "@odata.type": "#microsoft.graph.itemAttachment", "name": "the question",
+        "item": {
+            "@odata.type": "#microsoft.graph.message", "subject": "inside",
+            "body": {"contentType": "text", "content": "deep"},
+            "from": {"emailAddress": {"address": "carl@fabrikam.example"}},
+        },
+    });
+    let added = world.post(&all, &item).await.expect(StatusCode::CREATED).json();
+    let one = format!("{all}/{}", encode(added["id"].as_str().unwrap()));
+    assert!(world.get(&one).await.json().get("item").is_none(), "only when it is expanded");
+    let expand = format!("{one}?$expand=microsoft.graph.itemattachment/item");
+    let expanded = world.get(&expand).await.expect(StatusCode::OK).json();
+    assert_eq!(expanded["item"]["subject"], "inside");
+    let raw = world.get(&format!("{one}/$value")).await.expect(StatusCode::OK);
+    assert!(String::from_utf8(raw.bytes).unwrap().contains("Subject: inside"));
+
+    world.send(&id).await.expect(StatusCode::ACCEPTED);
+    let sent = &world.handle().truth().sent()[0].attachments[0];
+    assert_eq!((sent.kind, sent.name.as_str()), (AttachmentKind::Item, "the question"));
+    let copy = &world.list("mailFolders/sentitems/messages", &[]).await[0];
+    let path = format!("users/{MAILBOX}/messages/{}/$value", encode(copy["id"].as_str().unwrap()));
+    let mime = String::from_utf8(world.get(&path).await.bytes).unwrap();
+    assert!(mime.contains("Content-Type: message/rfc822") && mime.contains("Subject: inside"));
+    world
+        .post(&all, &json!({"@odata.type": "#microsoft.graph.itemAttachment", "name": "empty"}))
+        .await
+        .refused(400, "ErrorInvalidParameter");
+}
+
+#[tokio::test]
+async fn a_link_has_no_bytes() {
+    let world = start().await;
+    let mut mail = message("in", "k");
+    mail["from"] = json!({"emailAddress": {"address": "carl@fabrikam.example"}});
+    mail["attachments"] =
+        json!([{"@odata.type": "#microsoft.graph.referenceAttachment", "name": "on the drive"}]);
+    let Value::Object(mail) = mail else { panic!("an object") };
+    let arrival =
+        Arrival { mailbox: MAILBOX.to_owned(), message: Some(mail), ..Arrival::default() };
+    let id = world.handle().receive(&arrival).unwrap().id;
+    let all = format!("users/{MAILBOX}/messages/{}/attachments", encode(&id));
+    let list = world.get(&all).await.expect(StatusCode::OK).json();
+    let link = &list["value"][0];
+    assert_eq!(link["@odata.type"], "#microsoft.graph.referenceAttachment");
+    assert!(link.get("contentBytes").is_none());
+    let value = format!("{all}/{}/$value", encode(link["id"].as_str().unwrap()));
+    assert_eq!(world.get(&value).await.status, 405);
 }

@@ -2,13 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-use mailbridge_sandbox::{Fault, Kind, Operation, Sandbox};
+use mailbridge_sandbox::{Arrival, Fault, Kind, Operation, Sandbox};
 use reqwest::StatusCode;
 use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use crate::support::{MAILBOX, message, start, start_with};
+use crate::support::{MAILBOX, encode, message, start, start_with};
 
 #[tokio::test]
 async fn an_error_before_the_effect_sends_nothing() {
@@ -166,4 +166,60 @@ async fn stopping_ends_requests_that_hang() {
             .expect("the hanging request ends with the sandbox");
     assert!(answer.is_err());
     TcpStream::connect(url.trim_start_matches("http://")).await.expect_err("nobody listens");
+}
+
+#[tokio::test]
+async fn every_way_to_write_can_succeed_unheard() {
+    let world = start().await;
+    let mail = "From: c@fabrikam.example\r\nTo: anna@contoso.example\r\nSubject: q\r\n\
+                Message-ID: <q@fabrikam.example>\r\n\r\nhow?\r\n";
+    let id = world.handle().receive(&Arrival::mime(MAILBOX, mail)).unwrap().id;
+    let one = format!("users/{MAILBOX}/messages/{}", encode(&id));
+    let to = json!([{"emailAddress": {"address": "b@fabrikam.example"}}]);
+    let archive = json!({"destinationId": "archive"});
+    for (operation, path, body) in [
+        (Operation::CreateReply, "/createReply", json!({})),
+        (Operation::CreateReplyAll, "/createReplyAll", json!({})),
+        (Operation::CreateForward, "/createForward", json!({})),
+        (Operation::Reply, "/reply", json!({})),
+        (Operation::ReplyAll, "/replyAll", json!({})),
+        (Operation::Forward, "/forward", json!({"toRecipients": to})),
+        (Operation::CopyMessage, "/copy", archive.clone()),
+        // last: afterwards the id names nothing any more
+        (Operation::MoveMessage, "/move", archive),
+    ] {
+        let count = async || {
+            let messages = world.list("messages", &[("$top", "100")]).await.len();
+            let archived = world.list("mailFolders/archive/messages", &[]).await.len();
+            (messages, archived)
+        };
+        let before = count().await;
+        world.handle().clear_faults(None);
+        world.handle().add_fault(Fault::answer(504).on(operation).first(1));
+        world.post(&(one.clone() + path), &body).await.refused(504, "UnknownError");
+        assert_eq!(count().await, before, "{operation:?}: nothing happened");
+        world.handle().add_fault(Fault::answer(504).after().on(operation).first(1));
+        world.post(&(one.clone() + path), &body).await.refused(504, "UnknownError");
+        assert_ne!(count().await, before, "{operation:?}: it happened all the same");
+    }
+    assert_eq!(world.sent_total(), 3);
+    world.get(&one).await.refused(404, "ErrorItemNotFound");
+}
+
+#[tokio::test]
+async fn a_session_or_a_folder_can_come_into_being_unheard() {
+    let world = start().await;
+    let id = world.draft("d").await;
+    world.handle().add_fault(Fault::answer(504).after().first(1));
+    let path = format!("users/{MAILBOX}/messages/{}/attachments/createUploadSession", encode(&id));
+    let item = json!({"attachmentType": "file", "name": "a", "size": 4_000_000});
+    world.post(&path, &json!({"AttachmentItem": item})).await.refused(504, "UnknownError");
+    assert_eq!(world.handle().truth().summary().uploads_open, 1);
+
+    world.handle().add_fault(Fault::close().after().on(Operation::CreateFolder).first(1));
+    let folders = format!("users/{MAILBOX}/mailFolders");
+    let body = json!({"displayName": "Done"});
+    let cut = world.request(reqwest::Method::POST, &folders).json(&body).send().await;
+    cut.expect_err("no answer comes");
+    world.post(&folders, &body).await.refused(409, "ErrorFolderExists");
 }
