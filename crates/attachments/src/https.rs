@@ -1,21 +1,19 @@
-//! `https://`: a file on a web server, read by ranges (RFC 9110, 14). A server that knows no ranges is
-//! read from the start, and the answer is kept open between two reads that follow each other.
+//! `https://`: a file on a web server, read from where a range begins (RFC 9110, 14), or from the
+//! start where the server knows no ranges. The answer is kept open for the read that follows.
 //!
 //! `http://` is for places inside one's own network, which say so with `private: true`.
 //!
 //! Redirects are followed by hand, since each hop has to be allowed; a body is taken as it is, never
 //! decompressed.
 
-use std::{
-    collections::VecDeque,
-    ops::Range,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{ops::Range, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use bytes::{Bytes, BytesMut};
-use mailbridge_core::{Code, Error, File, Files, Result};
+use bytes::Bytes;
+use mailbridge_core::{
+    Code, Error, File, Files, Result,
+    adapter::{Chunks, Ranges},
+};
 use reqwest::{Client, Response, StatusCode, Url, header, redirect};
 
 use crate::{
@@ -28,26 +26,29 @@ const REDIRECTS_MAX: usize = 5;
 const CONNECT_MAX: Duration = Duration::from_secs(10);
 /// Without a byte for so long, a server is taken for dead.
 const SILENCE_MAX: Duration = Duration::from_secs(20);
-/// Answers kept open for servers that know no ranges.
-const OPEN_MAX: usize = 32;
 
 pub(crate) struct Https {
     client: Client,
     prefix: Prefix,
     private: bool,
-    /// Answers that are read from the start, the latest last.
-    open: Mutex<VecDeque<Reading>>,
+    ranges: Ranges<Content>,
 }
 
-/// An answer in the middle of being read.
-struct Reading {
-    url: Url,
-    version: Option<String>,
-    at: u64,
-    /// It ends with the range that was asked for.
-    ranged: bool,
-    left: Bytes,
+/// What is left of an answer's body, and where it began.
+struct Content {
     response: Response,
+    start: u64,
+}
+
+impl Chunks for Content {
+    fn start(&self) -> u64 {
+        self.start
+    }
+
+    async fn chunk(&mut self) -> Result<Option<Bytes>> {
+        let next = self.response.chunk().await;
+        next.map_err(|error| unavailable(self.response.url(), told(&error)))
+    }
 }
 
 impl Https {
@@ -72,11 +73,11 @@ impl Https {
         let client = client.build().map_err(|_| {
             Error::permanent(Code::Internal, "a client for attachments cannot be built")
         })?;
-        Ok(Self { client, prefix, private, open: Mutex::default() })
+        Ok(Self { client, prefix, private, ranges: Ranges::default() })
     }
 
     /// Asks for a range, along redirects that stay below the place.
-    async fn get(&self, url: &Url, range: &Range<u64>, etag: Option<&str>) -> Result<Response> {
+    async fn get(&self, url: &Url, range: &str, etag: Option<&str>) -> Result<Response> {
         let mut at = url.clone();
         for _ in 0..=REDIRECTS_MAX {
             if !self.prefix.holds(&at) || (!self.private && is_private_literal(&at)) {
@@ -86,7 +87,7 @@ impl Https {
                 .client
                 .get(at.clone())
                 .header(header::ACCEPT_ENCODING, "identity")
-                .header(header::RANGE, format!("bytes={}-{}", range.start, range.end - 1));
+                .header(header::RANGE, range);
             if let Some(etag) = etag {
                 request = request.header(header::IF_MATCH, etag);
             }
@@ -103,46 +104,16 @@ impl Https {
         Err(unavailable(url, "it redirects too often"))
     }
 
-    /// Reads a range from an answer that stands at or before it, which is kept if it goes on.
-    async fn read_on(&self, mut reading: Reading, range: &Range<u64>) -> Result<Bytes> {
-        let length = usize::try_from(range.end - range.start).unwrap_or(usize::MAX);
-        let mut piece = BytesMut::with_capacity(length);
-        while piece.len() < length {
-            if reading.left.is_empty() {
-                let next = reading.response.chunk().await;
-                let next = next.map_err(|error| unavailable(&reading.url, told(&error)))?;
-                reading.left = next.ok_or_else(|| changed(&reading.url))?;
-            }
-            let skip = usize::try_from(range.start - reading.at.min(range.start));
-            let skip = skip.unwrap_or(usize::MAX).min(reading.left.len());
-            reading.at += skip as u64;
-            drop(reading.left.split_to(skip));
-            let take = (length - piece.len()).min(reading.left.len());
-            if reading.at == range.start + piece.len() as u64 {
-                piece.extend_from_slice(&reading.left.split_to(take));
-                reading.at += take as u64;
-            }
+    /// The content from there on, if it is still the same.
+    async fn from(&self, url: &Url, file: &File, at: u64) -> Result<Content> {
+        // a weak tag must not be asked for (RFC 9110, 13.1.1)
+        let strong = file.version.as_deref().filter(|version| version.starts_with('"'));
+        let response = self.get(url, &format!("bytes={at}-"), strong).await?;
+        if version(&response) != file.version || total(&response) != Some(file.bytes) {
+            return Err(changed(url));
         }
-        if !reading.ranged {
-            self.keep_open(reading);
-        }
-        Ok(piece.freeze())
-    }
-
-    fn keep_open(&self, reading: Reading) {
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        if open.len() >= OPEN_MAX {
-            open.pop_front();
-        }
-        open.push_back(reading);
-    }
-
-    /// The answer that stands where this read begins, if there is one.
-    fn kept_open(&self, url: &Url, version: Option<&str>, at: u64) -> Option<Reading> {
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        let same = |it: &Reading| it.url == *url && it.at == at && it.version.as_deref() == version;
-        let found = open.iter().position(same)?;
-        open.remove(found)
+        let ranged = response.status() == StatusCode::PARTIAL_CONTENT;
+        Ok(Content { response, start: if ranged { at } else { 0 } })
     }
 }
 
@@ -150,7 +121,7 @@ impl Https {
 impl Files for Https {
     async fn open(&self, url: &str) -> Result<File> {
         let url = plain_url(url)?;
-        let response = self.get(&url, &(0..1), None).await?;
+        let response = self.get(&url, "bytes=0-0", None).await?;
         let bytes = total(&response).ok_or_else(|| {
             unavailable(&url, "it does not say how long the file is (content-length)")
         })?;
@@ -161,21 +132,9 @@ impl Files for Https {
 
     async fn read(&self, file: &File, range: Range<u64>) -> Result<Bytes> {
         let url = plain_url(&file.url)?;
-        let known = file.version.as_deref();
-        if let Some(reading) = self.kept_open(&url, known, range.start) {
-            return self.read_on(reading, &range).await;
-        }
-        // a weak tag must not be asked for (RFC 9110, 13.1.1)
-        let strong = known.filter(|version| version.starts_with('"'));
-        let response = self.get(&url, &range, strong).await?;
-        if version(&response).as_deref() != known || total(&response) != Some(file.bytes) {
-            return Err(changed(&url));
-        }
-        let ranged = response.status() == StatusCode::PARTIAL_CONTENT;
-        let at = if ranged { range.start } else { 0 };
-        let version = file.version.clone();
-        let reading = Reading { url, version, at, ranged, left: Bytes::new(), response };
-        self.read_on(reading, &range).await
+        self.ranges
+            .read(file, range.clone(), async || self.from(&url, file, range.start).await)
+            .await
     }
 }
 

@@ -1,7 +1,9 @@
-//! What a bus lacks, supplied by a wrapper, so that the engine needs no capability flags.
+//! What a bus or a place lacks, supplied by a wrapper, so that nobody needs capability flags.
 
+mod ranges;
 mod redeliver;
 mod watermark;
 
+pub use ranges::{Chunks, Ranges};
 pub use redeliver::Redeliver;
 pub use watermark::Watermark;

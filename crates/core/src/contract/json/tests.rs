@@ -111,7 +111,7 @@ fn what_is_wrong_is_named() {
             Code::RequestBadAttachment,
             "attachments[0]",
         ),
-        (attachment(r#""url":"http://secret-x/a""#), Code::RequestBadAttachment, "attachments[0]"),
+        (attachment(r#""url":"ftp://secret-x/a""#), Code::RequestBadAttachment, "attachments[0]"),
         (
             attachment(r#""url":"s3://b/k","sha256":"secret-x""#),
             Code::RequestBadAttachment,
