@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use mailbridge_core::{Result, SecretSource};
+use mailbridge_core::{Result, SecretSource, limits::BODY_BYTES_MAX};
 use reqwest::Url;
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -80,11 +80,18 @@ pub struct Limits {
     pub mailbox_requests_at_once: usize,
     /// Requests in any 10 minutes, 2 or more; 10000 when absent.
     pub mailbox_requests_in_10_minutes: u32,
+    /// Bytes of requests in any 5 minutes, 4194304 or more; 150000000 when absent. A single larger
+    /// attachment goes when nothing else is on its way.
+    pub mailbox_upload_bytes_in_5_minutes: u64,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { mailbox_requests_at_once: 4, mailbox_requests_in_10_minutes: 10_000 }
+        Self {
+            mailbox_requests_at_once: 4,
+            mailbox_requests_in_10_minutes: 10_000,
+            mailbox_upload_bytes_in_5_minutes: 150_000_000,
+        }
     }
 }
 
@@ -278,6 +285,10 @@ fn checked_limits(limits: Limits) -> Result<Limits> {
     // one mail takes two requests
     if limits.mailbox_requests_in_10_minutes < 2 {
         return Err(refuse("limits.mailbox_requests_in_10_minutes", "give 2 or more"));
+    }
+    // one request
+    if limits.mailbox_upload_bytes_in_5_minutes < BODY_BYTES_MAX as u64 {
+        return Err(refuse("limits.mailbox_upload_bytes_in_5_minutes", "give 4194304 or more"));
     }
     Ok(limits)
 }

@@ -12,7 +12,10 @@ use crate::{
     config::{Options, Resolved},
     credential,
     http::{self, Door},
-    operation::send::{self, Leftovers},
+    operation::{
+        edit,
+        send::{self, Leftovers, Sweeps},
+    },
     pacing::Pacing,
     token::{Endpoint, TokenCache},
 };
@@ -24,6 +27,7 @@ pub struct Graph {
     pub(crate) door: Door,
     pub(crate) pacing: Pacing,
     pub(crate) leftovers: Leftovers,
+    pub(crate) sweeps: Sweeps,
     pub(crate) options: Options,
 }
 
@@ -49,6 +53,7 @@ impl Graph {
             door: Door::new(name, client, tokens, options.request_timeout),
             pacing: Pacing::new(resolved.limits, options.patience),
             leftovers: Leftovers::default(),
+            sweeps: Sweeps::default(),
             options,
         })
     }
@@ -63,10 +68,21 @@ impl Mail for Graph {
     async fn perform(&self, attempt: Attempt<'_>) -> Result<Completion> {
         match &attempt.request.operation {
             Operation::Send(mail) => send::perform(self, &attempt, mail).await,
-            _ => Err(mailbridge_core::Error::permanent(
-                mailbridge_core::Code::Internal,
-                "this operation is not there yet",
-            )),
+            Operation::Answer(answer) => send::answer(self, &attempt, answer).await,
+            Operation::MarkRead { message, is_read } => {
+                edit::mark_read(self, &attempt, message, *is_read).await
+            }
+            Operation::Move { message, folder } => {
+                edit::relocate(self, &attempt, message, folder).await
+            }
+            Operation::Categorize { message, categories } => {
+                edit::categorize(self, &attempt, message, categories).await
+            }
+            Operation::Delete { message } => edit::delete(self, &attempt, message).await,
         }
+    }
+
+    async fn tidy(&self) {
+        send::sweep(self).await;
     }
 }

@@ -24,6 +24,9 @@ pub enum Effect {
     Draft,
     /// A mail is sent, once for every time it gets through.
     Send,
+    /// A message that the request names is read, changed or answered by a draft. Nobody receives
+    /// anything, so it may be repeated; but what is not there is the request's mistake.
+    Message,
     /// A draft is sent. The same draft cannot be sent twice: when it is not there any more, it may
     /// have been sent.
     SendDraft,
@@ -31,7 +34,8 @@ pub enum Effect {
 
 impl Effect {
     /// All of them, in the order of the table.
-    pub const ALL: [Self; 4] = [Self::None, Self::Draft, Self::Send, Self::SendDraft];
+    pub const ALL: [Self; 5] =
+        [Self::None, Self::Draft, Self::Message, Self::Send, Self::SendDraft];
 
     fn is_final(self) -> bool {
         matches!(self, Self::Send | Self::SendDraft)
@@ -110,6 +114,7 @@ fn judge(
     let again = Verdict::Transient { after: retry_after };
     let doubt_or_again = if effect.is_final() { Verdict::InDoubt } else { again };
     match meaning {
+        Meaning::FolderGone => (Code::GraphFolderNotFound, Verdict::Permanent),
         Meaning::TokenRefused => (Code::GraphUnauthorized, connection),
         Meaning::PermissionMissing => (Code::GraphPermissionMissing, connection),
         Meaning::MailboxDenied => (Code::MailboxDenied, mailbox(DENIED_WAIT)),
@@ -119,6 +124,7 @@ fn judge(
         Meaning::SendQuota => (Code::MailboxQuota, mailbox(QUOTA_WAIT)),
         Meaning::SendAsDenied => (Code::GraphSendAsDenied, Verdict::Permanent),
         Meaning::RecipientsRefused => (Code::GraphRecipientsRefused, Verdict::Permanent),
+        Meaning::TooSmall => (Code::GraphAttachmentTooSmall, Verdict::Permanent),
         Meaning::TooLarge => (Code::GraphTooLarge, Verdict::Permanent),
         Meaning::Malformed => (Code::GraphRefused, Verdict::Permanent),
         Meaning::ItemGone | Meaning::PathGone | Meaning::Gone => gone(meaning, effect, again),
@@ -139,6 +145,7 @@ fn judge(
 fn gone(what: Meaning, effect: Effect, again: Verdict) -> (Code, Verdict) {
     match (effect, what) {
         (Effect::SendDraft, _) => (Code::GraphDraftGone, Verdict::InDoubt),
+        (Effect::Message, Meaning::ItemGone) => (Code::GraphMessageGone, Verdict::Permanent),
         (Effect::None | Effect::Draft, Meaning::ItemGone) => (Code::GraphDraftGone, again),
         (_, Meaning::PathGone) => (Code::MailboxNotFound, Verdict::Permanent),
         _ => (Code::GraphRefused, Verdict::Permanent),
@@ -148,8 +155,10 @@ fn gone(what: Meaning, effect: Effect, again: Verdict) -> (Code, Verdict) {
 /// The whole of [`classify`] as a Markdown table, for the documentation: every known code with its
 /// usual status, every status without a code, an unknown code, and no answer at all.
 pub fn table() -> String {
-    let mut text = String::from("| seen | graph code | read | draft | send | send of a draft |\n");
-    text.push_str("|---|---|---|---|---|---|\n");
+    let mut text = String::from(
+        "| seen | graph code | read | draft | named message | send | send of a draft |\n",
+    );
+    text.push_str("|---|---|---|---|---|---|---|\n");
     for (name, seen) in
         [("no connection", Seen::NotSent), ("no answer", Seen::TimedOut), ("cut off", Seen::Cut)]
     {

@@ -25,12 +25,16 @@ pub(super) enum Meaning {
     SendAsDenied,
     /// A recipient is not taken.
     RecipientsRefused,
+    /// The attachment is too small to go by an upload session.
+    TooSmall,
     /// The message is too large.
     TooLarge,
     /// The request is not understood, or not taken as it is.
     Malformed,
     /// The item is not there, or not any more.
     ItemGone,
+    /// The folder is not there.
+    FolderGone,
     /// Something on the path is not there, most likely the mailbox.
     PathGone,
     /// Something is not there, for a reason that is not in the table.
@@ -75,9 +79,12 @@ pub(super) static CODES: &[Row] = &[
     row("ErrorInvalidRecipients", 400, Meaning::RecipientsRefused),
     row("ErrorMimeContentInvalidBase64String", 400, Meaning::Malformed),
     row("InvalidInternetMessageHeaderCollection", 400, Meaning::Malformed),
-    row("ErrorAttachmentSizeShouldNotBeLessThanMinimumSize", 400, Meaning::Malformed),
+    row("ErrorAttachmentSizeShouldNotBeLessThanMinimumSize", 400, Meaning::TooSmall),
     row("ErrorCannotOpenFileAttachment", 400, Meaning::Malformed),
     row("ErrorMessageSizeExceeded", 400, Meaning::TooLarge),
+    row("ErrorAttachmentSizeLimitExceeded", 400, Meaning::TooLarge),
+    row("RequestEntityTooLarge", 413, Meaning::TooLarge),
+    row("RequestBodyTooLarge", 413, Meaning::TooLarge),
     row("InefficientFilter", 400, Meaning::Malformed),
     row("ErrorQuotaExceeded", 403, Meaning::MailboxFull),
     row("QuotaExceededException", 507, Meaning::MailboxFull),
@@ -96,6 +103,8 @@ pub(super) static CODES: &[Row] = &[
     row("ExtensionError", 503, Meaning::AsStatus),
     row("ErrorIrresolvableConflict", 409, Meaning::Fault),
     row("ErrorFolderExists", 409, Meaning::Malformed),
+    row("ErrorFolderNotFound", 404, Meaning::FolderGone),
+    row("ErrorMoveCopyFailed", 400, Meaning::Fault),
     row("ErrorSyncFolderNotFound", 404, Meaning::Malformed),
     row("syncStateNotFound", 410, Meaning::Malformed),
     row("SyncStateInvalid", 400, Meaning::Malformed),

@@ -21,56 +21,102 @@ pub(crate) enum Operation {
     SendDraft,
     /// `GET /users/{id}/messages?$filter=…`
     FindMessages,
+    /// `GET /users/{id}/messages/{id}`, of a draft
+    ReadDraft,
+    /// `POST /users/{id}/messages/{id}/createReply`
+    CreateReply,
+    /// `POST /users/{id}/messages/{id}/createReplyAll`
+    CreateReplyAll,
+    /// `POST /users/{id}/messages/{id}/createForward`
+    CreateForward,
+    /// `POST /users/{id}/messages/{id}/attachments`
+    AddAttachment,
+    /// `POST /users/{id}/messages/{id}/attachments/createUploadSession`
+    CreateUploadSession,
+    /// `PUT {uploadUrl}`
+    UploadChunk,
+    /// `GET {uploadUrl}`
+    ReadUploadSession,
+    /// `DELETE {uploadUrl}`
+    CancelUploadSession,
+    /// `GET /users/{id}/messages/{id}`, of a message that a request names
+    ReadMessage,
+    /// `PATCH /users/{id}/messages/{id}`, of a message that a request names
+    UpdateMessage,
+    /// `POST /users/{id}/messages/{id}/move`
+    MoveMessage,
+    /// `DELETE /users/{id}/messages/{id}`, of a message that a request names
+    DeleteMessage,
 }
 
 impl Operation {
-    pub(crate) const ALL: [Self; 6] = [
+    pub(crate) const ALL: [Self; 19] = [
         Self::SendMail,
         Self::CreateDraft,
         Self::UpdateDraft,
         Self::DeleteDraft,
         Self::SendDraft,
         Self::FindMessages,
+        Self::ReadDraft,
+        Self::CreateReply,
+        Self::CreateReplyAll,
+        Self::CreateForward,
+        Self::AddAttachment,
+        Self::CreateUploadSession,
+        Self::UploadChunk,
+        Self::ReadUploadSession,
+        Self::CancelUploadSession,
+        Self::ReadMessage,
+        Self::UpdateMessage,
+        Self::MoveMessage,
+        Self::DeleteMessage,
     ];
 
     /// Its name in metrics and logs.
-    pub(crate) const fn name(self) -> &'static str {
-        match self {
-            Self::SendMail => "send_mail",
-            Self::CreateDraft => "create_draft",
-            Self::UpdateDraft => "update_draft",
-            Self::DeleteDraft => "delete_draft",
-            Self::SendDraft => "send_draft",
-            Self::FindMessages => "find_messages",
-        }
+    pub(crate) fn name(self) -> &'static str {
+        self.row().0
     }
 
     pub(super) fn method(self) -> Method {
-        match self {
-            Self::SendMail | Self::CreateDraft | Self::SendDraft => Method::POST,
-            Self::UpdateDraft => Method::PATCH,
-            Self::DeleteDraft => Method::DELETE,
-            Self::FindMessages => Method::GET,
-        }
+        self.row().1
     }
 
     /// The status of its success, as documented.
-    pub(super) const fn success(self) -> u16 {
-        match self {
-            Self::SendMail | Self::SendDraft => 202,
-            Self::CreateDraft => 201,
-            Self::UpdateDraft | Self::FindMessages => 200,
-            Self::DeleteDraft => 204,
-        }
+    pub(super) fn success(self) -> u16 {
+        self.row().2
     }
 
     /// What it could do.
-    pub(super) const fn effect(self) -> Effect {
+    pub(super) fn effect(self) -> Effect {
+        self.row().3
+    }
+
+    /// Name, method, status of success, effect.
+    fn row(self) -> (&'static str, Method, u16, Effect) {
+        const GET: Method = Method::GET;
+        const POST: Method = Method::POST;
+        const PATCH: Method = Method::PATCH;
+        const DELETE: Method = Method::DELETE;
         match self {
-            Self::SendMail => Effect::Send,
-            Self::SendDraft => Effect::SendDraft,
-            Self::CreateDraft | Self::UpdateDraft | Self::DeleteDraft => Effect::Draft,
-            Self::FindMessages => Effect::None,
+            Self::SendMail => ("send_mail", POST, 202, Effect::Send),
+            Self::CreateDraft => ("create_draft", POST, 201, Effect::Draft),
+            Self::UpdateDraft => ("update_draft", PATCH, 200, Effect::Draft),
+            Self::DeleteDraft => ("delete_draft", DELETE, 204, Effect::Draft),
+            Self::SendDraft => ("send_draft", POST, 202, Effect::SendDraft),
+            Self::FindMessages => ("find_messages", GET, 200, Effect::None),
+            Self::ReadDraft => ("read_draft", GET, 200, Effect::None),
+            Self::CreateReply => ("create_reply", POST, 201, Effect::Message),
+            Self::CreateReplyAll => ("create_reply_all", POST, 201, Effect::Message),
+            Self::CreateForward => ("create_forward", POST, 201, Effect::Message),
+            Self::AddAttachment => ("add_attachment", POST, 201, Effect::Draft),
+            Self::CreateUploadSession => ("create_upload_session", POST, 201, Effect::Draft),
+            Self::UploadChunk => ("upload_chunk", Method::PUT, 200, Effect::Draft),
+            Self::ReadUploadSession => ("read_upload_session", GET, 200, Effect::Draft),
+            Self::CancelUploadSession => ("cancel_upload_session", DELETE, 204, Effect::Draft),
+            Self::ReadMessage => ("read_message", GET, 200, Effect::Message),
+            Self::UpdateMessage => ("update_message", PATCH, 200, Effect::Message),
+            Self::MoveMessage => ("move_message", POST, 201, Effect::Message),
+            Self::DeleteMessage => ("delete_message", DELETE, 204, Effect::Message),
         }
     }
 
@@ -78,9 +124,7 @@ impl Operation {
     pub(super) const fn permission(self) -> Permission {
         match self {
             Self::SendMail | Self::SendDraft => Permission::MailSend,
-            Self::CreateDraft | Self::UpdateDraft | Self::DeleteDraft | Self::FindMessages => {
-                Permission::MailReadWrite
-            }
+            _ => Permission::MailReadWrite,
         }
     }
 }

@@ -30,7 +30,7 @@ const PREFER: HeaderName = HeaderName::from_static("prefer");
 const IMMUTABLE_IDS: HeaderValue = HeaderValue::from_static(r#"IdType="ImmutableId""#);
 
 /// What became of a request.
-enum Outcome {
+pub(super) enum Outcome {
     Answered(Answer),
     /// No connection was made.
     NotSent,
@@ -46,7 +46,7 @@ impl Door {
         call: &Call<'_>,
         token: &Token,
     ) -> Result<Bytes> {
-        permit.request(call.deadline).await?;
+        permit.request(call.body.bytes().len(), call.deadline).await?;
         let client_request_id = Uuid::new_v4();
         let request = build(call, token, client_request_id)?;
         let start = Instant::now();
@@ -60,7 +60,7 @@ impl Door {
             Ok(outcome) => outcome,
             Err(_) => Outcome::TimedOut,
         };
-        self.note(call.operation, &outcome, start.elapsed(), client_request_id);
+        self.note(call.operation, &outcome, start.elapsed(), Some(client_request_id));
         if let Outcome::Answered(answer) = &outcome
             && (200..300).contains(&answer.status)
         {
@@ -68,10 +68,10 @@ impl Door {
             self.grants.worked(call.operation.permission(), token);
             return Ok(answer.body.clone());
         }
-        Err(failure(permit, call.operation, &outcome, client_request_id))
+        Err(failure(permit, call.operation, &outcome, Some(client_request_id)))
     }
 
-    async fn exchange(&self, request: Request) -> Outcome {
+    pub(super) async fn exchange(&self, request: Request) -> Outcome {
         match self.client.execute(request).await {
             Ok(response) => Outcome::Answered(Answer::read(response, ANSWER_BYTES_MAX).await),
             Err(error) if error.is_connect() => Outcome::NotSent,
@@ -80,7 +80,13 @@ impl Door {
         }
     }
 
-    fn note(&self, operation: Operation, outcome: &Outcome, took: Duration, id: Uuid) {
+    pub(super) fn note(
+        &self,
+        operation: Operation,
+        outcome: &Outcome,
+        took: Duration,
+        id: Option<Uuid>,
+    ) {
         let (status, request_id) = match outcome {
             Outcome::Answered(answer) => (answer.status, answer.request_id.as_deref()),
             _ => (0, None),
@@ -91,7 +97,7 @@ impl Door {
             operation = operation.name(),
             status,
             request_id,
-            client_request_id = %id,
+            client_request_id = id.map(tracing::field::display),
             milliseconds = u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
             "graph request"
         );
@@ -135,7 +141,12 @@ fn build(call: &Call<'_>, token: &Token, client_request_id: Uuid) -> Result<Requ
 }
 
 /// The failure, classified, and the mailbox's gate closed if Graph asked for it.
-fn failure(permit: &Permit, operation: Operation, outcome: &Outcome, id: Uuid) -> Error {
+pub(super) fn failure(
+    permit: &Permit,
+    operation: Operation,
+    outcome: &Outcome,
+    id: Option<Uuid>,
+) -> Error {
     let mut codes = Vec::new();
     let seen_codes: Vec<&str>;
     let seen = match outcome {
@@ -162,7 +173,10 @@ fn failure(permit: &Permit, operation: Operation, outcome: &Outcome, id: Uuid) -
             error = error.with("request-id", request_id);
         }
     }
-    error.with("client-request-id", id)
+    match id {
+        Some(id) => error.with("client-request-id", id),
+        None => error,
+    }
 }
 
 /// How long the mailbox has to stay away. Only a throttled or busy answer closes its gate.

@@ -9,6 +9,7 @@
 mod answer;
 mod call;
 mod exchange;
+mod upload;
 
 use std::{sync::Arc, time::Duration};
 
@@ -26,6 +27,7 @@ use answer::Answer;
 pub(crate) use answer::{body, printable};
 pub(crate) use call::{Body, Call, Operation};
 use exchange::Meters;
+pub(crate) use upload::{Progress, UploadCall};
 
 /// A connection that is not there by then is not made.
 const CONNECT_MAX: Duration = Duration::from_secs(5);

@@ -1,16 +1,27 @@
 //! What can be done in a mailbox, one module an operation, and the session that they work in.
 
+pub(crate) mod edit;
 pub(crate) mod send;
 
+use std::{ops::Range, time::Duration};
+
 use bytes::Bytes;
-use mailbridge_core::{Code, Error, Mailbox, Result};
-use tokio::time::Instant;
+use mailbridge_core::{Code, Deadline, Error, Mailbox, Result, Scope, Verdict};
+use reqwest::Url;
+use serde::de::DeserializeOwned;
+use tokio::time::{Instant, sleep_until};
 
 use crate::{
     graph::Graph,
-    http::{Body, Call, Door, Operation},
+    http::{Body, Call, Door, Operation, Progress, UploadCall},
     pacing::Permit,
 };
+
+/// The longest wait for a mailbox's own pace in the middle of work that would have to be done again
+/// from its beginning: the budget of uploaded bytes counts over five minutes.
+const INSIST_WAIT_MAX: Duration = Duration::from_mins(6);
+/// Tries of one request that the mailbox's pace, and nothing else, puts off.
+const INSIST_TRIES_MAX: u32 = 5;
 
 /// One attempt's way into one mailbox: a place among its requests, held until the attempt is over,
 /// and a deadline.
@@ -21,19 +32,19 @@ pub(crate) struct Session<'a> {
     base: &'a str,
     /// `https://…/v1.0/users/{mailbox}`
     user: String,
-    deadline: Instant,
+    deadline: &'a Deadline,
 }
 
 impl<'a> Session<'a> {
     pub(crate) async fn open(
         graph: &'a Graph,
         mailbox: &Mailbox,
-        deadline: Instant,
+        deadline: &'a Deadline,
     ) -> Result<Self> {
         let name = segment(mailbox.as_str()).ok_or_else(|| {
             Error::permanent(Code::MailboxNotFound, "the mailbox's name does not fit into a URL")
         })?;
-        let permit = graph.pacing.enter(mailbox, deadline).await?;
+        let permit = graph.pacing.enter(mailbox, deadline.at()).await?;
         let user = format!("{}/users/{name}", graph.base);
         Ok(Self { door: &graph.door, permit, base: &graph.base, user, deadline })
     }
@@ -54,9 +65,77 @@ impl<'a> Session<'a> {
     }
 
     async fn call_url(&self, operation: Operation, url: &str, body: Body) -> Result<Bytes> {
-        let call = Call { operation, url, body, deadline: self.deadline };
+        let call = Call { operation, url, body, deadline: self.deadline.at() };
         self.door.call(&self.permit, &call).await
     }
+
+    /// Makes a request in the middle of longer work. Where nothing but the mailbox's pace is in the
+    /// way, which means that it was not made, it waits and makes it again.
+    pub(crate) async fn insist(
+        &self,
+        operation: Operation,
+        path: &str,
+        body: Body,
+    ) -> Result<Bytes> {
+        let mut tries = 1;
+        loop {
+            let error = match self.call(operation, path, body.clone()).await {
+                Err(error) if tries < INSIST_TRIES_MAX => error,
+                other => return other,
+            };
+            self.sit_out(error).await?;
+            tries += 1;
+        }
+    }
+
+    /// Waits as long as the mailbox's pace asks, if that is what the failure is and if it is not too
+    /// long.
+    async fn sit_out(&self, error: Error) -> Result<()> {
+        let Verdict::Blocked { scope: Scope::Mailbox, after: Some(wait) } = error.verdict() else {
+            return Err(error);
+        };
+        let end = Instant::now() + wait;
+        let paced = error.code() == Code::GraphThrottled && wait <= INSIST_WAIT_MAX;
+        if !paced || !self.deadline.wait_until(end) {
+            return Err(error);
+        }
+        sleep_until(end).await;
+        Ok(())
+    }
+
+    /// Makes a request to an upload session, and waits for the mailbox's pace as `insist` does.
+    pub(crate) async fn upload(
+        &self,
+        operation: Operation,
+        url: &Url,
+        piece: Option<(Bytes, Range<u64>, u64)>,
+    ) -> Result<Progress> {
+        let mut tries = 1;
+        loop {
+            let (piece, deadline) = (piece.clone(), self.deadline.at());
+            let call = UploadCall { operation, url, piece, deadline };
+            let error = match self.door.upload(&self.permit, call).await {
+                Err(error) if tries < INSIST_TRIES_MAX => error,
+                other => return other,
+            };
+            self.sit_out(error).await?;
+            tries += 1;
+        }
+    }
+
+    /// Whether so many bytes can be uploaded without a long wait on the way.
+    pub(crate) fn room_for(&self, bytes: u64) -> Result<()> {
+        self.permit.room_for(bytes)
+    }
+
+    pub(crate) fn deadline(&self) -> &Deadline {
+        self.deadline
+    }
+}
+
+/// Reads an answer.
+pub(crate) fn answer<T: DeserializeOwned>(body: &[u8], detail: &'static str) -> Result<T> {
+    serde_json::from_slice(body).map_err(|_| Error::transient(Code::GraphUnexpected, detail))
 }
 
 /// A name as one segment of a path: encoded once, also `/`, `+` and `=`, which ids hold. Nothing,

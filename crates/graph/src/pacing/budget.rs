@@ -1,4 +1,5 @@
-//! A budget of requests in any ten minutes, counted in buckets of half a minute.
+//! A budget in any window of time, of requests or of bytes, counted in buckets of a twentieth of the
+//! window.
 //!
 //! A bucket counts until all of it is out of the window, so the budget errs by being a little
 //! tight, never loose.
@@ -7,36 +8,42 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// The window of Graph's own budget (learn.microsoft.com, graph throttling-limits, Outlook).
-pub(super) const WINDOW: Duration = Duration::from_mins(10);
-const BUCKETS: u64 = 20;
-const BUCKET: Duration = Duration::from_secs(WINDOW.as_secs() / BUCKETS);
+const BUCKETS: u32 = 20;
 /// The window's buckets and the one that is being filled.
 const SLOTS: usize = 21;
 
 pub(super) struct Budget {
-    max: u32,
+    max: u64,
+    bucket: Duration,
     start: Instant,
     /// The current bucket, counted from `start`.
     current: u64,
-    counts: [u32; SLOTS],
-    sum: u32,
+    counts: [u64; SLOTS],
+    sum: u64,
 }
 
 impl Budget {
-    pub(super) fn new(max: u32, now: Instant) -> Self {
-        Self { max, start: now, current: 0, counts: [0; SLOTS], sum: 0 }
+    pub(super) fn new(max: u64, window: Duration, now: Instant) -> Self {
+        let bucket = window / BUCKETS;
+        Self { max, bucket, start: now, current: 0, counts: [0; SLOTS], sum: 0 }
     }
 
-    /// Counts one request, or says when there is room again.
-    pub(super) fn take(&mut self, now: Instant) -> Result<(), Instant> {
-        self.roll(now);
-        if self.sum >= self.max {
-            return Err(self.room_at());
-        }
-        self.counts[slot(self.current)] += 1;
-        self.sum += 1;
+    /// Counts so many, or says when there is room again.
+    pub(super) fn take(&mut self, amount: u64, now: Instant) -> Result<(), Instant> {
+        self.room_for(amount, now)?;
+        self.counts[slot(self.current)] += amount;
+        self.sum += amount;
         Ok(())
+    }
+
+    /// Whether there is room for so many, or when there will be. More than the whole budget finds
+    /// room when nothing else is counted: it could never be had otherwise.
+    pub(super) fn room_for(&mut self, amount: u64, now: Instant) -> Result<(), Instant> {
+        self.roll(now);
+        if amount == 0 || self.sum == 0 || self.sum.saturating_add(amount) <= self.max {
+            return Ok(());
+        }
+        Err(self.room_at(self.sum.saturating_add(amount) - self.max))
     }
 
     pub(super) fn is_untouched(&mut self, now: Instant) -> bool {
@@ -48,8 +55,9 @@ impl Budget {
     fn roll(&mut self, now: Instant) {
         let elapsed = now.saturating_duration_since(self.start);
         // two threads may come here in the other order than they read the clock
-        let current = (elapsed.as_secs() / BUCKET.as_secs()).max(self.current);
-        let steps = (current - self.current).min(BUCKETS + 1);
+        let passed = elapsed.as_nanos() / self.bucket.as_nanos().max(1);
+        let current = u64::try_from(passed).unwrap_or(u64::MAX).max(self.current);
+        let steps = (current - self.current).min(u64::from(BUCKETS) + 1);
         for step in 1..=steps {
             // the bucket after the newest is the oldest: it is the one to be used next
             let oldest = slot(self.current + step);
@@ -59,17 +67,21 @@ impl Budget {
         self.current = current;
     }
 
-    /// When the oldest bucket that holds anything leaves the window.
-    fn room_at(&self) -> Instant {
-        let held = (self.current.saturating_sub(BUCKETS)..=self.current)
-            .find(|bucket| self.counts[slot(*bucket)] > 0);
-        let leaves = held.unwrap_or(self.current) + BUCKETS + 1;
-        self.start + Duration::from_secs(leaves * BUCKET.as_secs())
+    /// When enough of the oldest buckets have left the window to make room for so many more.
+    fn room_at(&self, missing: u64) -> Instant {
+        let first = self.current.saturating_sub(BUCKETS.into());
+        let mut freed = 0;
+        let last = (first..=self.current).find(|bucket| {
+            freed += self.counts[slot(*bucket)];
+            freed >= missing.min(self.sum)
+        });
+        let leaves = last.unwrap_or(self.current) + u64::from(BUCKETS) + 1;
+        self.start + self.bucket * u32::try_from(leaves).unwrap_or(u32::MAX)
     }
 }
 
 fn slot(bucket: u64) -> usize {
-    (bucket % (BUCKETS + 1)) as usize
+    (bucket % (u64::from(BUCKETS) + 1)) as usize
 }
 
 #[cfg(test)]
@@ -78,31 +90,49 @@ mod tests {
 
     use super::*;
 
+    const WINDOW: Duration = Duration::from_mins(10);
+    const BUCKET: Duration = Duration::from_secs(30);
+
     #[test]
     fn a_spent_budget_says_when_there_is_room() {
         let start = Instant::now();
-        let mut budget = Budget::new(3, start);
+        let mut budget = Budget::new(3, WINDOW, start);
         for second in [0, 1, 40] {
-            assert!(budget.take(start + Duration::from_secs(second)).is_ok());
+            assert!(budget.take(1, start + Duration::from_secs(second)).is_ok());
         }
         let now = start + Duration::from_secs(50);
-        let room = budget.take(now).unwrap_err();
+        let room = budget.take(1, now).unwrap_err();
         assert!(room >= start + WINDOW && room <= start + WINDOW + BUCKET);
-        assert!(budget.take(room).is_ok());
-        assert!(budget.take(room).is_ok());
-        assert!(budget.take(room).is_err(), "the request of second 40 still counts");
+        assert!(budget.take(1, room).is_ok());
+        assert!(budget.take(1, room).is_ok());
+        assert!(budget.take(1, room).is_err(), "the request of second 40 still counts");
         assert!(budget.is_untouched(room + WINDOW * 2));
+    }
+
+    #[test]
+    fn what_is_large_waits_for_as_much_room_as_it_needs() {
+        let start = Instant::now();
+        let at = |second| start + Duration::from_secs(second);
+        let mut budget = Budget::new(100, WINDOW, start);
+        budget.take(40, at(0)).unwrap();
+        budget.take(40, at(60)).unwrap();
+        assert_eq!(budget.take(30, at(61)).unwrap_err(), at(630), "the first 40 must leave");
+        assert_eq!(budget.take(90, at(61)).unwrap_err(), at(690), "all must leave");
+        // more than the whole budget goes alone
+        assert_eq!(budget.room_for(500, at(61)).unwrap_err(), at(690));
+        assert!(budget.take(500, at(690)).is_ok());
+        assert!(budget.take(1, at(691)).is_err());
     }
 
     proptest! {
         #[test]
         fn no_window_ever_holds_more(gaps in prop::collection::vec(0_u64..90, 1..200)) {
             let start = Instant::now();
-            let mut budget = Budget::new(10, start);
+            let mut budget = Budget::new(10, WINDOW, start);
             let (mut now, mut taken) = (start, Vec::new());
             for gap in gaps {
                 now += Duration::from_secs(gap);
-                match budget.take(now) {
+                match budget.take(1, now) {
                     Ok(()) => taken.push(now),
                     Err(room) => prop_assert!(room > now && room <= now + WINDOW + BUCKET),
                 }

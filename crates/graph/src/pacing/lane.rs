@@ -17,6 +17,9 @@ use crate::{chance::jitter, config::Limits};
 /// The first wait after a throttled answer that does not say how long.
 const BACKOFF_MIN: Duration = Duration::from_secs(1);
 const BACKOFF_MAX: Duration = Duration::from_mins(1);
+/// The windows of Graph's own budgets (learn.microsoft.com, graph throttling-limits, Outlook).
+const REQUESTS_WINDOW: Duration = Duration::from_mins(10);
+const UPLOAD_WINDOW: Duration = Duration::from_mins(5);
 /// How long to stay away when all slots stay taken.
 const BUSY_WAIT: Duration = Duration::from_secs(1);
 
@@ -29,16 +32,20 @@ pub(super) struct Lane {
 struct State {
     /// No request before this time.
     gate: Instant,
-    budget: Budget,
+    requests: Budget,
+    upload_bytes: Budget,
 }
 
 impl Lane {
     pub(super) fn new(limits: &Limits) -> Self {
         let now = Instant::now();
-        let budget = Budget::new(limits.mailbox_requests_in_10_minutes, now);
+        let requests =
+            Budget::new(limits.mailbox_requests_in_10_minutes.into(), REQUESTS_WINDOW, now);
+        let upload_bytes =
+            Budget::new(limits.mailbox_upload_bytes_in_5_minutes, UPLOAD_WINDOW, now);
         Self {
             slots: Arc::new(Semaphore::new(limits.mailbox_requests_at_once)),
-            state: Mutex::new(State { gate: now, budget }),
+            state: Mutex::new(State { gate: now, requests, upload_bytes }),
             throttled_in_a_row: AtomicU32::new(0),
         }
     }
@@ -52,13 +59,21 @@ impl Lane {
         self.lock().gate
     }
 
-    /// Counts a request, or says when to come back.
-    pub(super) fn take(&self, now: Instant) -> Result<(), Instant> {
+    /// Counts a request and its bytes, or says when to come back.
+    pub(super) fn take(&self, bytes: usize, now: Instant) -> Result<(), Instant> {
         let mut state = self.lock();
         if state.gate > now {
             return Err(state.gate);
         }
-        state.budget.take(now)
+        let bytes = bytes as u64;
+        state.upload_bytes.room_for(bytes, now)?;
+        state.requests.take(1, now)?;
+        state.upload_bytes.take(bytes, now)
+    }
+
+    /// Whether so many bytes can be uploaded now, or when.
+    pub(super) fn room_for(&self, bytes: u64, now: Instant) -> Result<(), Instant> {
+        self.lock().upload_bytes.room_for(bytes, now)
     }
 
     pub(super) fn throttled(&self, asked: Option<Duration>, now: Instant) -> Duration {
@@ -83,7 +98,9 @@ impl Lane {
     /// Whether forgetting it would change nothing.
     pub(super) fn is_idle(&self, now: Instant) -> bool {
         let mut state = self.lock();
-        state.gate <= now && state.budget.is_untouched(now)
+        state.gate <= now
+            && state.requests.is_untouched(now)
+            && state.upload_bytes.is_untouched(now)
     }
 }
 

@@ -1,5 +1,5 @@
-//! The pace of each mailbox: so many requests at once, so many in ten minutes, and none before the
-//! time Graph asked to wait for.
+//! The pace of each mailbox: so many requests at once, so many in ten minutes, so many bytes
+//! uploaded in five, and none before the time Graph asked to wait for.
 //!
 //! One mailbox never waits for another. A wait here is short and bounded by the attempt's deadline;
 //! a longer one is handed back as *blocked* for that mailbox, so that nobody holds a slot while
@@ -88,16 +88,27 @@ pub(crate) struct Permit {
 }
 
 impl Permit {
-    /// Waits, not long, until the mailbox may be asked once more, and counts the request.
-    pub(crate) async fn request(&self, deadline: Instant) -> Result<()> {
+    /// Waits, not long, until the mailbox may be asked once more and take so many bytes, and counts
+    /// both.
+    pub(crate) async fn request(&self, bytes: usize, deadline: Instant) -> Result<()> {
         let until = deadline.min(Instant::now() + self.patience);
         loop {
-            let Err(open_at) = self.lane.take(Instant::now()) else { return Ok(()) };
+            let Err(open_at) = self.lane.take(bytes, Instant::now()) else { return Ok(()) };
             if open_at > until {
                 return Err(wait_longer(open_at - Instant::now()));
             }
             sleep_until(open_at).await;
         }
+    }
+
+    /// Whether so many bytes may be uploaded without a long wait on the way; to be asked before an
+    /// upload of many pieces is begun. Counts nothing.
+    ///
+    /// # Errors
+    /// *Blocked* for the mailbox, with how long to stay away.
+    pub(crate) fn room_for(&self, bytes: u64) -> Result<()> {
+        let now = Instant::now();
+        self.lane.room_for(bytes, now).map_err(|open_at| wait_longer(open_at - now))
     }
 
     /// Notes that Graph throttled the mailbox. Returns how long it has to wait: as Graph asked, or

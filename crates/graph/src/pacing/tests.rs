@@ -4,8 +4,11 @@ use tokio::{task::JoinSet, time::advance};
 use super::*;
 
 fn pacing(at_once: usize, in_10_minutes: u32) -> Pacing {
-    let limits =
-        Limits { mailbox_requests_at_once: at_once, mailbox_requests_in_10_minutes: in_10_minutes };
+    let limits = Limits {
+        mailbox_requests_at_once: at_once,
+        mailbox_requests_in_10_minutes: in_10_minutes,
+        ..Limits::default()
+    };
     Pacing::new(limits, Duration::from_secs(2))
 }
 
@@ -49,13 +52,13 @@ async fn the_gate_stops_one_mailbox_for_as_long_as_graph_asked() {
     let pacing = pacing(4, 10_000);
     let (slow, other) = (Mailbox::new("slow@x.org"), Mailbox::new("other@x.org"));
     let permit = pacing.enter(&slow, soon()).await.unwrap();
-    permit.request(soon()).await.unwrap();
+    permit.request(0, soon()).await.unwrap();
     let wait = permit.throttled(Some(Duration::from_millis(10_500)));
     assert_eq!(wait, Duration::from_millis(10_500));
 
     assert_eq!(wait_of(pacing.enter(&slow, soon()).await), wait);
-    assert_eq!(wait_of(permit.request(soon()).await), wait);
-    pacing.enter(&other, soon()).await.unwrap().request(soon()).await.unwrap();
+    assert_eq!(wait_of(permit.request(0, soon()).await), wait);
+    pacing.enter(&other, soon()).await.unwrap().request(0, soon()).await.unwrap();
 
     // a shorter wait asked for later does not open the gate early
     assert_eq!(permit.throttled(Some(Duration::from_secs(1))), wait);
@@ -63,7 +66,7 @@ async fn the_gate_stops_one_mailbox_for_as_long_as_graph_asked() {
     // what is left of the wait is short: it is waited for here
     advance(Duration::from_secs(9)).await;
     let start = Instant::now();
-    permit.request(soon()).await.unwrap();
+    permit.request(0, soon()).await.unwrap();
     assert_eq!(start.elapsed(), Duration::from_millis(1_500));
 }
 
@@ -89,11 +92,11 @@ async fn a_spent_budget_blocks_the_mailbox_until_there_is_room() {
     let mailbox = Mailbox::new("a@x.org");
     let permit = pacing.enter(&mailbox, soon()).await.unwrap();
     for _ in 0..10 {
-        permit.request(soon()).await.unwrap();
+        permit.request(0, soon()).await.unwrap();
     }
-    let wait = wait_of(permit.request(soon()).await);
+    let wait = wait_of(permit.request(0, soon()).await);
     advance(wait).await;
-    permit.request(soon()).await.unwrap();
+    permit.request(0, soon()).await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]

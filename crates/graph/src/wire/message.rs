@@ -7,9 +7,11 @@ use std::collections::BTreeMap;
 
 use mailbridge_core::{
     Code, Error, Result,
-    contract::{Address, Attachment, Body, Composed, Content, Importance, Mark},
+    contract::{Address, Body, Composed, Importance},
 };
 use serde::{Serialize, Serializer, ser::SerializeStruct};
+
+use super::file::{Embedded, Files};
 
 /// The extended property that carries a request's mark. One name for all requests, ever: named
 /// properties are a limited resource of each mailbox.
@@ -17,7 +19,7 @@ pub const MARK_PROPERTY: &str =
     "String {6f1d0f3e-4b5c-4d0a-9a5e-2f6f0f3b7c11} Name mailbridge-request";
 
 /// The body of `sendMail`.
-pub(crate) fn send_mail(mail: &Composed) -> Result<Vec<u8>> {
+pub(crate) fn send_mail(mail: &Composed, files: &[Embedded<'_>]) -> Result<Vec<u8>> {
     #[derive(Serialize)]
     #[serde(rename_all = "camelCase")]
     struct SendMail<'a> {
@@ -25,17 +27,17 @@ pub(crate) fn send_mail(mail: &Composed) -> Result<Vec<u8>> {
         #[serde(skip_serializing_if = "is_true")]
         save_to_sent_items: bool,
     }
-    let message = Message::of(mail, None);
-    written(&SendMail { message, save_to_sent_items: mail.save_to_sent_items }, mail)
+    let message = Message::of(mail, files, None);
+    written(&SendMail { message, save_to_sent_items: mail.save_to_sent_items }, mail, files)
 }
 
-/// The body that creates a draft with its mark.
-pub(crate) fn draft(mail: &Composed, mark: &Mark) -> Result<Vec<u8>> {
-    written(&Message::of(mail, Some(mark)), mail)
+/// The body that creates a draft with its mark, and with these files in it.
+pub(crate) fn draft(mail: &Composed, files: &[Embedded<'_>], mark: &str) -> Result<Vec<u8>> {
+    written(&Message::of(mail, files, Some(mark)), mail, files)
 }
 
-/// The body that adds to a draft made from MIME what MIME cannot say.
-pub(crate) fn mark_draft(mark: &Mark, categories: &[String]) -> Result<Vec<u8>> {
+/// The body that gives a draft another mark, and what MIME cannot say.
+pub(crate) fn mark_draft(mark: &str, categories: &[String]) -> Result<Vec<u8>> {
     #[derive(Serialize)]
     #[serde(rename_all = "camelCase")]
     struct Patch<'a> {
@@ -47,18 +49,18 @@ pub(crate) fn mark_draft(mark: &Mark, categories: &[String]) -> Result<Vec<u8>> 
     serde_json::to_vec(&patch).map_err(|_| unwritable())
 }
 
-fn written(value: &impl Serialize, mail: &Composed) -> Result<Vec<u8>> {
+fn written(value: &impl Serialize, mail: &Composed, files: &[Embedded<'_>]) -> Result<Vec<u8>> {
     let body = match &mail.body {
         Body::Text(text) | Body::Html(text) => text.len(),
         Body::Both { .. } => 0,
     };
-    let files: usize = mail.attachments.iter().map(|file| inline(file).len() + 256).sum();
+    let files: usize = files.iter().map(|file| file.base64.len() + 256).sum();
     let mut bytes = Vec::with_capacity(body + body / 8 + files + 1024);
     serde_json::to_writer(&mut bytes, value).map_err(|_| unwritable())?;
     Ok(bytes)
 }
 
-fn unwritable() -> Error {
+pub(super) fn unwritable() -> Error {
     Error::permanent(Code::Internal, "the mail cannot be written as JSON")
 }
 
@@ -68,7 +70,7 @@ fn is_true(value: &bool) -> bool {
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
-fn is_false(value: &bool) -> bool {
+pub(super) fn is_false(value: &bool) -> bool {
     !*value
 }
 
@@ -104,7 +106,7 @@ struct Message<'a> {
 }
 
 impl<'a> Message<'a> {
-    fn of(mail: &'a Composed, mark: Option<&'a Mark>) -> Self {
+    fn of(mail: &'a Composed, files: &'a [Embedded<'a>], mark: Option<&'a str>) -> Self {
         Self {
             subject: &mail.subject,
             body: ItemBody::of(&mail.body),
@@ -118,7 +120,7 @@ impl<'a> Message<'a> {
             internet_message_headers: Headers(&mail.headers),
             is_read_receipt_requested: mail.read_receipt,
             is_delivery_receipt_requested: mail.delivery_receipt,
-            attachments: Files(&mail.attachments),
+            attachments: Files(files),
             single_value_extended_properties: mark.map(|mark| [Property::of(mark)]),
         }
     }
@@ -135,9 +137,9 @@ pub(super) fn importance(importance: Importance) -> &'static str {
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct ItemBody<'a> {
-    content_type: &'static str,
-    content: &'a str,
+pub(super) struct ItemBody<'a> {
+    pub(super) content_type: &'static str,
+    pub(super) content: &'a str,
 }
 
 impl<'a> ItemBody<'a> {
@@ -152,7 +154,7 @@ impl<'a> ItemBody<'a> {
     }
 }
 
-struct Recipient<'a>(&'a Address);
+pub(super) struct Recipient<'a>(pub(super) &'a Address);
 
 impl Serialize for Recipient<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -163,10 +165,10 @@ impl Serialize for Recipient<'_> {
     }
 }
 
-struct Recipients<'a>(&'a [Address]);
+pub(super) struct Recipients<'a>(pub(super) &'a [Address]);
 
 impl Recipients<'_> {
-    fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 }
@@ -177,10 +179,10 @@ impl Serialize for Recipients<'_> {
     }
 }
 
-struct Headers<'a>(&'a BTreeMap<String, String>);
+pub(super) struct Headers<'a>(pub(super) &'a BTreeMap<String, String>);
 
 impl Headers<'_> {
-    fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 }
@@ -196,56 +198,15 @@ impl Serialize for Headers<'_> {
     }
 }
 
-struct Files<'a>(&'a [Attachment]);
-
-impl Files<'_> {
-    fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-}
-
-impl Serialize for Files<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        #[derive(Serialize)]
-        #[serde(rename_all = "camelCase")]
-        struct File<'a> {
-            #[serde(rename = "@odata.type")]
-            odata_type: &'static str,
-            name: &'a str,
-            content_type: &'a str,
-            content_bytes: &'a str,
-            #[serde(skip_serializing_if = "is_false")]
-            is_inline: bool,
-            #[serde(skip_serializing_if = "Option::is_none")]
-            content_id: Option<&'a str>,
-        }
-        serializer.collect_seq(self.0.iter().map(|file| File {
-            odata_type: "#microsoft.graph.fileAttachment",
-            name: &file.name,
-            content_type: file.content_type.as_deref().unwrap_or("application/octet-stream"),
-            content_bytes: inline(file),
-            is_inline: file.content_id.is_some(),
-            content_id: file.content_id.as_deref(),
-        }))
-    }
-}
-
-fn inline(file: &Attachment) -> &str {
-    match &file.content {
-        Content::Inline(base64) => base64,
-        Content::Reference(_) => "",
-    }
-}
-
 #[derive(Serialize)]
-struct Property<'a> {
+pub(super) struct Property<'a> {
     id: &'static str,
     value: &'a str,
 }
 
 impl<'a> Property<'a> {
-    fn of(mark: &'a Mark) -> Self {
-        Self { id: MARK_PROPERTY, value: mark.as_str() }
+    pub(super) fn of(mark: &'a str) -> Self {
+        Self { id: MARK_PROPERTY, value: mark }
     }
 }
 
@@ -267,6 +228,10 @@ mod tests {
         *mail
     }
 
+    fn embedded(mail: &Composed) -> Vec<Embedded<'_>> {
+        mail.attachments.iter().filter_map(Embedded::of_inline).collect()
+    }
+
     fn json(bytes: &[u8]) -> serde_json::Value {
         serde_json::from_slice(bytes).unwrap()
     }
@@ -283,28 +248,28 @@ mod tests {
                    "content_id":"pic"}]}"#,
         );
         let mark = Key::of_id("order-1").mark("orders");
-        insta::assert_json_snapshot!(json(&draft(&mail, &mark).unwrap()));
+        insta::assert_json_snapshot!(json(&draft(&mail, &embedded(&mail), mark.as_str()).unwrap()));
     }
 
     #[test]
     fn a_small_mail_says_nothing_it_need_not() {
         let mail = composed(r#"{"to":"bob@x.org","subject":"s","text":"hi"}"#);
-        insta::assert_json_snapshot!(json(&send_mail(&mail).unwrap()));
+        insta::assert_json_snapshot!(json(&send_mail(&mail, &[]).unwrap()));
     }
 
     #[test]
     fn a_copy_that_is_not_to_be_kept_is_said() {
         let mail = composed(r#"{"to":"bob@x.org","text":"hi","save_to_sent_items":false}"#);
-        assert_eq!(json(&send_mail(&mail).unwrap())["saveToSentItems"], false);
+        assert_eq!(json(&send_mail(&mail, &[]).unwrap())["saveToSentItems"], false);
     }
 
     #[test]
     fn a_mime_draft_is_marked_and_categorised() {
         let mark = Key::of_id("order-1").mark("orders");
-        let patch = json(&mark_draft(&mark, &["Red".to_owned()]).unwrap());
+        let patch = json(&mark_draft(mark.as_str(), &["Red".to_owned()]).unwrap());
         assert_eq!(patch["categories"][0], "Red");
         assert_eq!(patch["singleValueExtendedProperties"][0]["id"], MARK_PROPERTY);
         assert_eq!(patch["singleValueExtendedProperties"][0]["value"], mark.as_str());
-        assert!(json(&mark_draft(&mark, &[]).unwrap()).get("categories").is_none());
+        assert!(json(&mark_draft(mark.as_str(), &[]).unwrap()).get("categories").is_none());
     }
 }

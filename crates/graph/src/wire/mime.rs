@@ -13,23 +13,24 @@ use mail_builder::{
 };
 use mailbridge_core::{
     Code, Error, Mailbox, Result,
-    contract::{Address, Attachment, Body, Composed, Content, Mark},
+    contract::{Address, Body, Composed, Mark},
 };
 
-use super::message::importance;
+use super::{file::Embedded, message::importance};
 
 /// A MIME message as Graph takes it.
 pub(crate) fn encoded(raw: &[u8]) -> Vec<u8> {
     STANDARD.encode(raw).into_bytes()
 }
 
-/// Builds the MIME of a composed mail. Its `Message-ID` depends on the mark alone, so that a
+/// Builds the MIME of a composed mail with these of its files. Its `Message-ID` depends on the mark alone, so that a
 /// receiver can tell a repeat.
 pub(crate) fn build(
     mail: &Composed,
     mailbox: &Mailbox,
     mark: &Mark,
     now: Timestamp,
+    files: &[Embedded<'_>],
 ) -> Result<Vec<u8>> {
     let mut builder = MessageBuilder::new()
         .message_id(message_id(mailbox, mark))
@@ -49,7 +50,7 @@ pub(crate) fn build(
     for (name, value) in &mail.headers {
         builder = builder.header(name.as_str(), Text::new(value.as_str()));
     }
-    builder.body(structure(mail)?).write_to_vec().map_err(|_| unbuildable())
+    builder.body(structure(mail, files)?).write_to_vec().map_err(|_| unbuildable())
 }
 
 fn unbuildable() -> Error {
@@ -96,7 +97,7 @@ fn options<'a>(
 }
 
 /// `mixed(related(alternative(text, html), inline…), files…)`, less the shells that hold one part.
-fn structure(mail: &Composed) -> Result<MimePart<'_>> {
+fn structure<'a>(mail: &'a Composed, files: &'a [Embedded<'a>]) -> Result<MimePart<'a>> {
     let body = match &mail.body {
         Body::Text(text) => MimePart::new("text/plain", text.as_str()),
         Body::Html(html) => MimePart::new("text/html", html.as_str()),
@@ -109,11 +110,15 @@ fn structure(mail: &Composed) -> Result<MimePart<'_>> {
         ),
     };
     let (inline, files): (Vec<_>, Vec<_>) =
-        mail.attachments.iter().partition(|file| file.content_id.is_some());
+        files.iter().partition(|file| file.content_id.is_some());
     shell("multipart/mixed", shell("multipart/related", body, &inline)?, &files)
 }
 
-fn shell<'a>(kind: &'a str, first: MimePart<'a>, files: &[&'a Attachment]) -> Result<MimePart<'a>> {
+fn shell<'a>(
+    kind: &'a str,
+    first: MimePart<'a>,
+    files: &[&'a Embedded<'a>],
+) -> Result<MimePart<'a>> {
     if files.is_empty() {
         return Ok(first);
     }
@@ -125,35 +130,23 @@ fn shell<'a>(kind: &'a str, first: MimePart<'a>, files: &[&'a Attachment]) -> Re
     Ok(MimePart::new(kind, parts))
 }
 
-fn part(file: &Attachment) -> Result<MimePart<'_>> {
-    let refuse = |detail| Error::permanent(Code::RequestBadAttachment, detail);
-    let bytes = STANDARD
-        .decode(match &file.content {
-            Content::Inline(it) => it,
-            Content::Reference(_) => "",
-        })
-        .map_err(|_| refuse("an attachment's content is not standard base64"))?;
-    let kind = file.content_type.as_deref().unwrap_or("application/octet-stream");
-    // these two go into headers as they are
-    if !kind.chars().all(|c| c.is_ascii_graphic() || c == ' ') || !kind.contains('/') {
-        return Err(refuse("an attachment's content_type is not a media type such as image/png"));
-    }
-    let odd = |c: char| !c.is_ascii_graphic() || c == '<' || c == '>';
-    if file.content_id.as_ref().is_some_and(|id| id.is_empty() || id.chars().any(odd)) {
-        return Err(refuse(
-            "an attachment's content_id is not a word such as logo or logo@example",
-        ));
-    }
-    let part = MimePart::new(kind, bytes);
+/// A file as a part. Its type and its content id, which go into headers as they are, have been
+/// checked with the request.
+fn part<'a>(file: &'a Embedded<'a>) -> Result<MimePart<'a>> {
+    let bytes = STANDARD.decode(file.base64.as_bytes()).map_err(|_| {
+        let detail = "an attachment's content is not standard base64";
+        Error::permanent(Code::RequestBadAttachment, detail)
+    })?;
+    let part = MimePart::new(&*file.content_type, bytes);
     Ok(match &file.content_id {
         // an inline image keeps its name too
         Some(id) => part
             .header(
                 "Content-Disposition",
-                ContentType::new("inline").attribute("filename", file.name.as_str()),
+                ContentType::new("inline").attribute("filename", &*file.name),
             )
-            .cid(id.as_str()),
-        None => part.attachment(file.name.as_str()),
+            .cid(&**id),
+        None => part.attachment(&*file.name),
     })
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
-use mailbridge_core::{Code, Doubt, Guarantee::Once, Verdict};
+use mailbridge_core::{Code, Completion, Doubt, Guarantee::Once, Verdict};
 
 use crate::{
     scene::{BOTH, MAILBOX, Scene, draft, mailbox_wait, mark, sent},
@@ -23,6 +23,7 @@ fn well_but(
             "POST messages" => draft(),
             "POST send" => Reply::status(202),
             "PATCH draft" => Reply::json(200, "{}"),
+            "GET draft" => Reply::json(200, r#"{"isDraft":true,"changeKey":"CQAAAB"}"#),
             "DELETE draft" => Reply::status(204),
             other => panic!("{other}"),
         }
@@ -127,7 +128,54 @@ async fn a_draft_left_by_a_long_wait_is_what_the_next_attempt_sends() {
     assert_eq!(scene.stub.graph_asked(), ["POST messages", "POST send"]);
     tokio::time::sleep(wait).await;
     assert!(scene.send(Once, Doubt::None).await.is_ok());
-    assert_eq!(scene.stub.graph_asked(), ["POST messages", "POST send", "POST send"]);
+    assert_eq!(scene.stub.graph_asked(), ["POST messages", "POST send", "GET draft", "POST send"]);
+}
+
+#[tokio::test]
+async fn a_draft_that_somebody_found_meanwhile_is_treated_as_what_it_became() {
+    type Case = (Reply, Result<Completion, Code>, &'static [&'static str]);
+    let again = Ok(sent(Some("<1@contoso.com>"), false));
+    let cases: [Case; 4] = [
+        // changed: it is not what the request asks for
+        (
+            Reply::json(200, r#"{"isDraft":true,"changeKey":"CQAAAC"}"#),
+            again,
+            &["GET draft", "DELETE draft", "POST messages", "POST send"],
+        ),
+        // sent by hand
+        (
+            Reply::json(200, r#"{"isDraft":false,"changeKey":"CQAAAC"}"#),
+            Ok(sent(Some("<1@contoso.com>"), true)),
+            &["GET draft"],
+        ),
+        // deleted, or sent under another id: nobody knows
+        (Reply::error(404, "ErrorItemNotFound"), Err(Code::GraphDraftGone), &["GET draft"]),
+        (Reply::status(503), Err(Code::GraphUnavailable), &["GET draft"]),
+    ];
+    for (reply, expected, steps) in cases {
+        let throttle_first = |before: usize| match before {
+            0 => Reply::error(429, "ApplicationThrottled").with("retry-after", "2.05"),
+            _ => Reply::status(202),
+        };
+        let sending = well_but("POST send", throttle_first);
+        let answer = reply.clone();
+        let scene =
+            Scene::new(
+                move |asked: &Asked| {
+                    if asked.what() == "GET draft" { answer.clone() } else { sending(asked) }
+                },
+            )
+            .await;
+        let error = scene.send(Once, Doubt::None).await.unwrap_err();
+        tokio::time::sleep(mailbox_wait(&error)).await;
+        let result = scene.send(Once, Doubt::None).await;
+        if let Err(error) = &result {
+            let doubtful = error.code() == Code::GraphDraftGone;
+            assert_eq!(error.verdict() == Verdict::InDoubt, doubtful, "{error:?}");
+        }
+        assert_eq!(result.map_err(|error| error.code()), expected, "{reply:?}");
+        assert_eq!(scene.stub.graph_asked()[2..], *steps, "{reply:?}");
+    }
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use mailbridge_core::{
-    Attempt, Completion, Deadline, Doubt, Error, Guarantee, Mail, Mailbox, Message, NoFiles,
+    Attempt, Completion, Deadline, Doubt, Error, Files, Guarantee, Mail, Mailbox, Message, NoFiles,
     Position, Result, Scope, Verdict,
     contract::{Key, Mark, Request, decode::decode},
 };
@@ -34,7 +34,7 @@ impl Scene {
         script: impl Fn(&Asked) -> Reply + Send + Sync + 'static,
     ) -> Self {
         let stub = Stub::start(move |asked| {
-            if asked.target.starts_with("/v1.0/") { script(asked) } else { token("t", &[]) }
+            if asked.target.ends_with("/token") { token("t", &[]) } else { script(asked) }
         })
         .await;
         let graph = graph(&stub, options, &secret);
@@ -48,6 +48,18 @@ impl Scene {
 
     pub async fn send(&self, guarantee: Guarantee, doubt: Doubt) -> Result<Completion> {
         self.send_from(MAILBOX, PLAIN, guarantee, doubt).await
+    }
+
+    /// One attempt at a request whose files are on a shelf.
+    pub async fn send_with(
+        &self,
+        request: &str,
+        guarantee: Guarantee,
+        doubt: Doubt,
+        files: &dyn Files,
+    ) -> Result<Completion> {
+        let deadline = Deadline::fixed(Duration::from_secs(60));
+        perform_with(&self.graph, MAILBOX, request, guarantee, doubt, &deadline, files).await
     }
 
     pub async fn send_from(
@@ -80,6 +92,19 @@ pub async fn perform(
     doubt: Doubt,
     within: Duration,
 ) -> Result<Completion> {
+    let deadline = Deadline::fixed(within);
+    perform_with(graph, mailbox, request, guarantee, doubt, &deadline, &NoFiles).await
+}
+
+pub async fn perform_with(
+    graph: &Graph,
+    mailbox: &str,
+    request: &str,
+    guarantee: Guarantee,
+    doubt: Doubt,
+    deadline: &Deadline,
+    files: &dyn Files,
+) -> Result<Completion> {
     let request = request_of(request);
     let mark = mark();
     let mailbox = Mailbox::new(mailbox);
@@ -89,8 +114,8 @@ pub async fn perform(
         mark: &mark,
         guarantee,
         doubt,
-        deadline: &Deadline::fixed(within),
-        files: &NoFiles,
+        deadline,
+        files,
     };
     graph.perform(attempt).await
 }
@@ -118,6 +143,7 @@ pub fn token(name: &str, roles: &[&str]) -> Reply {
 pub fn draft() -> Reply {
     let body = json!({
         "@odata.context": "x", "id": "draft/1+=", "isDraft": true, "subject": "Hi",
+        "changeKey": "CQAAAB", "parentFolderId": "drafts-1",
         "internetMessageId": "<1@contoso.com>", "body": { "content": "hello" },
     });
     Reply::json(201, body.to_string())

@@ -4,6 +4,7 @@
 use std::{
     net::SocketAddr,
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 use tokio::{
@@ -21,6 +22,7 @@ pub struct Asked {
     pub target: String,
     pub headers: Vec<(String, String)>,
     pub body: String,
+    pub bytes: Vec<u8>,
 }
 
 impl Asked {
@@ -38,6 +40,7 @@ impl Asked {
         let path = self.target.split('?').next().unwrap();
         let last = path.rsplit('/').next().unwrap();
         let last = if last.starts_with("draft") { "draft" } else { last };
+        let last = if last.starts_with("session") { "session" } else { last };
         format!("{} {last}", self.method)
     }
 }
@@ -54,6 +57,8 @@ pub enum Reply {
     Cut,
     /// Say nothing, ever.
     Silence,
+    /// Say it after a while.
+    Late(Duration, Box<Reply>),
 }
 
 impl Reply {
@@ -132,7 +137,7 @@ impl Stub {
 
     /// The same without the token requests, in short.
     pub fn graph_asked(&self) -> Vec<String> {
-        let graph = |asked: &&Asked| asked.target.starts_with("/v1.0/");
+        let graph = |asked: &&Asked| !asked.target.ends_with("/token");
         self.asked().iter().filter(graph).map(Asked::what).collect()
     }
 
@@ -149,8 +154,13 @@ async fn serve(stream: TcpStream, log: Log, script: Script) {
     while let Some(asked) = read(&mut stream).await {
         log.0.lock().unwrap().push(asked.clone());
         log.1.notify_one();
-        match script(&asked) {
-            Reply::Cut => return,
+        let mut reply = script(&asked);
+        while let Reply::Late(after, then) = reply {
+            tokio::time::sleep(after).await;
+            reply = *then;
+        }
+        match reply {
+            Reply::Late(..) | Reply::Cut => return,
             Reply::Silence => std::future::pending().await,
             Reply::Answer { status, headers, body } => {
                 let mut text = format!("HTTP/1.1 {status} X\r\ncontent-length: {}\r\n", body.len());
@@ -186,10 +196,11 @@ async fn read(stream: &mut BufReader<TcpStream>) -> Option<Asked> {
         Some((name.to_owned(), value.trim().to_owned()))
     };
     let headers: Vec<_> = lines.iter().skip(1).filter_map(header).collect();
-    let mut asked = Asked { method, target, headers, body: String::new() };
+    let mut asked = Asked { method, target, headers, body: String::new(), bytes: Vec::new() };
     let length = asked.header("content-length").map_or(0, |text| text.parse().unwrap());
     let mut body = vec![0; length];
     stream.read_exact(&mut body).await.ok()?;
-    asked.body = String::from_utf8(body).unwrap();
+    asked.body = String::from_utf8_lossy(&body).into_owned();
+    asked.bytes = body;
     Some(asked)
 }

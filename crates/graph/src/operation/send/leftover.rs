@@ -12,7 +12,7 @@ use std::{
 
 use mailbridge_core::{Mailbox, contract::Mark};
 
-use super::once::Draft;
+use super::draft::Draft;
 
 /// Drafts remembered; beyond, the oldest is forgotten.
 const KEPT_MAX: usize = 4096;
@@ -62,7 +62,12 @@ mod tests {
         let leftovers = Leftovers::default();
         let mailbox = Mailbox::new("a@x.org");
         let mark = |number: usize| RequestKey::of_id(&number.to_string()).mark("p");
-        let draft = |number: usize| Draft { id: number.to_string(), internet_message_id: None };
+        let draft = |number: usize| Draft {
+            id: number.to_string(),
+            internet_message_id: None,
+            change_key: None,
+            parent_folder_id: None,
+        };
         for number in 0..=KEPT_MAX {
             leftovers.keep(&mailbox, &mark(number), draft(number));
         }

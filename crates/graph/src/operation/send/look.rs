@@ -4,25 +4,41 @@
 //! request costs half of two. Several drafts of one mark may be there, left by attempts that broke
 //! off; of those one is enough, and the others are nobody's mail.
 
-use mailbridge_core::{Code, Error, Result, contract::Mark};
+use mailbridge_core::{Code, Error, Result};
 use serde::Deserialize;
 
-use super::once::Draft;
+use super::draft::Draft;
 use crate::{
     http::{Body, Operation},
-    operation::{Session, segment},
+    operation::{Session, answer, segment},
     wire::message::MARK_PROPERTY,
 };
 
 /// Pages followed. A mark has one message, or a few; a page may be empty and still have a next one.
 const PAGES_MAX: u32 = 20;
 
-/// What the mailbox shows.
+/// What the mailbox shows of a mark.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Shown {
+    /// The mail, if it was sent.
+    pub(super) sent: Option<Draft>,
+    pub(super) drafts: Vec<Draft>,
+}
+
+/// What follows from it.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Found {
     Sent(Draft),
     Draft(Draft),
     Nothing,
+}
+
+impl Shown {
+    /// A sent mail settles it, whatever else is there.
+    pub(super) fn decisive(self) -> Found {
+        let draft = || self.drafts.into_iter().next().map_or(Found::Nothing, Found::Draft);
+        self.sent.map_or_else(draft, Found::Sent)
+    }
 }
 
 #[derive(Deserialize)]
@@ -40,23 +56,20 @@ struct Item {
     is_draft: bool,
 }
 
-pub(super) async fn look(session: &Session<'_>, mark: &Mark) -> Result<Found> {
+pub(super) async fn look(session: &Session<'_>, mark: &str) -> Result<Shown> {
     let mut body = session.call(Operation::FindMessages, &query(mark)?, Body::Empty).await?;
-    let mut draft = None;
+    let mut shown = Shown::default();
     for _ in 0..PAGES_MAX {
-        let page: Page = serde_json::from_slice(&body).map_err(|_| {
-            let detail = "graph's answer to a search cannot be read";
-            Error::transient(Code::GraphUnexpected, detail)
-        })?;
+        let page: Page = answer(&body, "graph's answer to a search cannot be read")?;
         for item in page.value {
-            if !item.is_draft {
-                return Ok(Found::Sent(item.message));
+            if item.is_draft {
+                shown.drafts.push(item.message);
+            } else {
+                shown.sent = Some(item.message);
+                return Ok(shown);
             }
-            draft.get_or_insert(item.message);
         }
-        let Some(link) = page.next_link else {
-            return Ok(draft.map_or(Found::Nothing, Found::Draft));
-        };
+        let Some(link) = page.next_link else { return Ok(shown) };
         body = session.follow(Operation::FindMessages, &link).await?;
     }
     let detail = "graph's answer to a search does not come to an end";
@@ -64,7 +77,7 @@ pub(super) async fn look(session: &Session<'_>, mark: &Mark) -> Result<Found> {
 }
 
 /// The filter as learn.microsoft.com has it (singlevaluelegacyextendedproperty-get).
-fn query(mark: &Mark) -> Result<String> {
+fn query(mark: &str) -> Result<String> {
     let filter = format!(
         "singleValueExtendedProperties/Any(ep: ep/id eq '{MARK_PROPERTY}' and ep/value eq '{mark}')"
     );

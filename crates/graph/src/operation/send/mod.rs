@@ -1,57 +1,66 @@
-//! Sending a mail, with either guarantee.
+//! Sending a mail, new or as an answer, with either guarantee.
 //!
 //! - [`once`]: a draft that carries the request's mark, then the draft's sending, and a [`look`] in
 //!   the mailbox before anything else when an earlier attempt is in doubt.
-//! - [`send_mail`]: one request that leaves nothing to look for.
+//! - [`at_least_once`]: one request that leaves nothing to look for, where the mail fits into one.
+//!
+//! What size a mail has decides how it goes ([`parcel`]): whole, or as a draft ([`build`]) that its
+//! files are added to ([`attach`], [`upload`]). What attempts leave behind is removed by [`sweep`].
 
+mod at_least_once;
+mod attach;
+mod build;
+mod draft;
 mod leftover;
 mod look;
 mod once;
-mod send_mail;
+mod parcel;
+mod part;
+mod sweep;
+mod upload;
 
-use jiff::Timestamp;
 use mailbridge_core::{
-    Attempt, Completion, Guarantee, Result,
-    contract::{Body as Text, Composed, OutgoingMail},
+    Attempt, Completion, Guarantee, Result, Verdict,
+    contract::{Answer, OutgoingMail},
 };
+use tokio::time::Instant;
 
 use super::Session;
-use crate::{graph::Graph, http::Body, wire};
+use crate::graph::Graph;
 pub(crate) use leftover::Leftovers;
+use parcel::Letter;
+pub(crate) use sweep::{Sweeps, sweep};
 
-pub(crate) async fn perform(
+/// Sends a new mail.
+pub(crate) async fn perform<'a>(
     graph: &Graph,
-    attempt: &Attempt<'_>,
-    mail: &OutgoingMail,
+    attempt: &Attempt<'a>,
+    mail: &'a OutgoingMail,
 ) -> Result<Completion> {
-    let session = Session::open(graph, attempt.mailbox, attempt.deadline.at()).await?;
-    match attempt.guarantee {
-        Guarantee::Once => once::perform(graph, &session, attempt, mail).await,
-        Guarantee::AtLeastOnce => send_mail::perform(&session, attempt, mail).await,
-    }
+    send(graph, attempt, Letter::from(mail)).await
 }
 
-/// The two forms in which Graph takes a mail.
-enum Form<'a> {
-    Json(&'a Composed),
-    /// Base64 of the message, and the categories that MIME does not carry for sure.
-    Mime(Body, &'a [String]),
+/// Answers a mail, or hands it on.
+pub(crate) async fn answer<'a>(
+    graph: &Graph,
+    attempt: &Attempt<'a>,
+    answer: &'a Answer,
+) -> Result<Completion> {
+    send(graph, attempt, Letter::Answer(answer)).await
 }
 
-impl<'a> Form<'a> {
-    /// JSON where it can say all of the mail, else MIME.
-    fn of(mail: &'a OutgoingMail, attempt: &Attempt<'_>) -> Result<Self> {
-        let (raw, categories) = match mail {
-            OutgoingMail::Mime(mime) => (wire::mime::encoded(&mime.raw), &[][..]),
-            OutgoingMail::Composed(mail) if !matches!(mail.body, Text::Both { .. }) => {
-                return Ok(Self::Json(mail));
-            }
-            OutgoingMail::Composed(mail) => {
-                let now = Timestamp::now();
-                let raw = wire::mime::build(mail, attempt.mailbox, attempt.mark, now)?;
-                (wire::mime::encoded(&raw), &mail.categories[..])
-            }
-        };
-        Ok(Self::Mime(Body::Mime(raw.into()), categories))
+async fn send<'a>(graph: &Graph, attempt: &Attempt<'a>, letter: Letter<'a>) -> Result<Completion> {
+    let session = Session::open(graph, attempt.mailbox, attempt.deadline).await?;
+    let result = match attempt.guarantee {
+        Guarantee::Once => once::perform(graph, &session, attempt, letter).await,
+        Guarantee::AtLeastOnce => at_least_once::perform(graph, &session, attempt, letter).await,
+    };
+    let ended = match &result {
+        Ok(completion) => matches!(completion, Completion::Sent { .. }),
+        Err(error) => error.verdict() == Verdict::Permanent,
+    };
+    if ended {
+        graph.sweeps.concluded(attempt.mailbox, attempt.mark, Instant::now());
     }
+    result
 }

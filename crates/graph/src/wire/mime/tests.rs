@@ -18,7 +18,9 @@ fn composed(json: &str) -> Composed {
 fn built(json: &str) -> Result<Vec<u8>> {
     let now = Timestamp::from_second(1_800_000_000).unwrap();
     let mark = Key::of_id("order-1").mark("orders");
-    build(&composed(json), &Mailbox::new("noreply@contoso.com"), &mark, now)
+    let mail = composed(json);
+    let files: Vec<_> = mail.attachments.iter().filter_map(Embedded::of_inline).collect();
+    build(&mail, &Mailbox::new("noreply@contoso.com"), &mark, now, &files)
 }
 
 const FULL: &str = r#"{
@@ -129,24 +131,8 @@ fn from_is_as_asked_and_left_to_graph_when_the_mailbox_is_a_guid() {
     let mail = composed(r#"{"to":"b@x.org","text":"a","html":"b","read_receipt":true}"#);
     let mailbox = Mailbox::new("0b5f3a0e-0000-4000-8000-00000000abcd");
     let mark = Key::of_id("1").mark("p");
-    let raw = build(&mail, &mailbox, &mark, Timestamp::now()).unwrap();
+    let raw = build(&mail, &mailbox, &mark, Timestamp::now(), &[]).unwrap();
     let parsed = MessageParser::new().parse(&raw).unwrap();
     assert!(parsed.from().is_none());
     assert!(parsed.message_id().unwrap().ends_with("@mailbridge.invalid"));
-}
-
-#[test]
-fn no_attachment_writes_headers_of_its_own() {
-    for bad in [
-        r#""content_type":"text/plain\r\nBcc: x@y.z""#,
-        r#""content_type":"plain""#,
-        r#""content_id":"a>\r\nBcc: x@y.z""#,
-        r#""content_id":"""#,
-    ] {
-        let json = format!(
-            r#"{{"to":"b@x.org","text":"a","html":"b",
-                "attachments":[{{"name":"a","content":"aGk=",{bad}}}]}}"#
-        );
-        assert_eq!(built(&json).unwrap_err().code(), Code::RequestBadAttachment, "{bad}");
-    }
 }

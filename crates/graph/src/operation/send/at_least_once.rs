@@ -1,0 +1,54 @@
+//! `guarantee: at_least_once`: one `sendMail` request (learn.microsoft.com, user-sendmail); for what
+//! does not fit into one, and for answers, a draft that is sent.
+//!
+//! The 202 of `sendMail` has no id and leaves no mark, so an attempt in doubt cannot be looked up:
+//! whoever chose this guarantee has chosen that it is sent again. A draft is treated the same, so
+//! that the guarantee does not depend on a mail's size.
+
+use mailbridge_core::{Attempt, Code, Completion, Error, Result};
+
+use super::{
+    build::build,
+    parcel::{Letter, Parcel},
+};
+use crate::{
+    graph::Graph,
+    http::{Body, Operation},
+    operation::Session,
+};
+
+pub(super) async fn perform<'a>(
+    graph: &Graph,
+    session: &Session<'_>,
+    attempt: &Attempt<'a>,
+    letter: Letter<'a>,
+) -> Result<Completion> {
+    if !matches!(letter, Letter::Answer(_)) {
+        let parcel = Parcel::pack(letter, attempt).await?;
+        if parcel.apart().is_empty() {
+            let body = parcel.send_mail(attempt).await?;
+            if matches!(body, Body::Mime(_)) && !letter.save_to_sent_items() {
+                return Err(always_saved("a mail that goes as MIME"));
+            }
+            match session.call(Operation::SendMail, "/sendMail", body).await {
+                Err(error)
+                    if error.code() == Code::GraphTooLarge && parcel.can_be_taken_apart() => {}
+                Err(error) => return Err(error),
+                Ok(_) => return Ok(Completion::Sent { internet_message_id: None, found: false }),
+            }
+        }
+    }
+    if !letter.save_to_sent_items() {
+        return Err(always_saved("a mail that is too large for one request"));
+    }
+    let draft = match graph.leftovers.take(attempt.mailbox, attempt.mark) {
+        Some(draft) => draft,
+        None => build(graph, session, attempt, letter).await?,
+    };
+    draft.send(graph, session, attempt).await
+}
+
+fn always_saved(what: &str) -> Error {
+    let detail = format!("{what} always leaves its copy in Sent Items");
+    Error::permanent(Code::RequestConflict, detail).with("field", "save_to_sent_items")
+}

@@ -1,0 +1,182 @@
+//! An upload session: a file in pieces, in order, each read when it is its turn.
+//!
+//! The session says which byte it waits for, and that is believed: after an answer that is missing,
+//! a piece that came twice, a pause. A session that is gone in the middle is replaced by another.
+//! One that is gone after the last piece, without an answer to it, may have ended well: whether the
+//! file is there nobody can say for sure, so the draft is given up.
+
+use std::time::Duration;
+
+use mailbridge_core::{Code, Error, Result, Verdict};
+use reqwest::Url;
+use serde::Deserialize;
+use tokio::time::{Instant, sleep_until};
+
+use super::{
+    draft::Draft,
+    part::{Part, Reader},
+};
+use crate::{
+    chance::jitter,
+    cloud,
+    http::{Body, Operation, Progress},
+    operation::{Session, answer},
+    wire::file::upload_session,
+};
+
+/// Bytes of a piece: below the 4 MB that Microsoft names, a multiple of 320 KiB as its other upload
+/// sessions want, and of 3 as base64 wants.
+pub(super) const PIECE_BYTES: u64 = 12 * 320 * 1024;
+/// Sessions for one file.
+const SESSIONS_MAX: u32 = 3;
+/// Tries in a row that bring nothing forward.
+const STUCK_MAX: u32 = 5;
+const PAUSE_MIN: Duration = Duration::from_millis(200);
+const PAUSE_MAX: Duration = Duration::from_secs(10);
+
+/// How a session ended.
+enum End {
+    Complete,
+    /// It was gone before the last piece was on its way.
+    Gone,
+}
+
+/// Uploads a file to a draft.
+pub(super) async fn upload(session: &Session<'_>, draft: &Draft, part: &Part<'_>) -> Result<()> {
+    let mut reader = Reader::new(part);
+    for _ in 0..SESSIONS_MAX {
+        let url = open(session, draft, part).await?;
+        match pieces(session, &url, part, &mut reader).await {
+            Ok(End::Complete) => return reader.finish(),
+            Ok(End::Gone) => {}
+            Err(error) => {
+                cancel(session, &url).await;
+                return Err(error);
+            }
+        }
+    }
+    let detail = "the upload sessions of an attachment end before their time";
+    Err(Error::transient(Code::GraphUploadFailed, detail).with("sessions", SESSIONS_MAX))
+}
+
+/// Opens a session (learn.microsoft.com, attachment-createuploadsession). One that is opened and not
+/// used does no harm, so a passing failure is tried again.
+async fn open(session: &Session<'_>, draft: &Draft, part: &Part<'_>) -> Result<Url> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Opened {
+        upload_url: String,
+    }
+    let id = part.content_id.as_deref();
+    let body = Body::Json(upload_session(&part.name, &part.content_type, id, part.bytes)?.into());
+    let path = draft.path("/attachments/createUploadSession")?;
+    let mut tries = 1;
+    let opened = loop {
+        match session.insist(Operation::CreateUploadSession, &path, body.clone()).await {
+            Err(error) if is_passing(&error) && tries < STUCK_MAX => {
+                pause(session, &error, tries).await?;
+                tries += 1;
+            }
+            other => break other?,
+        }
+    };
+    let opened: Opened = answer(&opened, "graph's answer about an upload session cannot be read")?;
+    // the mail's bytes go there, in the clear on this machine only
+    cloud::endpoint("uploadUrl", &opened.upload_url).map_err(|_| {
+        let detail = "graph's upload session leads to a place that is not safe";
+        Error::transient(Code::GraphUnexpected, detail)
+    })
+}
+
+/// Brings all pieces to a session.
+async fn pieces(
+    session: &Session<'_>,
+    url: &Url,
+    part: &Part<'_>,
+    reader: &mut Reader<'_>,
+) -> Result<End> {
+    let (mut at, mut stuck) = (0, 0);
+    loop {
+        let range = at..(at + PIECE_BYTES).min(part.bytes);
+        let last = range.end == part.bytes;
+        let bytes = reader.read(range.clone()).await?;
+        let piece = Some((bytes, range, part.bytes));
+        let (told, lost) = match session.upload(Operation::UploadChunk, url, piece).await {
+            Ok(Progress::Misplaced) => (ask(session, url).await?, last),
+            Ok(progress) => (progress, false),
+            Err(error) if is_passing(&error) && stuck < STUCK_MAX => {
+                pause(session, &error, stuck + 1).await?;
+                (ask(session, url).await?, last)
+            }
+            Err(error) => return Err(error),
+        };
+        match told {
+            Progress::Complete => return Ok(End::Complete),
+            Progress::Gone if lost => {
+                let detail = "an upload session ended without an answer to its last piece";
+                return Err(Error::transient(Code::GraphUploadFailed, detail));
+            }
+            Progress::Gone => return Ok(End::Gone),
+            Progress::Next(next) if next < part.bytes && next <= at + PIECE_BYTES => {
+                if next > at {
+                    stuck = 0;
+                    session.deadline().progress();
+                } else {
+                    stuck += 1;
+                }
+                at = next;
+            }
+            Progress::Next(_) | Progress::Misplaced => stuck = STUCK_MAX,
+        }
+        if stuck >= STUCK_MAX {
+            let detail = "an upload session takes no more pieces";
+            return Err(Error::transient(Code::GraphUploadFailed, detail).with("at_byte", at));
+        }
+    }
+}
+
+/// Asks a session what it waits for, also through passing failures.
+async fn ask(session: &Session<'_>, url: &Url) -> Result<Progress> {
+    let mut tries = 1;
+    loop {
+        match session.upload(Operation::ReadUploadSession, url, None).await {
+            Err(error) if is_passing(&error) && tries < STUCK_MAX => {
+                pause(session, &error, tries).await?;
+                tries += 1;
+            }
+            other => return other,
+        }
+    }
+}
+
+/// Gives a session up, so that what it holds is not kept. If that fails, it expires.
+async fn cancel(session: &Session<'_>, url: &Url) {
+    if let Err(error) = session.upload(Operation::CancelUploadSession, url, None).await {
+        tracing::debug!(code = %error.code(), "an upload session could not be cancelled");
+    }
+}
+
+fn is_passing(error: &Error) -> bool {
+    let graph = matches!(
+        error.code(),
+        Code::GraphUnavailable
+            | Code::GraphTimeout
+            | Code::GraphCut
+            | Code::GraphUnreachable
+            | Code::GraphUnexpected
+    );
+    graph && matches!(error.verdict(), Verdict::Transient { .. })
+}
+
+/// Waits before the next try, within the time without progress.
+async fn pause(session: &Session<'_>, error: &Error, tries: u32) -> Result<()> {
+    let Verdict::Transient { after } = error.verdict() else { return Ok(()) };
+    let doubled = PAUSE_MIN * 2_u32.saturating_pow(tries.min(8));
+    let wait = after.unwrap_or_default().max(jitter(doubled.min(PAUSE_MAX), 0.5));
+    let end = Instant::now() + wait;
+    if end >= session.deadline().at() {
+        return Err(error.clone());
+    }
+    sleep_until(end).await;
+    Ok(())
+}
