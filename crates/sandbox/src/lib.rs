@@ -1,7 +1,7 @@
 //! A faithful emulator of Microsoft Graph mail, in memory, over real HTTP.
 //!
-//! It answers as the login host and as Graph on one plain-HTTP port, so that a client nobody here
-//! wrote can be pointed at it: `POST /{tenant}/oauth2/v2.0/token`, then
+//! It answers as the login host and as Graph on one plain-HTTP port, and takes the bytes of upload
+//! sessions on another, so that a client nobody here wrote can be pointed at it: `POST /{tenant}/oauth2/v2.0/token`, then
 //! `/v1.0/users/{mailbox}/...`. It is strict where Graph is strict, keeps the *truth* of what was
 //! really sent, and can make everything go wrong that goes wrong with the real service, before or
 //! after the effect, repeatably under a seed.

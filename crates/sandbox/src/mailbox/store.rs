@@ -71,6 +71,20 @@ impl Message {
         self.change += 1;
     }
 
+    /// Adds an attachment to a message that was there before: MIME that it came as is no longer all
+    /// of it.
+    pub fn add(&mut self, attachment: Attachment, now: Timestamp) -> Arc<Attachment> {
+        self.forget_mime();
+        self.attach(attachment, now)
+    }
+
+    /// From now on the MIME form is written anew.
+    pub fn forget_mime(&mut self) {
+        if self.content.mime.is_some() {
+            Arc::make_mut(&mut self.content).mime = None;
+        }
+    }
+
     pub fn attach(&mut self, mut attachment: Attachment, now: Timestamp) -> Arc<Attachment> {
         self.next_attachment += 1;
         attachment.key = self.next_attachment;

@@ -30,7 +30,7 @@ pub fn create(call: &Call<'_>, mailbox: &Mailbox, body: &[u8]) -> Result<Answer,
     if !call.world.settings.keep_bodies {
         attachment.data.forget();
     }
-    let mut kept = (*message.attach(attachment, call.now)).clone();
+    let mut kept = (*message.add(attachment, call.now)).clone();
     let key = message.key;
     drop(inner);
     kept.data = data;
@@ -104,6 +104,7 @@ pub fn delete(call: &Call<'_>, mailbox: &Mailbox) -> Result<Answer, GraphError> 
     if message.attachments.len() == before {
         return Err(GraphError::item_not_found());
     }
+    message.forget_mime();
     message.touch(call.now);
     Ok(Answer::empty(StatusCode::NO_CONTENT))
 }

@@ -194,7 +194,7 @@ fn append(
         return Ok(progress(session, base));
     }
     let Some(spool) = session.spool.take() else { return Err(GraphError::internal()) };
-    let attached = message.attach(attachment(session, spool.finish(), now), now);
+    let attached = message.add(attachment(session, spool.finish(), now), now);
     let thing = Thing::Attachment { message: session.message, key: attached.key };
     drop(inner);
     let id = percent_encode(&mailbox.seal.seal(thing));

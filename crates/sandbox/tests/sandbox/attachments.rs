@@ -134,3 +134,19 @@ async fn a_link_has_no_bytes() {
     let value = format!("{all}/{}/$value", encode(link["id"].as_str().unwrap()));
     assert_eq!(world.get(&value).await.status, 405);
 }
+
+#[tokio::test]
+async fn what_is_added_to_a_mime_draft_is_in_its_mime() {
+    let world = start().await;
+    let mime = "To: b@fabrikam.example\r\nSubject: s\r\n\r\nhello\r\n";
+    let path = format!("users/{MAILBOX}/messages");
+    let request = world.request(Method::POST, &path).header("content-type", "text/plain");
+    let draft = finish(request.body(STANDARD.encode(mime))).await.expect(StatusCode::CREATED);
+    let one = format!("{path}/{}", encode(draft.json()["id"].as_str().unwrap()));
+    let value = format!("{one}/$value");
+    assert_eq!(world.get(&value).await.bytes, mime.as_bytes());
+    let add = world.post(&(one + "/attachments"), &file("a.pdf", b"late")).await;
+    add.expect(StatusCode::CREATED);
+    let now = String::from_utf8(world.get(&value).await.bytes).unwrap();
+    assert!(now.contains("a.pdf") && now.contains(&STANDARD.encode("late")), "{now}");
+}
