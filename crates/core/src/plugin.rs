@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use crate::{
     Result,
-    port::{Input, Keep, Needs, Output, StateStore},
+    port::{Files, Input, Keep, Needs, Output, StateStore},
 };
 
 /// A bus plugin.
@@ -46,6 +46,11 @@ pub trait Plugin: Sized + Send + Sync + 'static {
     /// Opens a state store. What is kept forever and what is not may share the configuration, and
     /// never share a key.
     async fn store(&self, store: &Self::Store, keep: Keep) -> Result<Box<dyn StateStore>>;
+
+    /// The files that it keeps, if it keeps any. Opens nothing.
+    fn files(&self) -> Option<Arc<dyn Files>> {
+        None
+    }
 }
 
 /// Builds a port as often as the engine asks for one.
@@ -80,6 +85,8 @@ pub trait Bus: Send + Sync {
         section: Value,
         keep: Keep,
     ) -> Result<Arc<dyn Build<dyn StateStore>>, Malformed>;
+    /// The files that it keeps, if it keeps any.
+    fn files(&self) -> Option<Arc<dyn Files>>;
 }
 
 /// Takes a bus's name and configuration.
@@ -167,6 +174,10 @@ impl<P: Plugin> Bus for Erased<P> {
         keep: Keep,
     ) -> Result<Arc<dyn Build<dyn StateStore>>, Malformed> {
         Ok(Arc::new(Store(self, parse(section)?, keep)))
+    }
+
+    fn files(&self) -> Option<Arc<dyn Files>> {
+        self.0.files()
     }
 }
 

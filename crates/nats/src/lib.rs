@@ -15,6 +15,7 @@ mod error;
 mod headers;
 mod input;
 mod mark;
+mod object;
 mod output;
 mod place;
 mod pull;
@@ -25,13 +26,13 @@ mod state;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use mailbridge_core::{Input, Keep, Needs, Output, Result, StateStore, plugin::Plugin};
+use mailbridge_core::{Files, Input, Keep, Needs, Output, Result, StateStore, plugin::Plugin};
 
 pub use config::{Auth, Config, Create, Limits, Retention, Source, Storage, Store, Target, Tls};
 
 /// The bus plugin `nats`: one configured JetStream account, reached by one shared connection.
 pub struct Nats {
-    connector: client::Connector,
+    connector: Arc<client::Connector>,
     marks: mark::Marks,
 }
 
@@ -44,7 +45,7 @@ impl Plugin for Nats {
     type Store = Store;
 
     fn new(name: &str, config: Config) -> Result<Self> {
-        let connector = client::Connector::new(name, config)?;
+        let connector = Arc::new(client::Connector::new(name, config)?);
         Ok(Self { connector, marks: mark::Marks::default() })
     }
 
@@ -70,5 +71,9 @@ impl Plugin for Nats {
         let link = self.connector.link().await?;
         let bucket = setup::bucket(&link, store, keep).await?;
         Ok(Box::new(state::NatsStore::new(bucket)))
+    }
+
+    fn files(&self) -> Option<Arc<dyn Files>> {
+        Some(Arc::new(object::Objects::new(Arc::clone(&self.connector))))
     }
 }

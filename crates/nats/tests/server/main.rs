@@ -7,6 +7,7 @@
 mod connection;
 mod credentials;
 mod delivery;
+mod object;
 mod output;
 mod refusal;
 mod rig;
