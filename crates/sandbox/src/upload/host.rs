@@ -48,16 +48,18 @@ async fn settle(world: &World, parts: &Parts, body: Body, ids: &Correlation) -> 
         return Settled::new(operation, Outcome::Answer(exchange::length_required()));
     }
     let now = world.clock.now();
-    let found = find(world, parts, now);
-    // the body is read even when it is refused, so that the connection stays usable
-    let body = body::read(body, &parts.headers, BODY_LIMIT).await;
-    let admitted = found.and_then(|found| {
-        let body = body?;
+    // a place in the mailbox is taken before the bytes come, as any request takes one
+    let entered = find(world, parts, now).and_then(|found| {
         let (mailbox, app) = {
             let session = lock(&found.1);
             (session.mailbox.clone(), session.app)
         };
-        let seat = Seat::take(world, mailbox, app, now)?;
+        Ok((found, Seat::take(world, mailbox, app, now)?))
+    });
+    // the body is read even when it is refused, so that the connection stays usable
+    let body = body::read(body, &parts.headers, BODY_LIMIT).await;
+    let admitted = entered.and_then(|(found, seat)| {
+        let body = body?;
         seat.upload(world, body.len(), now)?;
         Ok((found, seat, body))
     });
