@@ -38,7 +38,7 @@ impl Shelf {
         self.store(url, Content::Bytes(bytes.into()));
     }
 
-    /// Puts a file there whose byte at each place is [`pattern`] of it.
+    /// Puts a file there that is a [`pattern`], which takes no memory.
     pub fn put_pattern(&self, url: &str, bytes: u64) {
         self.store(url, Content::Pattern(bytes));
     }
@@ -75,10 +75,19 @@ impl Shelf {
     }
 }
 
-/// The byte at a place of a pattern file. Its period is no power of two, so that pieces in the wrong
-/// order show.
-pub fn pattern(at: u64) -> u8 {
-    u8::try_from(at % 251).unwrap_or_default()
+/// The bytes of a pattern file at a range. Their period is no power of two, so that pieces in the
+/// wrong order show.
+pub fn pattern(range: Range<u64>) -> Vec<u8> {
+    let period: Vec<u8> = (0..251).collect();
+    let skip = usize::try_from(range.start % 251).unwrap_or_default();
+    let length = usize::try_from(range.end.saturating_sub(range.start)).unwrap_or_default();
+    let mut bytes = Vec::with_capacity(length + 251);
+    bytes.extend_from_slice(&period[skip..]);
+    while bytes.len() < length {
+        bytes.extend_from_slice(&period);
+    }
+    bytes.truncate(length);
+    bytes
 }
 
 impl State {
@@ -127,7 +136,7 @@ impl Files for Shelf {
                 let at = |place: u64| usize::try_from(place).unwrap_or(usize::MAX);
                 bytes.slice(at(range.start)..at(range.end))
             }
-            Content::Pattern(_) => range.clone().map(pattern).collect(),
+            Content::Pattern(_) => pattern(range.clone()).into(),
         };
         let bytes = range.end - range.start;
         state.piece_bytes_max = state.piece_bytes_max.max(bytes);

@@ -22,6 +22,8 @@ use crate::{
     invariant::invariant,
 };
 
+/// How often what concluded requests left behind is removed.
+const TIDY: Duration = Duration::from_mins(1);
 /// How often an idle pipeline asks whether it would still be let in.
 const IDLE_CHECK: Duration = Duration::from_secs(15);
 
@@ -57,6 +59,7 @@ impl Requests {
     /// Runs until the input has ended or `stop` is cancelled, then drains. What is still in flight
     /// when the drain time is over is dropped, and comes back.
     pub async fn run(self, stop: CancellationToken) -> Result<()> {
+        let mail = Arc::clone(&self.mail);
         let hold = Hold::new(&self.name, Arc::clone(&self.mail), self.health.clone());
         let mut input = InputHost::new(&self.name, self.input, self.health.clone());
         let ports = Ports {
@@ -72,6 +75,7 @@ impl Requests {
         let line = Arc::new(Line::new(self.name.clone(), self.settings, ports));
         let lines = TaskTracker::new();
         let abandon = CancellationToken::new();
+        lines.spawn(stop.clone().run_until_cancelled_owned(tidy(mail)));
         loop {
             let taken = tokio::select! {
                 biased;
@@ -97,6 +101,14 @@ impl Requests {
         }
         self.health.done();
         Ok(())
+    }
+}
+
+/// Lets mail tidy up now and then, until it is dropped.
+async fn tidy(mail: Arc<dyn Mail>) {
+    loop {
+        tokio::time::sleep(TIDY).await;
+        mail.tidy().await;
     }
 }
 

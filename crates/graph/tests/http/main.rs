@@ -5,6 +5,7 @@
 
 mod at_least_once;
 mod doubt;
+mod large;
 mod metric;
 mod once;
 mod pace;

@@ -93,7 +93,7 @@ impl<'a> Parcel<'a> {
     pub(super) async fn pack(letter: Letter<'a>, attempt: &Attempt<'a>) -> Result<Self> {
         let mut parts = Vec::with_capacity(letter.attachments().len());
         for attachment in letter.attachments() {
-            parts.push(Part::open(attachment, attempt.files).await?);
+            parts.push(Part::open(attachment, attempt).await?);
         }
         let mut parcel = Self { letter, parts, rest: None, apart: false };
         if !parcel.fits() {

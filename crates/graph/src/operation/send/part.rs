@@ -8,11 +8,12 @@ use std::{borrow::Cow, ops::Range};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use mailbridge_core::{
-    Code, Error, File, Files, Result,
+    Attempt, Code, Deadline, Error, File, Files, Result,
     contract::{Attachment, Content},
     limits::ATTACHMENT_BYTES_MAX,
 };
 use sha2::{Digest, Sha256};
+use tokio::time::timeout_at;
 
 use crate::wire::file::{Embedded, UNKNOWN_TYPE};
 
@@ -31,23 +32,48 @@ enum Source<'a> {
     /// In memory, because its mail came whole.
     Memory(Bytes),
     /// Elsewhere.
-    File { files: &'a dyn Files, file: File, sha256: Option<[u8; 32]> },
+    File { access: Access<'a>, file: File, sha256: Option<[u8; 32]> },
+}
+
+/// The way to what is elsewhere, within the attempt's time.
+#[derive(Clone, Copy)]
+struct Access<'a> {
+    files: &'a dyn Files,
+    deadline: &'a Deadline,
+}
+
+impl Access<'_> {
+    async fn open(&self, url: &str) -> Result<File> {
+        timeout_at(self.deadline.at(), self.files.open(url)).await.unwrap_or_else(|_| late())
+    }
+
+    async fn read(&self, file: &File, range: Range<u64>) -> Result<Bytes> {
+        timeout_at(self.deadline.at(), self.files.read(file, range))
+            .await
+            .unwrap_or_else(|_| late())
+    }
+}
+
+fn late<T>() -> Result<T> {
+    let detail = "the place that holds the file did not answer in time";
+    Err(Error::transient(Code::AttachmentUnavailable, detail))
 }
 
 impl<'a> Part<'a> {
     /// Opens an attachment: finds out how long it is, and reads nothing of it.
-    pub(super) async fn open(attachment: &'a Attachment, files: &'a dyn Files) -> Result<Self> {
+    pub(super) async fn open(attachment: &'a Attachment, attempt: &Attempt<'a>) -> Result<Self> {
         let (source, bytes, told_type) = match &attachment.content {
             Content::Inline(base64) => (Source::Base64(base64), decoded_bytes(base64), None),
             Content::Reference(reference) => {
-                let file = files.open(&reference.url).await?;
+                let access = Access { files: attempt.files, deadline: attempt.deadline };
+                let file = access.open(&reference.url).await?;
                 let (bytes, told_type) = (file.bytes, file.content_type.clone());
                 if let Some(size) = reference.size.filter(|size| *size != bytes) {
                     return Err(mismatch("the file has another size", &attachment.name)
                         .with("bytes", bytes)
                         .with("expected", size));
                 }
-                (Source::File { files, file, sha256: reference.sha256 }, bytes, told_type)
+                (Source::File { access, file, sha256: reference.sha256 }, bytes, told_type)
             }
         };
         if bytes > ATTACHMENT_BYTES_MAX {
@@ -129,8 +155,8 @@ impl<'a> Reader<'a> {
         match &self.part.source {
             Source::Memory(bytes) => Ok(bytes.slice(place(range.start)..place(range.end))),
             Source::Base64(text) => decoded(text, &range),
-            Source::File { files, file, sha256 } => {
-                let bytes = files.read(file, range.clone()).await?;
+            Source::File { access, file, sha256 } => {
+                let bytes = access.read(file, range.clone()).await?;
                 if bytes.len() as u64 != range.end - range.start {
                     let detail = "the file is not as long any more as it was";
                     return Err(Error::permanent(Code::AttachmentChanged, detail)

@@ -96,12 +96,23 @@ async fn pieces(
     reader: &mut Reader<'_>,
 ) -> Result<End> {
     let (mut at, mut stuck) = (0, 0);
+    let mut ahead = None;
+    let range_at = |at: u64| at..(at + PIECE_BYTES).min(part.bytes);
     loop {
-        let range = at..(at + PIECE_BYTES).min(part.bytes);
-        let last = range.end == part.bytes;
-        let bytes = reader.read(range.clone()).await?;
-        let piece = Some((bytes, range, part.bytes));
-        let (told, lost) = match session.upload(Operation::UploadChunk, url, piece).await {
+        let range = range_at(at);
+        let (last, next) = (range.end == part.bytes, range_at(range.end));
+        let bytes = match ahead.take() {
+            Some((from, bytes)) if from == at => bytes,
+            _ => reader.read(range.clone()).await,
+        }?;
+        // the next piece is read while this one is on its way
+        let from = next.start;
+        let (sent, read) = tokio::join!(
+            session.upload(Operation::UploadChunk, url, Some((bytes, range, part.bytes))),
+            reader.read(next),
+        );
+        ahead = Some((from, read));
+        let (told, lost) = match sent {
             Ok(Progress::Misplaced) => (ask(session, url).await?, last),
             Ok(progress) => (progress, false),
             Err(error) if is_passing(&error) && stuck < STUCK_MAX => {
