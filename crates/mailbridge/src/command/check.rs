@@ -91,7 +91,7 @@ fn named(cloud: Named) -> &'static str {
 }
 
 fn requests(pipeline: &Pipeline) -> Result<String, fmt::Error> {
-    let Pipeline { name, connection, settings, from, outcomes, dead_letters } = pipeline;
+    let Pipeline { name, connection, settings, from, outcomes, dead_letters, .. } = pipeline;
     let mut text = String::new();
     let outcomes = outcomes.as_ref().map_or("nobody is told", |port| port.told.as_str());
     let mut mailboxes: Vec<&str> =

@@ -84,12 +84,19 @@ pub struct RequestsSection {
     pub outcomes: Option<Value>,
     /// Where requests go that cannot be carried out: `bus`, and the keys of its plugin.
     pub dead_letters: Value,
+    /// Places below which requests may refer to attachments by URL. Without any, none is read.
+    #[serde(default)]
+    pub attachments: mailbridge_attachments::Config,
     /// Deliveries in the worker at once, 1 to 10000; 256 when absent.
     #[serde(default)]
     pub in_flight: Option<usize>,
-    /// How long one attempt may take; 30s when absent.
+    /// How long one attempt may take without progress; 30s when absent.
     #[serde(default)]
     pub deadline: Option<Span>,
+    /// How long one attempt may take at all, however well it goes on, as with many large
+    /// attachments; 1h when absent.
+    #[serde(default)]
+    pub deadline_max: Option<Span>,
     /// How long a mailbox may take to show what was done in it; 45s when absent. A younger doubt is
     /// not resolved by not finding the mail.
     #[serde(default)]
@@ -143,6 +150,7 @@ impl RequestsSection {
             guarantee: self.guarantee,
             in_flight: self.in_flight.unwrap_or(default.in_flight),
             deadline: span(self.deadline, default.deadline),
+            deadline_max: span(self.deadline_max, default.deadline_max),
             settle_time: span(self.settle_time, default.settle_time),
             drain: span(self.drain, default.drain),
             policy: Policy {

@@ -31,6 +31,11 @@ pub fn requests(section: &RequestsSection) -> Vec<(&'static str, String)> {
     );
     unless((1..=IN_FLIGHT_MAX).contains(&settings.in_flight), "in_flight", "expected 1 to 10000");
     unless(!settings.deadline.is_zero(), "deadline", "expected more than 0s");
+    unless(
+        settings.deadline <= settings.deadline_max,
+        "deadline_max",
+        "expected no less than `deadline`",
+    );
     unless(policy.attempts_max >= 1, "retry.attempts_max", "expected 1 or more");
     unless(!policy.backoff_min.is_zero(), "retry.backoff_min", "expected more than 0s");
     unless(
@@ -144,6 +149,7 @@ mod tests {
             (json!({ "mailbox": " " }), "mailbox"),
             (json!({ "in_flight": 0 }), "in_flight"),
             (json!({ "deadline": "0s" }), "deadline"),
+            (json!({ "deadline_max": "1s" }), "deadline_max"),
             (json!({ "retry": { "attempts_max": 0 } }), "retry.attempts_max"),
             (json!({ "retry": { "backoff_max": "1ms" } }), "retry.backoff_max"),
             (json!({ "retry": { "in_doubt": "retry" } }), "retry.in_doubt"),

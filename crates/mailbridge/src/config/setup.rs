@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use mailbridge_core::{
-    Input, Output,
+    Files, Input, Output,
     plugin::{Build, Bus},
 };
 use mailbridge_engine::Settings;
@@ -38,6 +38,8 @@ pub struct Pipeline {
     pub connection: String,
     /// How it works.
     pub settings: Settings,
+    /// What requests may refer to.
+    pub files: Arc<dyn Files>,
     /// Where requests come from.
     pub from: Port<dyn Input>,
     /// Where outcomes go.

@@ -71,7 +71,7 @@ pub fn requests(
         name: pipeline.name,
         input: pipeline.from.build,
         mail,
-        files: Arc::new(mailbridge_core::NoFiles),
+        files: pipeline.files,
         outcomes: pipeline.outcomes.map(|port| port.build),
         dead_letters: pipeline.dead_letters.build,
         settings: pipeline.settings,

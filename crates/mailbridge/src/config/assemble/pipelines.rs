@@ -1,9 +1,10 @@
 //! Pipelines and the state store: what is connected to buses by name.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, ffi::OsString, sync::Arc};
 
+use mailbridge_attachments::{Attachments, Place, Variables};
 use mailbridge_core::{
-    Keep, StateStore,
+    Code, Error, Files, Keep, StateStore,
     plugin::{self, Build, Bus, Malformed},
 };
 use serde_json::Value;
@@ -81,10 +82,13 @@ impl Assembly<'_> {
             part("outcomes").map(|to| self.port(&under(key, "outcomes"), to, named, target));
         let dead_letters = part("dead_letters")
             .map(|to| self.port(&under(key, "dead_letters"), to, named, target));
+        let typed = typed?;
+        let files = self.files(&under(key, "attachments"), &typed.attachments, named);
         Some(Pipeline {
             name: name.to_owned(),
-            connection: typed?.connection,
+            connection: typed.connection,
             settings,
+            files: files?,
             from: from??,
             outcomes: match outcomes {
                 None => None,
@@ -92,6 +96,29 @@ impl Assembly<'_> {
             },
             dead_letters: dead_letters??,
         })
+    }
+
+    /// The places that requests may refer to.
+    fn files(&mut self, key: Key<'_>, places: &[Place], named: &Named) -> Option<Arc<dyn Files>> {
+        let buses = places.iter().filter_map(|place| place.bus.clone());
+        self.used.buses.extend(buses);
+        let of_bus = |name: &str| {
+            let bus = named.buses.get(name).and_then(Option::as_ref);
+            let files = bus.and_then(|bus| bus.bus.files());
+            files.ok_or_else(|| {
+                let all: Vec<_> = named.buses.keys().map(String::as_str).collect();
+                let known = known("buses", name, &all);
+                let detail = format!("`{name}` is no bus with an object store; {known}");
+                Error::permanent(Code::ConfigInvalid, detail)
+            })
+        };
+        match Attachments::new(places, &environment(), &of_bus) {
+            Ok(files) => Some(Arc::new(files)),
+            Err(error) => {
+                self.notes.faults(key, vec![Malformed::from(&error)]);
+                None
+            }
+        }
     }
 
     pub(super) fn state(&mut self, section: Value, named: &Named) {
@@ -145,4 +172,12 @@ impl Assembly<'_> {
 
 fn under<'a>(key: Key<'a>, part: &'a str) -> Vec<&'a str> {
     [key, &[part]].concat()
+}
+
+/// The variables by which the clouds' own tools are told how to reach an object store.
+fn environment() -> Variables {
+    let text = |(name, value): (OsString, OsString)| {
+        Some((name.into_string().ok()?, value.into_string().ok()?))
+    };
+    std::env::vars_os().filter_map(text).collect()
 }
