@@ -12,6 +12,9 @@ use crate::{Headers, Message};
 /// The prefix of all headers that mailbridge adds.
 pub const PREFIX: &str = "mailbridge-";
 
+/// Why a dead letter has no payload: the code of the failure that left it out.
+pub const PAYLOAD_LEFT_OUT_HEADER: &str = "mailbridge-payload-left-out";
+
 /// A dead letter.
 #[derive(Debug)]
 pub struct DeadLetter<'a> {

@@ -6,13 +6,14 @@
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
+use jiff::Timestamp;
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_path_to_error::{Path, Segment};
 
 use super::{
     Key, MimeMail, Operation, OutgoingMail, Request,
     cloud_event::{Attributes, STRUCTURED, Structured},
-    json,
+    json, replay,
 };
 use crate::{Code, Error, Mailbox, Message, Position, Result};
 
@@ -35,6 +36,8 @@ pub struct Decoded {
     pub key: Key,
     /// The producer's W3C `traceparent`.
     pub traceparent: Option<String>,
+    /// When it may have been sent already, if it is the replay of a request whose end is unknown.
+    pub doubt: Option<Timestamp>,
 }
 
 /// A message that is no request. Its key is known all the same, so its outcome can name it.
@@ -67,7 +70,7 @@ pub fn decode(message: &Message, position: &Position) -> Result<Decoded, Box<Und
     match request {
         Ok(request) => {
             let key = key(request.id.as_deref(), &envelope.attributes, message, position);
-            Ok(Decoded { request, key, traceparent })
+            Ok(Decoded { request, key, traceparent, doubt: replay::doubt(message) })
         }
         Err(error) => {
             let id = envelope.peek_id();
@@ -78,11 +81,12 @@ pub fn decode(message: &Message, position: &Position) -> Result<Decoded, Box<Und
 }
 
 fn key(id: Option<&str>, event: &Attributes, message: &Message, position: &Position) -> Key {
-    match (id, &event.source, &event.id, &message.id) {
+    let (message_id, position) = replay::origin(message, position);
+    match (id, &event.source, &event.id, &message_id) {
         (Some(id), ..) => Key::of_id(id),
         (_, Some(source), Some(id), _) => Key::of_cloud_event(source, id),
         (_, _, _, Some(id)) => Key::of_message_id(id),
-        _ => Key::of_position(position),
+        _ => Key::of_position(&position),
     }
 }
 

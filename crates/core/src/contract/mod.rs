@@ -13,6 +13,7 @@ mod event;
 mod json;
 mod key;
 mod outcome;
+mod replay;
 mod request;
 
 pub use address::Address;
@@ -27,6 +28,7 @@ pub use json::{
 };
 pub use key::{Key, Mark};
 pub use outcome::{Outcome, OutcomeData, Status};
+pub use replay::Replay;
 pub use request::{
     Answer, AnswerKind, Body, Categories, Composed, Importance, MessageId, MimeMail, Operation,
     OutgoingMail, Request,

@@ -29,7 +29,7 @@ pub fn admit(
     position: &Position,
 ) -> (Known, Result<Admitted>) {
     let (key, traceparent, request) = match decode(message, position) {
-        Ok(Decoded { request, key, traceparent }) => (key, traceparent, Ok(request)),
+        Ok(Decoded { request, key, traceparent, .. }) => (key, traceparent, Ok(request)),
         Err(undecodable) => (undecodable.key, undecodable.traceparent, Err(undecodable.error)),
     };
     let mark = key.mark(pipeline);
