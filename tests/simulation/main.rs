@@ -25,6 +25,7 @@ fn worker(bus: &Bus, room: &Mailroom, power: &Power, health: &Health) -> Request
     Requests {
         name: PIPELINE.to_owned(),
         input: bus.input(power),
+        decoder: Arc::new(mailbridge_core::AsRequests),
         mail: room.port(power),
         files: Arc::new(mailbridge_core::NoFiles),
         outcomes: Some(bus.output(power, "outcomes")),

@@ -28,7 +28,7 @@ pub use error::{Code, Error, Result, Scope, Verdict};
 pub use mailbox::Mailbox;
 pub use message::{Headers, Message};
 pub use port::{
-    Attempt, Completion, Doubt, File, Files, Guarantee, Input, Keep, Mail, Needs, NoFiles, Output,
-    Put, Revision, StateStore,
+    AsRequests, Attempt, Completion, Decoder, Doubt, File, Files, Guarantee, Input, Keep, Mail,
+    Needs, NoFiles, Output, Put, Revision, StateStore,
 };
 pub use secret::{Secret, SecretSource};

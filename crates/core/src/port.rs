@@ -1,6 +1,7 @@
 //! The ports. A bus plugin provides [`Input`], [`Output`] and [`StateStore`]; Graph provides
-//! [`Mail`], which reads what requests refer to through [`Files`]. The points in each trait's documentation are promises: the conformance suite checks
-//! every one of them for every plugin.
+//! [`Mail`], which reads what requests refer to through [`Files`]. A [`Decoder`] stands between them
+//! where messages are events that requests are made of. The points in each trait's documentation are
+//! promises: the conformance suite checks every one of them for every plugin.
 
 use std::{fmt, ops::Range, time::Duration};
 
@@ -10,8 +11,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Code, Deadline, Delivery, Error, Mailbox, Message, Result,
-    contract::{Mark, Request},
+    Code, Deadline, Delivery, Error, Mailbox, Message, Position, Result,
+    contract::{Decoded, Mark, Request, Undecodable, decode},
 };
 
 /// Messages from a bus.
@@ -38,6 +39,34 @@ pub trait Input: Send {
 pub trait Output: Send + Sync {
     /// Publishes one message.
     async fn publish(&self, message: Message) -> Result<()>;
+}
+
+/// Reads messages as requests, for one pipeline.
+///
+/// - Pure: the same message gives the same request, with the same key, however often it is read.
+/// - `None` means that the message asks for nothing here. It is settled, and nobody is told.
+/// - What cannot be read has a key all the same.
+pub trait Decoder: fmt::Debug + Send + Sync {
+    /// Reads one message.
+    fn decode(
+        &self,
+        message: &Message,
+        position: &Position,
+    ) -> Result<Option<Decoded>, Box<Undecodable>>;
+}
+
+/// For a pipeline whose messages are requests as they come.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct AsRequests;
+
+impl Decoder for AsRequests {
+    fn decode(
+        &self,
+        message: &Message,
+        position: &Position,
+    ) -> Result<Option<Decoded>, Box<Undecodable>> {
+        decode::decode(message, position).map(Some)
+    }
 }
 
 /// A value's revision. Opaque but for equality.

@@ -3,7 +3,7 @@
 //!
 //! | name | promise | held by |
 //! |---|---|---|
-//! | F1 | settled `Done` only after the effect is noted and the outcome durably published | [`Published`], the only key to `Done` |
+//! | F1 | a request is settled `Done` only after the effect is noted and the outcome durably published | [`Published`], the only key to it; a message that is no request has neither |
 //! | F3 | performed as fresh at most once unless every earlier attempt is known not to have happened | `memory`, and `Mail::perform`'s look |
 //! | F4 | dead-lettered durably before `Rejected`, never both completed and dead-lettered | [`DeadLettered`], the only key to `Rejected` |
 //! | F5 | a blocked path dead-letters nothing and charges no attempt | `decide` |

@@ -25,5 +25,5 @@ pub mod metric;
 mod requests;
 mod settings;
 
-pub use requests::{Observer, Requests};
+pub use requests::{Admitted, Known, Observer, Requests, admit};
 pub use settings::{InDoubt, Policy, Settings};

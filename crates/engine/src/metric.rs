@@ -2,6 +2,8 @@
 
 /// Deliveries taken from the bus, by `pipeline`.
 pub const RECEIVED: &str = "mailbridge_requests_received_total";
+/// Messages that ask for nothing here, by `pipeline`: settled, without an outcome.
+pub const SKIPPED: &str = "mailbridge_requests_skipped_total";
 /// Requests that ended, by `pipeline`, `status` and `code` (empty when accepted).
 pub const OUTCOMES: &str = "mailbridge_outcomes_total";
 /// Deliveries given back to the bus to come again, by `pipeline` and `code`.
@@ -18,6 +20,7 @@ pub const STALE: &str = "mailbridge_settles_stale_total";
 /// Every metric of the engine with its meaning, for the program to describe them.
 pub const ALL: &[(&str, &str)] = &[
     (RECEIVED, "deliveries taken from the bus"),
+    (SKIPPED, "messages that `compose.when` passes by: settled, without an outcome"),
     (OUTCOMES, "requests that ended, by status and code"),
     (AGAIN, "deliveries given back to the bus to come again, by code"),
     (IN_FLIGHT, "deliveries in the worker now"),

@@ -56,10 +56,7 @@ pub fn decode(message: &Message, position: &Position) -> Result<Decoded, Box<Und
     let envelope = match Envelope::open(message) {
         Ok(envelope) => envelope,
         Err(error) => {
-            let attributes = Attributes::from_headers(&message.headers).unwrap_or_default();
-            let key = key(None, &attributes, message, position);
-            let traceparent = traceparent(&attributes, message);
-            return Err(Box::new(Undecodable { key, error, traceparent }));
+            return Err(Box::new(undecodable(message, position, None, error)));
         }
     };
     let traceparent = traceparent(&envelope.attributes, message);
@@ -78,6 +75,24 @@ pub fn decode(message: &Message, position: &Position) -> Result<Decoded, Box<Und
             Err(Box::new(Undecodable { key, error, traceparent }))
         }
     }
+}
+
+/// What a message is known by that cannot be read as a request: by its request's `id` if that is
+/// known, else by its headers and its place.
+pub fn undecodable(
+    message: &Message,
+    position: &Position,
+    id: Option<&str>,
+    error: Error,
+) -> Undecodable {
+    let attributes = Attributes::from_headers(&message.headers).unwrap_or_default();
+    let key = key(id.filter(|id| is_id(id)), &attributes, message, position);
+    let traceparent = traceparent(&attributes, message);
+    Undecodable { key, error, traceparent }
+}
+
+fn is_id(id: &str) -> bool {
+    !id.is_empty() && id.chars().count() <= crate::limits::ID_CHARS_MAX
 }
 
 fn key(id: Option<&str>, event: &Attributes, message: &Message, position: &Position) -> Key {
@@ -189,7 +204,7 @@ impl Envelope {
             id: Option<String>,
         }
         let id = serde_json::from_slice::<Id>(&self.data).ok()?.id?;
-        (!id.is_empty() && id.len() <= crate::limits::ID_CHARS_MAX).then_some(id)
+        is_id(&id).then_some(id)
     }
 }
 

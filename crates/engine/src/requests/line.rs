@@ -7,7 +7,8 @@ use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use futures_util::FutureExt as _;
 use mailbridge_core::{
-    Delivery, Disposition, Files, Mail, Message, Position, Receipt, Settled, contract::Status,
+    Decoder, Delivery, Disposition, Files, Mail, Message, Position, Receipt, Settled,
+    contract::Status,
 };
 use tokio::time::Instant;
 
@@ -28,6 +29,7 @@ use crate::{
 
 /// What a line leads to.
 pub struct Ports {
+    pub decoder: Arc<dyn Decoder>,
     pub mail: Arc<dyn Mail>,
     pub files: Arc<dyn Files>,
     pub outcomes: Option<OutputHost>,
@@ -59,6 +61,8 @@ pub(super) struct Job<'a> {
 pub(super) enum End {
     Completed(Published),
     Rejected(DeadLettered),
+    /// The message asks for nothing here.
+    Skipped,
     Again(Duration),
 }
 
@@ -106,7 +110,7 @@ impl Line {
 
     async fn settle(&self, receipt: Receipt, position: &Position, end: End, started: Instant) {
         let disposition = match end {
-            End::Completed(Published(())) => Disposition::Done,
+            End::Completed(Published(())) | End::Skipped => Disposition::Done,
             End::Rejected(DeadLettered(())) => Disposition::Rejected,
             End::Again(after) => Disposition::Again { after },
         };
@@ -136,7 +140,13 @@ impl Line {
         memory: Known,
         pass: Pass,
     ) -> End {
-        let (known, admitted) = admit(&self.pipeline, &self.settings, message, position);
+        let decoder = self.ports.decoder.as_ref();
+        let admitted = admit(&self.pipeline, &self.settings, decoder, message, position);
+        let Some((known, admitted)) = admitted else {
+            metrics::counter!(metric::SKIPPED, "pipeline" => self.pipeline.clone()).increment(1);
+            memory.harmless(false);
+            return End::Skipped;
+        };
         let job = Job { message, position, known, started };
         match memory.ended.clone() {
             Some(Ended::Completed(completion)) => {

@@ -9,11 +9,14 @@ mod request;
 
 use std::{sync::Arc, time::Duration};
 
-use mailbridge_core::{Files, Input, Mail, Output, Result, contract::OutcomeData, plugin::Build};
+use mailbridge_core::{
+    Decoder, Files, Input, Mail, Output, Result, contract::OutcomeData, plugin::Build,
+};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use self::line::{Line, Ports};
+pub use self::request::{Admitted, Known, admit};
 use crate::{
     Settings,
     health::Reporter,
@@ -33,6 +36,8 @@ pub struct Requests {
     pub name: String,
     /// Where requests come from.
     pub input: Arc<dyn Build<dyn Input>>,
+    /// How messages become requests.
+    pub decoder: Arc<dyn Decoder>,
     /// Who carries them out.
     pub mail: Arc<dyn Mail>,
     /// Where the files are that requests refer to.
@@ -63,6 +68,7 @@ impl Requests {
         let hold = Hold::new(&self.name, Arc::clone(&self.mail), self.health.clone());
         let mut input = InputHost::new(&self.name, self.input, self.health.clone());
         let ports = Ports {
+            decoder: self.decoder,
             mail: self.mail,
             files: self.files,
             outcomes: self.outcomes.map(OutputHost::new),

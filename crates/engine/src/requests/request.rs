@@ -2,34 +2,41 @@
 
 use jiff::Timestamp;
 use mailbridge_core::{
-    Code, Error, Guarantee, Mailbox, Message, Position, Result,
-    contract::{Decoded, Key, Mark, Operation, Request, decode::decode},
+    Code, Decoder, Error, Guarantee, Mailbox, Message, Position, Result,
+    contract::{Decoded, Key, Mark, Operation, Request},
 };
 
 use crate::Settings;
 
 /// What a message is known by, whether or not it is a request.
 pub struct Known {
+    /// The request's key.
     pub key: Key,
+    /// What it is known by in the mailbox.
     pub mark: Mark,
+    /// The producer's W3C `traceparent`.
     pub traceparent: Option<String>,
 }
 
 /// A request and the mailbox to do it in.
 pub struct Admitted {
+    /// The request, checked.
     pub request: Request,
+    /// One that the pipeline allows.
     pub mailbox: Mailbox,
 }
 
-/// Decodes a message and checks it against the pipeline.
+/// Decodes a message and checks it against the pipeline. Nothing, if the message is not for it.
 pub fn admit(
     pipeline: &str,
     settings: &Settings,
+    decoder: &dyn Decoder,
     message: &Message,
     position: &Position,
-) -> (Known, Result<Admitted>) {
-    let (key, traceparent, request) = match decode(message, position) {
-        Ok(Decoded { request, key, traceparent, .. }) => (key, traceparent, Ok(request)),
+) -> Option<(Known, Result<Admitted>)> {
+    let (key, traceparent, request) = match decoder.decode(message, position) {
+        Ok(None) => return None,
+        Ok(Some(Decoded { request, key, traceparent, .. })) => (key, traceparent, Ok(request)),
         Err(undecodable) => (undecodable.key, undecodable.traceparent, Err(undecodable.error)),
     };
     let mark = key.mark(pipeline);
@@ -38,7 +45,7 @@ pub fn admit(
         keepable(settings, &request)?;
         Ok(Admitted { request, mailbox })
     });
-    (Known { key, mark, traceparent }, admitted)
+    Some((Known { key, mark, traceparent }, admitted))
 }
 
 fn mailbox(settings: &Settings, request: &Request) -> Result<Mailbox> {

@@ -203,6 +203,7 @@ impl Send {
         let pipeline = Requests {
             name: NAME.to_owned(),
             input: Arc::new(single::Source::new(message, self.id.is_some())),
+            decoder: Arc::new(mailbridge_core::AsRequests),
             mail,
             files: Arc::new(mailbridge_core::NoFiles),
             outcomes: None,

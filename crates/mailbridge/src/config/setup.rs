@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use mailbridge_core::{
-    Files, Input, Output,
+    Decoder, Files, Input, Output,
     plugin::{Build, Bus},
 };
 use mailbridge_engine::Settings;
@@ -38,6 +38,8 @@ pub struct Pipeline {
     pub connection: String,
     /// How it works.
     pub settings: Settings,
+    /// How messages become requests.
+    pub decoder: Arc<dyn Decoder>,
     /// What requests may refer to.
     pub files: Arc<dyn Files>,
     /// Where requests come from.

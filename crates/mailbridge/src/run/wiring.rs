@@ -70,6 +70,7 @@ pub fn requests(
         health: health.register(&pipeline.name),
         name: pipeline.name,
         input: pipeline.from.build,
+        decoder: pipeline.decoder,
         mail,
         files: pipeline.files,
         outcomes: pipeline.outcomes.map(|port| port.build),

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, ffi::OsString, sync::Arc};
 
 use mailbridge_attachments::{Attachments, Place, Variables};
 use mailbridge_core::{
-    Code, Error, Files, Keep, StateStore,
+    AsRequests, Code, Error, Files, Keep, StateStore,
     plugin::{self, Build, Bus, Malformed},
 };
 use serde_json::Value;
@@ -88,6 +88,7 @@ impl Assembly<'_> {
             name: name.to_owned(),
             connection: typed.connection,
             settings,
+            decoder: Arc::new(AsRequests),
             files: files?,
             from: from??,
             outcomes: match outcomes {
