@@ -378,7 +378,10 @@ async fn what_is_refused_for_its_size_goes_the_other_way() {
     let neither: Fault = |state, asked| too_small_or_413(state, asked);
     let large = Large::new(neither, never).await;
     let error = large.send(&inline(&[3_100_000])).await.unwrap_err();
-    assert_eq!((error.code(), error.verdict()), (Code::GraphTooLarge, Verdict::Permanent));
+    assert_eq!(
+        (error.code(), error.verdict()),
+        (Code::GraphAttachmentTooSmall, Verdict::Permanent)
+    );
     assert_eq!(large.scene.stub.graph_asked().last().unwrap(), "DELETE draft");
 }
 

@@ -1,52 +1,18 @@
-//! The connection against the sandbox, which keeps the truth of what was really sent: whatever goes
-//! wrong on the way, with `once` a request is in it exactly once.
+//! Small mails, many of them, and whatever can go wrong: with `once` a request is in the truth
+//! exactly once.
 
-#![cfg(test)]
+use std::{collections::BTreeMap, sync::Arc};
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
-
-use mailbridge_core::{
-    Attempt, Code, Completion, Deadline, Doubt, Error, Guarantee, Mail, Mailbox, Message, NoFiles,
-    Position, Secret, SecretSource, Verdict,
-    contract::{Key, Mark, Request, decode::decode},
-};
-use mailbridge_graph::{Connection, Graph, MARK_PROPERTY, Options, SandboxAccess};
-use mailbridge_sandbox::{
-    DEMO_CLIENT_ID, DEMO_CLIENT_SECRET, DEMO_TENANT_ID, Fault, Operation, Running, Sandbox,
-};
+use mailbridge_core::{Code, Completion, Doubt, Error, Guarantee, Mail, Mailbox, NoFiles};
+use mailbridge_graph::{Graph, MARK_PROPERTY, Options};
+use mailbridge_sandbox::{DEMO_CLIENT_ID, Fault, Operation, Running};
 use serde_json::json;
-use tokio::{
-    task::JoinSet,
-    time::{Instant, sleep},
-};
+use tokio::{task::JoinSet, time::sleep};
 
-async fn sandbox() -> Running {
-    // a send that is looked for too early is not there
-    Sandbox::builder().seed(7).visibility_delay(SETTLE / 2).start_local().await.unwrap()
-}
-
-/// How long a doubt stays young.
-const SETTLE: Duration = Duration::from_millis(100);
-
-fn graph(sandbox: &Running, options: Options) -> Arc<Graph> {
-    let access = SandboxAccess {
-        login: sandbox.login_url(),
-        graph: sandbox.graph_url(),
-        tenant: DEMO_TENANT_ID.to_owned(),
-        client_id: DEMO_CLIENT_ID.to_owned(),
-        client_secret: SecretSource::Literal(Secret::new(DEMO_CLIENT_SECRET)),
-    };
-    let connection: Connection = serde_json::from_value(json!({ "cloud": "sandbox" })).unwrap();
-    let resolved = connection.resolve(Some(&access)).unwrap();
-    Arc::new(Graph::new("sandbox", resolved, options).unwrap())
-}
-
-fn mark(number: usize) -> Mark {
-    Key::of_id(&number.to_string()).mark("orders")
-}
+use crate::rig::{Job, SETTLE, decoded, graph, mark, sandbox};
 
 /// Every third mail has html too, and goes as MIME.
-fn request(number: usize) -> Request {
+fn job(number: usize, guarantee: Guarantee) -> Job {
     let mut json = json!({
         "id": number.to_string(), "to": "Bób <bob@x.example>", "bcc": "eve@x.example",
         "subject": format!("Grüße {number}"), "text": "hello",
@@ -55,12 +21,13 @@ fn request(number: usize) -> Request {
     if number.is_multiple_of(3) {
         json["html"] = json!("<p>hello</p>");
     }
-    let message = Message { payload: json.to_string().into(), ..Message::default() };
-    decode(&message, &Position::new("1")).unwrap().request
-}
-
-fn mailbox(number: usize) -> Mailbox {
-    Mailbox::new(format!("sender{}@contoso.example", number % 10))
+    Job {
+        id: number.to_string(),
+        mailbox: Mailbox::new(format!("sender{}@contoso.example", number % 10)),
+        request: decoded(&json),
+        guarantee,
+        files: Arc::new(NoFiles),
+    }
 }
 
 async fn try_once(
@@ -69,60 +36,17 @@ async fn try_once(
     guarantee: Guarantee,
     doubt: Doubt,
 ) -> Result<Completion, Error> {
-    let (request, mailbox, mark) = (request(number), mailbox(number), mark(number));
-    graph
-        .perform(Attempt {
-            request: &request,
-            mailbox: &mailbox,
-            mark: &mark,
-            guarantee,
-            doubt,
-            deadline: &Deadline::fixed(Duration::from_secs(20)),
-            files: &NoFiles,
-        })
-        .await
-}
-
-/// Tries until it is sent, as the engine does: with its doubt, first young, then old.
-async fn carry_out(graph: &Graph, number: usize, guarantee: Guarantee) -> Completion {
-    let mut doubt_since: Option<Instant> = None;
-    for _ in 0..200 {
-        let doubt = match doubt_since {
-            None => Doubt::None,
-            Some(since) if since.elapsed() < SETTLE => Doubt::Young,
-            Some(_) => Doubt::Old,
-        };
-        let wait = match try_once(graph, number, guarantee, doubt).await {
-            Ok(Completion::Unsettled) => SETTLE,
-            Ok(Completion::Absent) => {
-                doubt_since = None;
-                Duration::ZERO
-            }
-            Ok(sent) => return sent,
-            Err(error) => match error.verdict() {
-                Verdict::InDoubt => {
-                    doubt_since = Some(Instant::now());
-                    Duration::ZERO
-                }
-                Verdict::Transient { after } | Verdict::Blocked { after, .. } => {
-                    after.unwrap_or(Duration::from_millis(10))
-                }
-                Verdict::Permanent => panic!("{error:?}"),
-            },
-        };
-        sleep(wait).await;
-    }
-    panic!("request {number} does not come to an end");
+    job(number, guarantee).attempt(graph, doubt).await
 }
 
 async fn carry_out_all(graph: &Arc<Graph>, count: usize, guarantee: Guarantee) {
     let mut requests = JoinSet::new();
     for number in 0..count {
         let graph = Arc::clone(graph);
-        requests.spawn(async move { carry_out(&graph, number, guarantee).await });
+        requests.spawn(async move { job(number, guarantee).carry_out(&graph).await });
     }
     while let Some(done) = requests.join_next().await {
-        assert!(matches!(done.unwrap(), Completion::Sent { .. }));
+        assert!(matches!(done.unwrap(), Ok(Completion::Sent { .. })));
     }
 }
 
@@ -155,7 +79,11 @@ async fn whatever_goes_wrong_every_request_is_sent_once() {
     let truth = sandbox.handle().truth();
     assert_eq!(truth.duplicates(MARK_PROPERTY).unwrap(), BTreeMap::new());
     for number in 0..COUNT {
-        assert_eq!(truth.with_value(mark(number).as_str()).len(), 1, "request {number}");
+        assert_eq!(
+            truth.with_value(mark(&number.to_string()).as_str()).len(),
+            1,
+            "request {number}"
+        );
     }
     let struck = sandbox.handle().faults().iter().filter(|rule| rule.fired > 0).count();
     assert!(struck >= 12, "the faults must have bitten: {struck} rules did");
@@ -198,7 +126,7 @@ async fn what_is_told_of_a_sent_mail_is_its_message_id() {
         else {
             panic!("no id")
         };
-        let sent = sandbox.handle().truth().with_value(mark(number).as_str());
+        let sent = sandbox.handle().truth().with_value(mark(&number.to_string()).as_str());
         assert_eq!(sent[0].internet_message_id, id);
         // found later, it is told again
         sleep(SETTLE).await;
@@ -218,11 +146,11 @@ async fn an_expired_secret_and_revoked_tokens_block_until_there_is_a_good_one() 
     try_once(&graph, 1, Guarantee::Once, Doubt::None).await.unwrap();
 
     sandbox.handle().set_app_roles(DEMO_CLIENT_ID, &["User.Read.All"]).unwrap();
-    let other = self::graph(&sandbox, Options::default());
+    let other = crate::rig::graph(&sandbox, Options::default());
     let error = try_once(&other, 2, Guarantee::Once, Doubt::None).await.unwrap_err();
     assert_eq!(error.code(), Code::GraphPermissionMissing, "{error:?}");
 
     sandbox.handle().expire_secret(DEMO_CLIENT_ID, None).unwrap();
-    let other = self::graph(&sandbox, Options::default());
+    let other = crate::rig::graph(&sandbox, Options::default());
     assert_eq!(other.ready().await.unwrap_err().code(), Code::CredentialSecretExpired);
 }
