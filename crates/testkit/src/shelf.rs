@@ -10,6 +10,7 @@ use std::{
 use async_trait::async_trait;
 use bytes::Bytes;
 use mailbridge_core::{Code, Error, File, Files, Result};
+use sha2::{Digest, Sha256};
 
 /// A shelf of files. Clones are one.
 #[derive(Clone, Debug, Default)]
@@ -88,6 +89,16 @@ pub fn pattern(range: Range<u64>) -> Vec<u8> {
     }
     bytes.truncate(length);
     bytes
+}
+
+/// The SHA-256 of bytes, as requests and the sandbox's truth write it.
+pub fn sha256(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().fold(String::with_capacity(64), |mut digits, byte| {
+        for half in [byte >> 4, byte & 15] {
+            digits.extend(char::from_digit(u32::from(half), 16));
+        }
+        digits
+    })
 }
 
 impl State {

@@ -81,7 +81,7 @@ impl Budget {
 }
 
 fn slot(bucket: u64) -> usize {
-    (bucket % (u64::from(BUCKETS) + 1)) as usize
+    usize::try_from(bucket % (u64::from(BUCKETS) + 1)).unwrap_or_default()
 }
 
 #[cfg(test)]

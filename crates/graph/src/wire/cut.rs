@@ -117,8 +117,8 @@ fn span(raw: &[u8], part: &MessagePart<'_>, delimiter: &[u8]) -> Option<std::ops
         let windows = raw.get(from..to)?.windows(delimiter.len());
         Some(windows.enumerate().filter(|(_, it)| *it == delimiter).map(move |(at, _)| from + at))
     };
-    let line_before = header.checked_sub(delimiter.len() + 256).unwrap_or_default();
-    let start = found(line_before, header)?.filter(is_line).last()?;
+    let line_before = header.saturating_sub(delimiter.len() + 256);
+    let start = found(line_before, header)?.rfind(is_line)?;
     let end = found(header, raw.len())?.find(is_line)?;
     Some(start..end)
 }

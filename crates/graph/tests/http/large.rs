@@ -9,7 +9,7 @@ use std::{
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use mailbridge_core::{Code, Deadline, Doubt, Error, Guarantee, NoFiles, Verdict};
 use mailbridge_graph::Options;
-use mailbridge_testkit::shelf::{Shelf, pattern};
+use mailbridge_testkit::shelf::{Shelf, pattern, sha256};
 use serde_json::{Value, json};
 
 use crate::{
@@ -288,18 +288,13 @@ async fn an_upload_goes_on_where_it_was() {
         let large = Large::new(before, after).await;
         large.shelf.put_pattern("s3://b/k", 3 * PIECE + 5);
         let mut request = by_reference("s3://b/k");
-        request["attachments"][0]["sha256"] = json!(sha256(3 * PIECE + 5));
+        request["attachments"][0]["sha256"] = json!(sha256(&patterned(3 * PIECE + 5)));
         large.send(&request).await.unwrap_or_else(|error| panic!("{number}: {error:?}"));
         let files = large.files();
         assert_eq!(files.len(), 1, "{number}");
         assert!(files[0].1 == patterned(3 * PIECE + 5), "{number}");
         assert_eq!(large.asked("POST createUploadSession").len(), 1, "{number}");
     }
-}
-
-fn sha256(bytes: u64) -> String {
-    use sha2::{Digest, Sha256};
-    Sha256::digest(patterned(bytes)).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[tokio::test]
@@ -397,8 +392,9 @@ fn too_small_or_413(_: &mut State, asked: &Asked) -> Option<Reply> {
 
 #[tokio::test]
 async fn a_file_that_is_not_what_was_said_is_not_sent() {
+    type Case = (&'static str, fn(&mut Value), Code, bool);
     let url = "s3://b/report.pdf";
-    let cases: [(&str, fn(&mut Value), Code, bool); 4] = [
+    let cases: [Case; 4] = [
         ("size", |file| file["size"] = json!(7), Code::AttachmentMismatch, false),
         (
             "checksum",
@@ -438,7 +434,7 @@ async fn a_file_that_changes_under_way_ends_the_draft() {
     let large = Large::new(
         |_, asked| {
             (asked.what() == "PUT session")
-                .then(|| Reply::Late(Duration::from_millis(100), Box::new(next(PIECE as usize))))
+                .then(|| Reply::Late(Duration::from_millis(100), Box::new(next(12 * 320 * 1024))))
         },
         never,
     )

@@ -58,7 +58,7 @@ impl Scene {
         doubt: Doubt,
         files: &dyn Files,
     ) -> Result<Completion> {
-        let deadline = Deadline::fixed(Duration::from_secs(60));
+        let deadline = Deadline::fixed(Duration::from_mins(1));
         perform_with(&self.graph, MAILBOX, request, guarantee, doubt, &deadline, files).await
     }
 

@@ -7,9 +7,8 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use mailbridge_core::{Code, Completion, Doubt, Guarantee, Mailbox};
 use mailbridge_graph::{Graph, MARK_PROPERTY, Options};
 use mailbridge_sandbox::{Arrival, Fault, Operation, Pointer, Running, Sent};
-use mailbridge_testkit::shelf::{Shelf, pattern};
+use mailbridge_testkit::shelf::{Shelf, pattern, sha256};
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
 use tokio::{task::JoinSet, time::sleep};
 
 use crate::rig::{Job, SETTLE, decoded, graph, mark, sandbox};
@@ -30,25 +29,24 @@ fn job(shelf: &Shelf, mut request: Value) -> Job {
     }
 }
 
-fn hex(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 fn only(sandbox: &Running, id: &str) -> Sent {
     let mut sent = sandbox.handle().truth().with_value(mark(id).as_str());
     assert_eq!(sent.len(), 1, "request {id}");
     sent.remove(0)
 }
 
-/// Name, size and checksum of each attachment that arrived.
-fn arrived(sent: &Sent) -> BTreeMap<String, (usize, String)> {
+/// Size and checksum of each file, by its name.
+type Files = BTreeMap<String, (usize, String)>;
+
+/// The files that arrived.
+fn arrived(sent: &Sent) -> Files {
     let one =
         |it: &mailbridge_sandbox::SentAttachment| (it.name.clone(), (it.bytes, it.sha256.clone()));
     sent.attachments.iter().map(one).collect()
 }
 
 /// Sizes around every border, inline and by reference, as JSON and as MIME.
-fn mails(shelf: &Shelf) -> Vec<(Value, BTreeMap<String, (usize, String)>)> {
+fn mails(shelf: &Shelf) -> Vec<(Value, Files)> {
     const MB: u64 = 1_000_000;
     const MIB: u64 = 1024 * 1024;
     let sizes: [&[u64]; 9] = [
@@ -73,11 +71,11 @@ fn mails(shelf: &Shelf) -> Vec<(Value, BTreeMap<String, (usize, String)>)> {
             for (index, size) in sizes.iter().enumerate() {
                 let name = format!("Größe {index}.bin");
                 let bytes = pattern(0..*size);
-                expected.insert(name.clone(), (bytes.len(), hex(&bytes)));
+                expected.insert(name.clone(), (bytes.len(), sha256(&bytes)));
                 files.push(if by_reference {
                     let url = format!("s3://b/{id}/{index}");
                     shelf.put_pattern(&url, *size);
-                    json!({ "name": name, "url": url, "size": size, "sha256": hex(&bytes) })
+                    json!({ "name": name, "url": url, "size": size, "sha256": sha256(&bytes) })
                 } else {
                     json!({ "name": name, "content": STANDARD.encode(bytes) })
                 });
@@ -143,7 +141,7 @@ async fn every_mail_arrives(goes_wrong: bool, guarantee: Guarantee) {
     // over several mailboxes, since one takes 150 MB in five minutes
     let jobs = mails.iter().enumerate().map(|(number, (mail, _))| {
         let mailbox = Mailbox::new(format!("desk{}@contoso.example", number % 9));
-        Job { guarantee, mailbox, ..job(&shelf, mail.clone()) }
+        Job { mailbox, guarantee, ..job(&shelf, mail.clone()) }
     });
     carry_out_all(&graph(&sandbox, Options::default()), jobs.collect()).await;
     let truth = sandbox.handle().truth();
@@ -215,7 +213,7 @@ async fn answers_stay_in_the_conversation() {
     let body = reply.body.unwrap();
     assert!(body.contains("so &amp; so") && body.contains("how?"), "{body}");
     assert!(all.to.iter().chain(&all.cc).any(|it| it == "carl@x.example"), "{all:?}");
-    assert_eq!(arrived(&all)["log"], (5_000_000, hex(&pattern(0..5_000_000))));
+    assert_eq!(arrived(&all)["log"], (5_000_000, sha256(&pattern(0..5_000_000))));
     assert_eq!((forward.to, forward.subject.as_str()), (vec!["dan@x.example".to_owned()], "look"));
     assert_eq!(forward.body.as_deref().map(str::trim), Some("see"));
     assert_eq!(forward.categories, ["Red"]);
@@ -285,6 +283,10 @@ async fn a_message_is_changed_and_changing_it_again_changes_nothing() {
     }
 }
 
+fn client() -> reqwest::Client {
+    reqwest::Client::builder().build().unwrap()
+}
+
 async fn token(sandbox: &Running) -> String {
     use mailbridge_sandbox::{DEMO_CLIENT_ID, DEMO_CLIENT_SECRET, DEMO_TENANT_ID};
     let url = format!("{}/{DEMO_TENANT_ID}/oauth2/v2.0/token", sandbox.login_url());
@@ -295,14 +297,14 @@ async fn token(sandbox: &Running) -> String {
         ("client_secret", DEMO_CLIENT_SECRET),
         ("scope", &scope),
     ];
-    let answer = reqwest::Client::new().post(url).form(&form).send().await.unwrap();
+    let answer = client().post(url).form(&form).send().await.unwrap();
     let answer: Value = answer.json().await.unwrap();
     answer["access_token"].as_str().unwrap().to_owned()
 }
 
 async fn get(sandbox: &Running, token: &str, path: &str) -> Value {
     let url = format!("{}/v1.0/users/{MAILBOX}/{path}", sandbox.graph_url());
-    let request = reqwest::Client::new().get(url).bearer_auth(token);
+    let request = client().get(url).bearer_auth(token);
     let request = request.header("prefer", r#"IdType="ImmutableId""#);
     request.send().await.unwrap().json().await.unwrap()
 }

@@ -65,15 +65,12 @@ impl<'a> Letter<'a> {
             Content::Inline(base64) => Some(base64.len() as u64),
             Content::Reference(_) => None,
         };
-        match self {
-            Self::Mime(mail) => base64_bytes(mail.raw.len()) > REQUEST_BYTES_MAX / 2,
-            _ => {
-                let sizes: Option<u64> =
-                    self.attachments().iter().map(|file| inline(&file.content)).sum();
-                // half: they may be in base64 twice
-                sizes.is_none_or(|bytes| bytes > REQUEST_BYTES_MAX / 2)
-            }
+        if let Self::Mime(mail) = self {
+            return base64_bytes(mail.raw.len()) > REQUEST_BYTES_MAX / 2;
         }
+        let sizes: Option<u64> = self.attachments().iter().map(|file| inline(&file.content)).sum();
+        // half: they may be in base64 twice
+        sizes.is_none_or(|bytes| bytes > REQUEST_BYTES_MAX / 2)
     }
 }
 

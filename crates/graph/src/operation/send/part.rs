@@ -117,14 +117,13 @@ impl<'a> Part<'a> {
 
     /// All of it, to go whole. For files that are small enough.
     pub(super) async fn embed(&self) -> Result<Embedded<'_>> {
-        let base64 = match self.source {
-            Source::Base64(base64) => Cow::Borrowed(base64),
-            _ => {
-                let mut reader = Reader::new(self);
-                let bytes = reader.read(0..self.bytes).await?;
-                reader.finish()?;
-                Cow::Owned(STANDARD.encode(bytes))
-            }
+        let base64 = if let Source::Base64(base64) = self.source {
+            Cow::Borrowed(base64)
+        } else {
+            let mut reader = Reader::new(self);
+            let bytes = reader.read(0..self.bytes).await?;
+            reader.finish()?;
+            Cow::Owned(STANDARD.encode(bytes))
         };
         Ok(Embedded {
             name: Cow::Borrowed(&self.name),

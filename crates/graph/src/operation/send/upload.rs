@@ -112,7 +112,7 @@ async fn pieces(
             reader.read(next),
         );
         ahead = Some((from, read));
-        let (told, lost) = match sent {
+        let (told, ends) = match sent {
             Ok(Progress::Misplaced) => (ask(session, url).await?, last),
             Ok(progress) => (progress, false),
             Err(error) if is_passing(&error) && stuck < STUCK_MAX => {
@@ -123,7 +123,7 @@ async fn pieces(
         };
         match told {
             Progress::Complete => return Ok(End::Complete),
-            Progress::Gone if lost => {
+            Progress::Gone if ends => {
                 let detail = "an upload session ended without an answer to its last piece";
                 return Err(Error::transient(Code::GraphUploadFailed, detail));
             }
