@@ -5,6 +5,7 @@
 
 mod at_least_once;
 mod doubt;
+mod fake;
 mod large;
 mod metric;
 mod once;
@@ -12,3 +13,4 @@ mod pace;
 mod scene;
 mod stub;
 mod token;
+mod upload;
