@@ -1,7 +1,7 @@
 //! The engine's promises under a crash at every step and seeded faults on every port, in virtual
 //! time. A failure names its seed or its step, and the same again reproduces it.
 
-use std::{collections::HashMap, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use mailbridge_core::{
     Disposition, Headers, Message,
