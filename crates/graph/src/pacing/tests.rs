@@ -100,6 +100,20 @@ async fn a_spent_budget_blocks_the_mailbox_until_there_is_room() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn uploaded_bytes_have_a_budget_of_their_own() {
+    let pacing = pacing(4, 10_000);
+    let permit = pacing.enter(&Mailbox::new("a@x.org"), soon()).await.unwrap();
+    permit.request(100_000_000, soon()).await.unwrap();
+    permit.request(0, soon()).await.unwrap();
+    assert!(permit.room_for(50_000_000).is_ok());
+    let wait = wait_of(permit.room_for(60_000_000));
+    assert!(wait > Duration::from_mins(4) && wait <= Duration::from_mins(6), "{wait:?}");
+    assert_eq!(wait_of(permit.request(60_000_000, soon()).await), wait);
+    advance(wait).await;
+    permit.request(60_000_000, soon()).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
 async fn idle_mailboxes_are_forgotten_and_busy_ones_are_not() {
     let pacing = pacing(1, 10);
     let busy = pacing.enter(&Mailbox::new("busy@x.org"), soon()).await.unwrap();

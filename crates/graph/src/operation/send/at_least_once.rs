@@ -5,10 +5,11 @@
 //! whoever chose this guarantee has chosen that it is sent again. A draft is treated the same, so
 //! that the guarantee does not depend on a mail's size.
 
-use mailbridge_core::{Attempt, Code, Completion, Error, Result};
+use mailbridge_core::{Attempt, Code, Completion, Doubt, Error, Result};
 
 use super::{
-    build::build,
+    build::{build, is_size},
+    leftover::{self, Leftover},
     parcel::{Letter, Parcel},
 };
 use crate::{
@@ -23,27 +24,33 @@ pub(super) async fn perform<'a>(
     attempt: &Attempt<'a>,
     letter: Letter<'a>,
 ) -> Result<Completion> {
-    if !matches!(letter, Letter::Answer(_)) {
-        let parcel = Parcel::pack(letter, attempt).await?;
-        if parcel.apart().is_empty() {
-            let body = parcel.send_mail(attempt).await?;
-            if matches!(body, Body::Mime(_)) && !letter.save_to_sent_items() {
-                return Err(always_saved("a mail that goes as MIME"));
+    let leftover = leftover::take(graph, session, attempt, Doubt::None).await?;
+    let draft = match leftover {
+        Leftover::Sent(completion) => return Ok(completion),
+        Leftover::AsItWas(draft) => draft,
+        Leftover::None => {
+            let mut parcel = Parcel::pack(letter, attempt).await?;
+            let answer = matches!(letter, Letter::Answer(_));
+            if !answer && parcel.apart().is_empty() {
+                let body = parcel.send_mail(attempt).await?;
+                if matches!(body, Body::Mime(_)) && !letter.save_to_sent_items() {
+                    return Err(always_saved("a mail that goes as MIME"));
+                }
+                match session.call(Operation::SendMail, "/sendMail", body).await {
+                    Err(error) if is_size(&error) && parcel.can_be_taken_apart() => {
+                        parcel.take_apart()?;
+                    }
+                    Err(error) => return Err(error),
+                    Ok(_) => {
+                        return Ok(Completion::Sent { internet_message_id: None, found: false });
+                    }
+                }
             }
-            match session.call(Operation::SendMail, "/sendMail", body).await {
-                Err(error)
-                    if error.code() == Code::GraphTooLarge && parcel.can_be_taken_apart() => {}
-                Err(error) => return Err(error),
-                Ok(_) => return Ok(Completion::Sent { internet_message_id: None, found: false }),
+            if !letter.save_to_sent_items() {
+                return Err(always_saved("a mail that is too large for one request"));
             }
+            build(graph, session, attempt, parcel).await?
         }
-    }
-    if !letter.save_to_sent_items() {
-        return Err(always_saved("a mail that is too large for one request"));
-    }
-    let draft = match graph.leftovers.take(attempt.mailbox, attempt.mark) {
-        Some(draft) => draft,
-        None => build(graph, session, attempt, letter).await?,
     };
     draft.send(graph, session, attempt).await
 }

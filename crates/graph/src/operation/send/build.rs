@@ -32,13 +32,12 @@ pub(super) async fn build<'a>(
     graph: &Graph,
     session: &Session<'_>,
     attempt: &Attempt<'a>,
-    letter: Letter<'a>,
+    mut parcel: Parcel<'a>,
 ) -> Result<Draft> {
-    let mut parcel = Parcel::pack(letter, attempt).await?;
-    let built = match letter {
+    let built = match parcel.letter {
         Letter::Answer(answer) => begin_answer(graph, session, attempt, &parcel, answer).await,
         _ => match begin(graph, session, attempt, &parcel).await {
-            Err(error) if error.code() == Code::GraphTooLarge && parcel.can_be_taken_apart() => {
+            Err(error) if is_size(&error) && parcel.can_be_taken_apart() => {
                 parcel.take_apart()?;
                 begin(graph, session, attempt, &parcel).await
             }
@@ -56,6 +55,11 @@ pub(super) async fn build<'a>(
             Err(error)
         }
     }
+}
+
+/// Whether a request was refused for its size, there or here.
+pub(super) fn is_size(error: &Error) -> bool {
+    [Code::GraphTooLarge, Code::RequestTooLarge].contains(&error.code())
 }
 
 /// Makes the draft of a new mail, without the files that go one by one.

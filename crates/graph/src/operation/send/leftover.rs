@@ -10,9 +10,15 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use mailbridge_core::{Mailbox, contract::Mark};
+use mailbridge_core::{Attempt, Code, Completion, Doubt, Error, Mailbox, Result, contract::Mark};
+use serde::Deserialize;
 
 use super::draft::Draft;
+use crate::{
+    graph::Graph,
+    http::{Body, Operation},
+    operation::{Session, answer},
+};
 
 /// Drafts remembered; beyond, the oldest is forgotten.
 const KEPT_MAX: usize = 4096;
@@ -49,6 +55,60 @@ impl Leftovers {
         }
         kept.drafts.remove(&(mailbox.clone(), mark.clone()))
     }
+}
+
+/// What an earlier attempt has left.
+pub(super) enum Leftover {
+    /// A draft, to be sent.
+    AsItWas(Draft),
+    /// A draft that somebody has sent.
+    Sent(Completion),
+    /// Nothing, or nothing of use.
+    None,
+}
+
+/// Takes what an earlier attempt has left, where no attempt is in doubt.
+///
+/// Looks at a draft that was left, known unsent, a while ago: a person may have found it. One that
+/// was changed is not what the request asks for; it is thrown away. One that was sent is sent.
+pub(super) async fn take(
+    graph: &Graph,
+    session: &Session<'_>,
+    attempt: &Attempt<'_>,
+    doubt: Doubt,
+) -> Result<Leftover> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Item {
+        is_draft: bool,
+        change_key: Option<String>,
+    }
+    let left = graph.leftovers.take(attempt.mailbox, attempt.mark);
+    let Some(draft) = left.filter(|_| doubt == Doubt::None) else { return Ok(Leftover::None) };
+    let path = draft.path("?$select=id,isDraft,changeKey")?;
+    let body = match session.call(Operation::ReadDraft, &path, Body::Empty).await {
+        Ok(body) => body,
+        Err(error) if error.code() == Code::GraphDraftGone => {
+            // deleted, or sent under another id: only a look can tell
+            graph.sweeps.suspect(attempt.mailbox, attempt.mark);
+            let detail = "a draft that was left for this attempt is gone";
+            return Err(Error::in_doubt(Code::GraphDraftGone, detail));
+        }
+        Err(error) => {
+            graph.leftovers.keep(attempt.mailbox, attempt.mark, draft);
+            return Err(error);
+        }
+    };
+    let item: Item = answer(&body, "graph's answer about a draft cannot be read")?;
+    if !item.is_draft {
+        let internet_message_id = draft.internet_message_id;
+        return Ok(Leftover::Sent(Completion::Sent { internet_message_id, found: true }));
+    }
+    if item.change_key != draft.change_key {
+        draft.discard(graph, session, attempt).await;
+        return Ok(Leftover::None);
+    }
+    Ok(Leftover::AsItWas(draft))
 }
 
 #[cfg(test)]

@@ -14,14 +14,15 @@
 //! whether it stays (outlook-immutable-id, mail-api-overview).
 
 use mailbridge_core::{Attempt, Code, Completion, Doubt, Error, Result};
-use serde::Deserialize;
 
-use super::{build::build, draft::Draft, look, parcel::Letter, sweep};
-use crate::{
-    graph::Graph,
-    http::{Body, Operation},
-    operation::{Session, answer},
+use super::{
+    build::build,
+    leftover::{self, Leftover},
+    look,
+    parcel::{Letter, Parcel},
+    sweep,
 };
+use crate::{graph::Graph, operation::Session};
 
 pub(super) async fn perform<'a>(
     graph: &Graph,
@@ -35,15 +36,15 @@ pub(super) async fn perform<'a>(
             .with("field", "save_to_sent_items"));
     }
     let doubt = if graph.options.look_first { attempt.doubt } else { Doubt::None };
-    let leftover = graph.leftovers.take(attempt.mailbox, attempt.mark);
+    let leftover = leftover::take(graph, session, attempt, doubt).await?;
     let draft = match (doubt, leftover) {
-        (Doubt::None, Some(draft)) => match inspect(graph, session, attempt, draft).await? {
-            Leftover::AsItWas(draft) => draft,
-            Leftover::Sent(completion) => return Ok(completion),
-            Leftover::Gone => build(graph, session, attempt, letter).await?,
-        },
-        (Doubt::None, None) => build(graph, session, attempt, letter).await?,
-        (Doubt::Young | Doubt::Old, _) => {
+        (_, Leftover::Sent(completion)) => return Ok(completion),
+        (_, Leftover::AsItWas(draft)) => draft,
+        (Doubt::None, Leftover::None) => {
+            let parcel = Parcel::pack(letter, attempt).await?;
+            build(graph, session, attempt, parcel).await?
+        }
+        (Doubt::Young | Doubt::Old, Leftover::None) => {
             graph.sweeps.suspect(attempt.mailbox, attempt.mark);
             if doubt == Doubt::Old && letter.may_go_in_pieces() {
                 // before the look: a draft that becomes whole after this is one that the look sees
@@ -62,52 +63,4 @@ pub(super) async fn perform<'a>(
         }
     };
     draft.send(graph, session, attempt).await
-}
-
-enum Leftover {
-    AsItWas(Draft),
-    /// Somebody has sent it.
-    Sent(Completion),
-    /// It is not there any more, or it is not what it was.
-    Gone,
-}
-
-/// Looks at a draft that was left, known unsent, a while ago: a person may have found it. One that
-/// was changed is not what the request asks for; it is thrown away. One that was sent is sent.
-async fn inspect(
-    graph: &Graph,
-    session: &Session<'_>,
-    attempt: &Attempt<'_>,
-    draft: Draft,
-) -> Result<Leftover> {
-    #[derive(Deserialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Item {
-        is_draft: bool,
-        change_key: Option<String>,
-    }
-    let path = draft.path("?$select=id,isDraft,changeKey")?;
-    let body = match session.call(Operation::ReadDraft, &path, Body::Empty).await {
-        Ok(body) => body,
-        Err(error) if error.code() == Code::GraphDraftGone => {
-            // deleted, or sent under another id: only a look can tell
-            graph.sweeps.suspect(attempt.mailbox, attempt.mark);
-            let detail = "a draft that was left for this attempt is gone";
-            return Err(Error::in_doubt(Code::GraphDraftGone, detail));
-        }
-        Err(error) => {
-            graph.leftovers.keep(attempt.mailbox, attempt.mark, draft);
-            return Err(error);
-        }
-    };
-    let item: Item = answer(&body, "graph's answer about a draft cannot be read")?;
-    if !item.is_draft {
-        let internet_message_id = draft.internet_message_id;
-        return Ok(Leftover::Sent(Completion::Sent { internet_message_id, found: true }));
-    }
-    if item.change_key != draft.change_key {
-        draft.discard(graph, session, attempt).await;
-        return Ok(Leftover::Gone);
-    }
-    Ok(Leftover::AsItWas(draft))
 }
