@@ -3,7 +3,7 @@
 use async_nats::HeaderMap;
 use mailbridge_core::contract::Status;
 
-use crate::rig::{LOAD, Rig, mailbox, request};
+use crate::rig::{LOAD, Plan, Rig, mailbox, request};
 
 /// A malformed payload and the code that names what is wrong.
 fn malformed() -> Vec<(String, &'static str)> {
@@ -30,7 +30,7 @@ fn malformed() -> Vec<(String, &'static str)> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn malformed_requests_are_kept_named_and_passed_by() {
-    let rig = Rig::with_payloads_up_to(8 * 1024 * 1024).await;
+    let rig = Rig::with_payloads_up_to(8 * 1024 * 1024, Plan::default()).await;
     let malformed = malformed();
     for (n, (payload, _)) in malformed.iter().enumerate() {
         let mut headers = HeaderMap::new();

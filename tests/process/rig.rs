@@ -38,8 +38,10 @@ pub struct Rig {
 #[derive(Clone)]
 pub struct Plan {
     pub guarantee: &'static str,
+    /// Lines for the connection, four spaces deep.
+    pub connection: &'static str,
     /// Lines for the pipeline, six spaces deep.
-    pub pipeline: &'static str,
+    pub pipeline: String,
     /// More arguments for `run`.
     pub args: Vec<&'static str>,
     pub sandbox: Builder,
@@ -49,7 +51,8 @@ impl Default for Plan {
     fn default() -> Self {
         Self {
             guarantee: "once",
-            pipeline: "      deadline: 5s\n      settle_time: 5s",
+            connection: "",
+            pipeline: "      deadline: 5s\n      settle_time: 5s".to_owned(),
             args: Vec::new(),
             sandbox: Sandbox::builder().seed(7).budgets(Budgets::graph()),
         }
@@ -62,10 +65,10 @@ impl Rig {
     }
 
     /// Over a server that takes large messages.
-    pub async fn with_payloads_up_to(bytes: usize) -> Self {
+    pub async fn with_payloads_up_to(bytes: usize, plan: Plan) -> Self {
         let config = format!("max_payload: {bytes}");
         let nats = NatsServer::with_config(&config).await.expect("a nats-server");
-        Self::over(nats, Plan::default()).await
+        Self::over(nats, plan).await
     }
 
     async fn over(nats: NatsServer, plan: Plan) -> Self {
@@ -271,7 +274,7 @@ fn free_port() -> std::net::SocketAddr {
 }
 
 fn config(plan: &Plan, nats: &str, sandbox: &str, http: std::net::SocketAddr) -> String {
-    let Plan { guarantee, pipeline, .. } = plan;
+    let Plan { guarantee, connection, pipeline, .. } = plan;
     format!(
         r#"
 http: {{ listen: "{http}" }}
@@ -283,6 +286,7 @@ connections:
     client_id: {DEMO_CLIENT_ID}
     credential: {{ client_secret: {{ file: secret }} }}
     cloud: {{ login: "{sandbox}", graph: "{sandbox}" }}
+{connection}
 buses:
   events: {{ nats: {{ servers: ["{nats}"] }} }}
 pipelines:
