@@ -102,6 +102,9 @@ codes! {
     RequestExpired "request_expired"
         "the request's `not_after` has passed"
         "nothing to cure: it was not sent because it was too late"
+    ComposeFailed "compose_failed"
+        "the pipeline's templates cannot make a request of this event"
+        "correct the template or the event: the message names the field, the place in the template and what is missing; `mailbridge render` shows what comes of an event"
     // what a request refers to
     AttachmentNotAllowed "attachment_not_allowed"
         "the reference leads outside the places that the pipeline allows"
