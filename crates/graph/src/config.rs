@@ -105,6 +105,9 @@ pub struct Options {
     pub patience: Duration,
     /// How long one request to Graph may take, within the attempt's deadline.
     pub request_timeout: Duration,
+    /// How long after a request's end its forgotten drafts are deleted: longer than a mailbox takes
+    /// to show what was done in it, and than an attempt may be under way unseen.
+    pub sweep_after: Duration,
 }
 
 impl Default for Options {
@@ -113,6 +116,7 @@ impl Default for Options {
             look_first: true,
             patience: Duration::from_secs(2),
             request_timeout: Duration::from_secs(30),
+            sweep_after: Duration::from_mins(3),
         }
     }
 }

@@ -1,10 +1,10 @@
 //! Mails of every size and kind, answers, and changes of a message: what arrives is what was asked
 //! for, byte for byte and once, also when every step fails now and then.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use mailbridge_core::{Code, Completion, Doubt, Guarantee, Mailbox};
+use mailbridge_core::{Code, Completion, Doubt, Guarantee, Mail, Mailbox};
 use mailbridge_graph::{Graph, MARK_PROPERTY, Options};
 use mailbridge_sandbox::{Arrival, Fault, Operation, Pointer, Running, Sent};
 use mailbridge_testkit::shelf::{Shelf, pattern, sha256};
@@ -322,10 +322,7 @@ async fn a_half_made_draft_of_a_dead_attempt_is_replaced() {
     let hang =
         Fault::new(mailbridge_sandbox::Kind::Hang { seconds: 30.0 }).on(Operation::UploadChunk);
     sandbox.handle().add_fault(hang.at_most(1));
-    let dies = tokio::time::timeout(
-        std::time::Duration::from_millis(500),
-        job.attempt(&graph, Doubt::None),
-    );
+    let dies = tokio::time::timeout(Duration::from_millis(500), job.attempt(&graph, Doubt::None));
     assert!(dies.await.is_err());
     assert_eq!(sandbox.handle().truth().drafts_left(), 1);
     sleep(SETTLE).await;
@@ -355,9 +352,38 @@ async fn a_draft_that_a_person_deleted_or_changed_is_made_anew() {
             let Value::Object(change) = json!({ "subject": "edited" }) else { unreachable!() };
             sandbox.handle().edit_draft(&pointer, change).unwrap();
         }
-        sleep(std::time::Duration::from_secs(3)).await;
+        sleep(Duration::from_secs(3)).await;
         job.carry_out(&graph).await.unwrap();
         assert_eq!(only(&sandbox, "1").subject, "s", "deleted: {deleted}");
         assert_eq!(sandbox.handle().truth().sent_total(), 1);
+    }
+}
+
+#[tokio::test]
+async fn a_forgotten_draft_is_deleted_when_its_mail_shows_and_not_before() {
+    for shows in [true, false] {
+        let sandbox = sandbox().await;
+        let options = Options { sweep_after: Duration::ZERO, ..Options::default() };
+        let graph = graph(&sandbox, options);
+        let mail = json!({ "to": "bob@x.example", "subject": "s", "text": "t" });
+        let job = job(&Shelf::default(), mail);
+        // the draft is made, and nobody is told
+        let fault = Fault::answer(504).after().on(Operation::CreateMessage).at_most(1);
+        sandbox.handle().add_fault(fault);
+        let error = job.attempt(&graph, Doubt::None).await.unwrap_err();
+        assert_eq!(error.code(), Code::GraphUnavailable);
+        graph.tidy().await;
+        assert_eq!(sandbox.handle().truth().drafts_left(), 1, "its request goes on");
+        job.attempt(&graph, Doubt::None).await.unwrap();
+        if shows {
+            sleep(SETTLE).await;
+        } else {
+            let pointer = Pointer::value(MAILBOX, mark("1").as_str());
+            // the newest is the one that was sent
+            sandbox.handle().delete_message(&pointer, true).unwrap();
+        }
+        graph.tidy().await;
+        let truth = sandbox.handle().truth();
+        assert_eq!((truth.drafts_left(), truth.sent_total()), (usize::from(!shows), 1));
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! The whole mailbox is asked, not Drafts and Sent Items alone: rules and people move mail, and one
 //! request costs half of two. Several drafts of one mark may be there, left by attempts that broke
-//! off; of those one is enough, and the others are nobody's mail.
+//! off; of those one is enough, and the others are left to the sweep.
 
 use mailbridge_core::{Code, Error, Result};
 use serde::Deserialize;
@@ -66,11 +66,13 @@ pub(super) async fn look(session: &Session<'_>, mark: &str) -> Result<Shown> {
                 shown.drafts.push(item.message);
             } else {
                 shown.sent = Some(item.message);
-                return Ok(shown);
             }
         }
         let Some(link) = page.next_link else { return Ok(shown) };
         body = session.follow(Operation::FindMessages, &link).await?;
+    }
+    if shown.sent.is_some() {
+        return Ok(shown);
     }
     let detail = "graph's answer to a search does not come to an end";
     Err(Error::transient(Code::GraphUnexpected, detail).with("pages_max", PAGES_MAX))

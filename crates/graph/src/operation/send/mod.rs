@@ -60,7 +60,8 @@ async fn send<'a>(graph: &Graph, attempt: &Attempt<'a>, letter: Letter<'a>) -> R
         Err(error) => error.verdict() == Verdict::Permanent,
     };
     if ended {
-        graph.sweeps.concluded(attempt.mailbox, attempt.mark, Instant::now());
+        let due = Instant::now() + graph.options.sweep_after;
+        graph.sweeps.concluded(attempt.mailbox, attempt.mark, due);
     }
     result
 }

@@ -13,7 +13,7 @@
 //! - A request that ended without a mail keeps its whole drafts: in doubt, they may be the mail.
 //!
 //! What is known of this is in memory: drafts of requests that were concluded less than
-//! [`REST`] before a worker died stay where they are.
+//! [`Options::sweep_after`](crate::Options) before a worker died stay where they are.
 
 use std::{
     collections::{HashSet, VecDeque},
@@ -31,9 +31,6 @@ use crate::{
     operation::Session,
 };
 
-/// How long after its end a request's drafts are looked for: longer than a mailbox takes to show
-/// what was done in it, and than an attempt may be under way unseen.
-const REST: Duration = Duration::from_mins(3);
 /// Requests remembered; beyond, the oldest are forgotten.
 const KEPT_MAX: usize = 4096;
 /// Requests swept at one time.
@@ -68,8 +65,8 @@ impl Sweeps {
         }
     }
 
-    /// Notes that a request has ended.
-    pub(super) fn concluded(&self, mailbox: &Mailbox, mark: &Mark, now: Instant) {
+    /// Notes that a request has ended, and when to look after it.
+    pub(super) fn concluded(&self, mailbox: &Mailbox, mark: &Mark, due: Instant) {
         let mut state = self.lock();
         if state.suspects.is_empty() {
             return;
@@ -79,7 +76,7 @@ impl Sweeps {
             if state.due.len() >= KEPT_MAX {
                 state.due.pop_front();
             }
-            state.due.push_back((now + REST, key));
+            state.due.push_back((due, key));
         }
     }
 
@@ -132,6 +129,8 @@ mod tests {
 
     use super::*;
 
+    const REST: Duration = Duration::from_mins(3);
+
     #[test]
     fn only_suspects_are_swept_and_not_before_their_rest_is_over() {
         let sweeps = Sweeps::default();
@@ -139,8 +138,8 @@ mod tests {
         let mark = |number: usize| RequestKey::of_id(&number.to_string()).mark("p");
         let now = Instant::now();
         sweeps.suspect(&mailbox, &mark(1));
-        sweeps.concluded(&mailbox, &mark(1), now);
-        sweeps.concluded(&mailbox, &mark(2), now);
+        sweeps.concluded(&mailbox, &mark(1), now + REST);
+        sweeps.concluded(&mailbox, &mark(2), now + REST);
         assert_eq!(sweeps.next(now), None);
         assert_eq!(sweeps.next(now + REST), Some((mailbox.clone(), mark(1))));
         assert_eq!(sweeps.next(now + REST), None);
