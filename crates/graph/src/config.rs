@@ -80,7 +80,7 @@ pub struct Limits {
     pub mailbox_requests_at_once: usize,
     /// Requests in any 10 minutes, 2 or more; 10000 when absent.
     pub mailbox_requests_in_10_minutes: u32,
-    /// Bytes of requests in any 5 minutes, 4194304 or more; 150000000 when absent. A single larger
+    /// Bytes of requests in any 5 minutes, 4194304 or more; 157286400 when absent. A single larger
     /// attachment goes when nothing else is on its way.
     pub mailbox_upload_bytes_in_5_minutes: u64,
 }
@@ -90,7 +90,7 @@ impl Default for Limits {
         Self {
             mailbox_requests_at_once: 4,
             mailbox_requests_in_10_minutes: 10_000,
-            mailbox_upload_bytes_in_5_minutes: 150_000_000,
+            mailbox_upload_bytes_in_5_minutes: 150 * 1024 * 1024,
         }
     }
 }

@@ -387,3 +387,34 @@ async fn a_forgotten_draft_is_deleted_when_its_mail_shows_and_not_before() {
         assert_eq!((truth.drafts_left(), truth.sent_total()), (usize::from(!shows), 1));
     }
 }
+
+#[tokio::test]
+async fn the_largest_file_arrives_and_a_larger_one_is_refused_before_anything_is_made() {
+    const BYTES: u64 = 150_000_000;
+    let sandbox = sandbox().await;
+    let graph = graph(&sandbox, Options::default());
+    let shelf = Shelf::default();
+    shelf.put_pattern("s3://b/k", BYTES);
+    shelf.put_pattern("s3://b/larger", 160_000_000);
+    let mail = |id: &str, url: &str| json!({ "id": id, "to": "bob@x.example", "text": "t", "attachments": [{ "url": url }] });
+    // what a mailbox takes unless its administrator says more
+    shelf.put_pattern("s3://b/40", 40_000_000);
+    let refused = job(&shelf, mail("3", "s3://b/40")).carry_out(&graph).await.unwrap_err();
+    assert_eq!(refused.code(), Code::GraphTooLarge);
+    assert_eq!(sandbox.handle().truth().drafts_left(), 0);
+
+    sandbox.handle().set_message_limit(250_000_000);
+    let job_of = |id, url| Job {
+        mailbox: Mailbox::new("big@contoso.example"),
+        ..job(&shelf, mail(id, url))
+    };
+    job_of("1", "s3://b/k").carry_out(&graph).await.unwrap();
+    let file = &only(&sandbox, "1").attachments[0];
+    assert_eq!((file.bytes, file.name.as_str()), (150_000_000, "k"));
+    assert_eq!(file.sha256, sha256(&pattern(0..BYTES)));
+    assert_eq!(shelf.bytes_read(), BYTES + 40_000_000);
+    assert!(shelf.piece_bytes_max() < 4_000_000);
+    let refused = job(&shelf, mail("2", "s3://b/larger")).carry_out(&graph).await.unwrap_err();
+    assert_eq!(refused.code(), Code::RequestAttachmentTooLarge);
+    assert_eq!(sandbox.handle().truth().drafts_left(), 0);
+}
