@@ -98,8 +98,8 @@ async fn a_session_takes_3_to_150_mb() {
     let world = start().await;
     let id = world.draft("d").await;
     let code = "ErrorAttachmentSizeShouldNotBeLessThanMinimumSize";
-    open(&world, &id, 3 * MB - 1).await.refused(400, code);
-    open(&world, &id, 3 * MB).await.expect(StatusCode::CREATED);
+    open(&world, &id, 3_000_000 - 1).await.refused(400, code);
+    open(&world, &id, 3_000_000).await.expect(StatusCode::CREATED);
     open(&world, &id, 150 * MB).await.expect(StatusCode::CREATED);
     open(&world, &id, 150 * MB + 1).await.refused(400, "ErrorAttachmentSizeLimitExceeded");
     let path = attachments(&id) + "/createUploadSession";
