@@ -81,7 +81,9 @@ impl Requests {
         let line = Arc::new(Line::new(self.name.clone(), self.settings, ports));
         let lines = TaskTracker::new();
         let abandon = CancellationToken::new();
-        lines.spawn(stop.clone().run_until_cancelled_owned(tidy(mail)));
+        // ends with the input too, which nobody has to stop
+        let tidying = stop.child_token();
+        lines.spawn(tidying.clone().run_until_cancelled_owned(tidy(mail)));
         loop {
             let taken = tokio::select! {
                 biased;
@@ -96,6 +98,7 @@ impl Requests {
                 abandon.run_until_cancelled_owned(line.carry(delivery, pass)).await;
             });
         }
+        tidying.cancel();
         self.health.draining();
         lines.close();
         let drained = tokio::time::timeout(drain, lines.wait()).await;
