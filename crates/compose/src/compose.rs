@@ -78,12 +78,6 @@ impl Composer {
         if let Some(id) = id {
             put("id", id.into());
         }
-        for field in &self.0.lines {
-            let line = self.line(field, root)?;
-            if !line.is_empty() {
-                put(field, line.into());
-            }
-        }
         for (field, list) in &self.0.addresses {
             put(field, self.addresses(field, list, root)?.into());
         }
@@ -94,6 +88,12 @@ impl Composer {
         }
         if self.0.subject {
             put("subject", self.line("subject", root)?.into());
+        }
+        for field in &self.0.lines {
+            let line = self.line(field, root)?;
+            if !line.is_empty() {
+                put(field, line.into());
+            }
         }
         for (field, text) in &self.0.texts {
             let text = self.0.templates.text(text.kind, &text.template, field, root)?;
@@ -171,6 +171,20 @@ impl Decoder for Composer {
         match self.compose(message, position)? {
             Some(request) => decode(&request, position).map(Some),
             None => Ok(None),
+        }
+    }
+}
+
+/// In words, for a person who reads what would run.
+impl fmt::Display for Composer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0.when {
+            Some(when) => write!(f, "of events for which {when}"),
+            None => f.write_str("of every event"),
+        }?;
+        match self.0.templates.files().count() {
+            0 => Ok(()),
+            count => write!(f, ", with {count} template files"),
         }
     }
 }

@@ -18,9 +18,11 @@ mod http;
 pub mod metric;
 mod operation;
 mod pacing;
+mod preview;
 mod token;
 mod wire;
 
 pub use config::{Connection, Limits, Options, Resolved, SandboxAccess};
 pub use graph::Graph;
+pub use preview::{Preview, PreviewBody, preview};
 pub use wire::message::MARK_PROPERTY;

@@ -6,8 +6,8 @@ use clap::{Parser, Subcommand};
 
 use crate::{
     command::{
-        check::Check, explain::Explain, run::Run, sandbox::SandboxArgs, schema::SchemaOf,
-        send::Send,
+        check::Check, explain::Explain, render::Render, run::Run, sandbox::SandboxArgs,
+        schema::SchemaOf, send::Send, test::Test,
     },
     config::{
         model::{Level, LogFormat},
@@ -22,6 +22,8 @@ const AFTER_HELP: &str = "\
 Examples:
   mailbridge run configs/quickstart.yaml       real requests through the built-in sandbox
   mailbridge check pipelines.yaml              what would run, and what is wrong
+  mailbridge render FILE PIPELINE order.json   the mail that an event becomes
+  mailbridge test configs/compose.yaml         whether events become the mails they ought to
   mailbridge sandbox                           a Microsoft Graph to try things with
   mailbridge send --sandbox --to bob@example.org --subject Hello --text Hi
   mailbridge explain credential_secret_expired what a code means, and the cure
@@ -61,6 +63,10 @@ enum Command {
     Run(Run),
     /// Check a configuration offline, and say what it would run
     Check(Check),
+    /// Show the request that a pipeline makes of an event, and what Graph would be sent
+    Render(Render),
+    /// Run the tests that stand beside pipelines
+    Test(Test),
     /// Serve a Microsoft Graph mail emulator: no tenant is needed, no mail leaves
     Sandbox(SandboxArgs),
     /// Send one mail from the command line
@@ -92,6 +98,8 @@ impl Command {
         match self {
             Self::Run(run) => run.run(registry, wishes).await,
             Self::Check(check) => check.run(registry),
+            Self::Render(render) => render.run(registry),
+            Self::Test(test) => test.run(registry),
             Self::Sandbox(sandbox) => sandbox.run(wishes).await,
             Self::Send(send) => send.run(registry, wishes).await,
             Self::Schema(schema) => schema.run(registry),

@@ -6,12 +6,14 @@
 
 mod cli;
 mod command;
+mod compare;
 mod config;
 mod exit;
 mod http;
 mod log;
 mod names;
 mod registry;
+mod rehearsal;
 mod run;
 mod sandboxes;
 mod single;

@@ -122,7 +122,7 @@ fn changed(now: &[String], add: &[String], remove: &[String]) -> Vec<String> {
 }
 
 /// The path of a message, with what stands behind it.
-pub(super) fn path(message: &MessageId, tail: &str) -> Result<String> {
+pub(crate) fn path(message: &MessageId, tail: &str) -> Result<String> {
     let id = segment(&message.0).ok_or_else(|| {
         let detail = "the message's id does not fit into a URL";
         Error::permanent(Code::RequestBadMessageId, detail).with("field", "message")

@@ -15,7 +15,7 @@ use super::message::{
 };
 
 /// What Graph's draft of an answer holds.
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 pub(crate) struct Original {
     #[serde(default)]
     body: Option<OriginalBody>,

@@ -60,7 +60,7 @@ fn written(value: &impl Serialize, mail: &Composed, files: &[Embedded<'_>]) -> R
     Ok(bytes)
 }
 
-pub(super) fn unwritable() -> Error {
+pub(crate) fn unwritable() -> Error {
     Error::permanent(Code::Internal, "the mail cannot be written as JSON")
 }
 

@@ -106,6 +106,10 @@ fn requests(pipeline: &Pipeline) -> Result<String, fmt::Error> {
     };
     writeln!(text, "pipeline {name}: requests")?;
     writeln!(text, "    from          {}", from.told)?;
+    if let Some(composer) = &pipeline.compose {
+        let tests = pipeline.tests.len();
+        writeln!(text, "    composed      {composer}; {tests} tests beside it")?;
+    }
     writeln!(text, "    through       {connection}, mailboxes {}", mailboxes.join(" "))?;
     writeln!(text, "    guarantee     {guarantee}")?;
     writeln!(text, "    outcomes      {outcomes}")?;

@@ -2,7 +2,9 @@
 
 pub mod check;
 pub mod explain;
+pub mod render;
 pub mod run;
 pub mod sandbox;
 pub mod schema;
 pub mod send;
+pub mod test;

@@ -59,6 +59,15 @@ pub fn load(files: &[PathBuf]) -> Result<Loaded, Problems> {
     }
 }
 
+/// Reads one file that is no configuration: nothing of the environment goes into it.
+pub fn alone(file: &Path) -> Result<Loaded, Vec<Problem>> {
+    let (figment, lines) = read(file)?;
+    let mut places = Places::default();
+    places.add_file(&file.display().to_string(), lines);
+    // it was read as values a moment ago
+    Ok(Loaded { tree: figment.extract().unwrap_or_default(), places })
+}
+
 /// The formats, by the file's ending.
 #[derive(Clone, Copy)]
 enum Kind {

@@ -10,6 +10,7 @@
 
 mod assemble;
 mod connection;
+pub mod expectation;
 mod load;
 mod locate;
 pub mod model;
@@ -19,6 +20,7 @@ mod problem;
 mod rules;
 pub mod schema;
 mod setup;
+mod templates;
 pub mod text;
 
 use std::path::PathBuf;

@@ -11,7 +11,10 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::text::{self, Text};
+use super::{
+    expectation::Entry,
+    text::{self, Text},
+};
 
 /// A mailbridge configuration.
 #[derive(Deserialize, JsonSchema)]
@@ -87,6 +90,13 @@ pub struct RequestsSection {
     /// Places below which requests may refer to attachments by URL. Without any, none is read.
     #[serde(default)]
     pub attachments: mailbridge_attachments::Config,
+    /// How requests are made of events. Without it, messages are requests as they come.
+    #[serde(default)]
+    pub compose: Option<mailbridge_compose::Config>,
+    /// Events and what is to become of them, for `mailbridge test`: tests, or paths of files that
+    /// have them under the key `tests`.
+    #[serde(default)]
+    pub tests: Vec<Entry>,
     /// Deliveries in the worker at once, 1 to 10000; 256 when absent.
     #[serde(default)]
     pub in_flight: Option<usize>,

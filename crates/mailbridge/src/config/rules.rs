@@ -65,7 +65,9 @@ pub fn literal_secrets(tree: &Value) -> Vec<Vec<String>> {
 fn collect_secrets(value: &Value, path: &mut Vec<String>, found: &mut Vec<Vec<String>>) {
     match value {
         Value::Object(map) => {
-            for (key, value) in map {
+            // what events are tested with is made up
+            let tests = path.len() == 3 && path[0] == "pipelines";
+            for (key, value) in map.iter().filter(|(key, _)| !tests || *key != "tests") {
                 path.push(key.clone());
                 collect_secrets(value, path, found);
                 path.pop();

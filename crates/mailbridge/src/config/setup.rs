@@ -2,14 +2,16 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
+use mailbridge_compose::Composer;
 use mailbridge_core::{
-    Decoder, Files, Input, Output,
+    AsRequests, Decoder, Files, Input, Output,
     plugin::{Build, Bus},
 };
 use mailbridge_engine::Settings;
 use mailbridge_graph::Connection;
 
 use super::{
+    expectation::Test,
     model::{Http, Log, Report},
     problem::Problem,
 };
@@ -38,8 +40,10 @@ pub struct Pipeline {
     pub connection: String,
     /// How it works.
     pub settings: Settings,
-    /// How messages become requests.
-    pub decoder: Arc<dyn Decoder>,
+    /// How requests are made of events, if they are.
+    pub compose: Option<Arc<Composer>>,
+    /// Events and what is to become of them.
+    pub tests: Vec<Test>,
     /// What requests may refer to.
     pub files: Arc<dyn Files>,
     /// Where requests come from.
@@ -48,6 +52,16 @@ pub struct Pipeline {
     pub outcomes: Option<Port<dyn Output>>,
     /// Where dead letters go.
     pub dead_letters: Port<dyn Output>,
+}
+
+impl Pipeline {
+    /// How messages become requests.
+    pub fn decoder(&self) -> Arc<dyn Decoder> {
+        match &self.compose {
+            Some(composer) => Arc::clone(composer) as Arc<dyn Decoder>,
+            None => Arc::new(AsRequests),
+        }
+    }
 }
 
 /// One end of a pipeline on a bus.

@@ -68,9 +68,9 @@ pub fn requests(
 ) -> Requests {
     Requests {
         health: health.register(&pipeline.name),
+        decoder: pipeline.decoder(),
         name: pipeline.name,
         input: pipeline.from.build,
-        decoder: pipeline.decoder,
         mail,
         files: pipeline.files,
         outcomes: pipeline.outcomes.map(|port| port.build),

@@ -3,18 +3,21 @@
 use std::{collections::BTreeMap, ffi::OsString, sync::Arc};
 
 use mailbridge_attachments::{Attachments, Place, Variables};
+use mailbridge_compose::{Composer, TemplateFiles};
 use mailbridge_core::{
-    AsRequests, Code, Error, Files, Keep, StateStore,
+    Code, Error, Files, Keep, StateStore,
     plugin::{self, Build, Bus, Malformed},
 };
 use serde_json::Value;
 
-use super::{Assembly, Key, Named, only_entry};
+use super::{Assembly, Key, Named, below, only_entry};
 use crate::{
     config::{
+        expectation::{self, Test},
         model::RequestsSection,
         rules::{self, Readers},
         setup::{Pipeline, Port},
+        templates,
     },
     names::known,
 };
@@ -84,11 +87,14 @@ impl Assembly<'_> {
             .map(|to| self.port(&under(key, "dead_letters"), to, named, target));
         let typed = typed?;
         let files = self.files(&under(key, "attachments"), &typed.attachments, named);
+        let compose = self.compose(&under(key, "compose"), typed.compose.as_ref());
+        let tests = self.tests(&under(key, "tests"), &typed.tests);
         Some(Pipeline {
             name: name.to_owned(),
             connection: typed.connection,
             settings,
-            decoder: Arc::new(AsRequests),
+            compose,
+            tests,
             files: files?,
             from: from??,
             outcomes: match outcomes {
@@ -97,6 +103,31 @@ impl Assembly<'_> {
             },
             dead_letters: dead_letters??,
         })
+    }
+
+    /// How requests are made of events; nothing also for one that is wrong, which is told.
+    fn compose(
+        &mut self,
+        key: Key<'_>,
+        config: Option<&mailbridge_compose::Config>,
+    ) -> Option<Arc<Composer>> {
+        let config = config?;
+        let files = match &config.templates {
+            None => TemplateFiles::default(),
+            Some(folder) => match templates::read(folder) {
+                Ok(files) => files,
+                Err(message) => return self.notes.refuse(&under(key, "templates"), message),
+            },
+        };
+        let composer = Composer::new(config, files);
+        composer.map(Arc::new).map_err(|mistakes| self.notes.faults(key, mistakes)).ok()
+    }
+
+    fn tests(&mut self, key: Key<'_>, entries: &[expectation::Entry]) -> Vec<Test> {
+        let (tests, problems) =
+            expectation::read(entries, |path| self.notes.problem(&below(key, path), String::new()));
+        self.notes.problems.extend(problems);
+        tests
     }
 
     /// The places that requests may refer to.
