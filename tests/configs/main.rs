@@ -2,6 +2,7 @@
 //! and what scripts and people rely on (exit codes, help, the quickstart) stays as it is.
 
 mod broken;
+mod compose;
 mod program;
 mod send;
 
@@ -152,6 +153,6 @@ fn help_is_as_it_was() {
         assert_eq!(ran.code, 0, "{}", ran.stderr);
         format!("$ mailbridge {}\n{}\n", arguments.join(" "), ran.stdout)
     };
-    let commands = ["", "run", "check", "sandbox", "send", "schema", "explain"];
+    let commands = ["", "run", "check", "render", "test", "sandbox", "send", "schema", "explain"];
     insta::assert_snapshot!(commands.map(help).concat());
 }

@@ -31,7 +31,7 @@ pub struct Check {
 impl Check {
     /// Reads, checks, tells.
     pub fn run(&self, registry: &Registry) -> Exit {
-        match config::read(&self.files, registry) {
+        match config::read_with_tests(&self.files, registry) {
             Ok(setup) => {
                 for warning in &setup.warnings {
                     eprintln!("warning: {warning}");

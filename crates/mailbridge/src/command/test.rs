@@ -52,7 +52,7 @@ struct Ran<'a> {
 impl Test {
     /// Runs them.
     pub fn run(&self, registry: &Registry) -> Exit {
-        let setup = match config::read(&self.files, registry) {
+        let setup = match config::read_with_tests(&self.files, registry) {
             Ok(setup) => setup,
             Err(problems) => {
                 eprintln!("{problems}");

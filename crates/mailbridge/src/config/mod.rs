@@ -35,6 +35,12 @@ pub fn read(files: &[PathBuf], registry: &Registry) -> Result<Setup, Problems> {
     assemble::assemble(load::load(files)?, registry, Purpose::Run)
 }
 
+/// Reads and checks a configuration with all that stands beside it: the tests of its pipelines,
+/// which a run has no need of.
+pub fn read_with_tests(files: &[PathBuf], registry: &Registry) -> Result<Setup, Problems> {
+    assemble::assemble(load::load(files)?, registry, Purpose::Check)
+}
+
 /// Reads and checks a configuration whose connections are to be used.
 pub fn read_connections(files: &[PathBuf], registry: &Registry) -> Result<Setup, Problems> {
     assemble::assemble(load::load(files)?, registry, Purpose::Connections)
@@ -45,6 +51,8 @@ pub fn read_connections(files: &[PathBuf], registry: &Registry) -> Result<Setup,
 enum Purpose {
     /// To run its pipelines; there must be one.
     Run,
+    /// The same, with its tests.
+    Check,
     /// To use its connections.
     Connections,
 }

@@ -42,7 +42,7 @@ pub struct Pipeline {
     pub settings: Settings,
     /// How requests are made of events, if they are.
     pub compose: Option<Arc<Composer>>,
-    /// Events and what is to become of them.
+    /// Events and what is to become of them; none where they were not asked for.
     pub tests: Vec<Test>,
     /// What requests may refer to.
     pub files: Arc<dyn Files>,

@@ -13,6 +13,7 @@ use serde_json::Value;
 use super::{Assembly, Key, Named, below, only_entry};
 use crate::{
     config::{
+        Purpose,
         expectation::{self, Test},
         model::RequestsSection,
         rules::{self, Readers},
@@ -123,7 +124,11 @@ impl Assembly<'_> {
         composer.map(Arc::new).map_err(|mistakes| self.notes.faults(key, mistakes)).ok()
     }
 
+    /// Read only for who wants them, so that what runs need not have their files.
     fn tests(&mut self, key: Key<'_>, entries: &[expectation::Entry]) -> Vec<Test> {
+        if self.purpose != Purpose::Check {
+            return Vec::new();
+        }
         let (tests, problems) =
             expectation::read(entries, |path| self.notes.problem(&below(key, path), String::new()));
         self.notes.problems.extend(problems);
