@@ -1,6 +1,8 @@
 //! The engine's promises under a crash at every step and seeded faults on every port, in virtual
 //! time. A failure names its seed or its step, and the same again reproduces it.
 
+mod ends;
+
 use std::{collections::HashMap, time::Duration};
 
 use mailbridge_core::{
@@ -22,13 +24,23 @@ fn settings() -> Settings {
 }
 
 fn worker(bus: &Bus, room: &Mailroom, power: &Power, health: &Health) -> Requests {
+    worker_with(settings(), bus, room, power, health)
+}
+
+fn worker_with(
+    settings: Settings,
+    bus: &Bus,
+    room: &Mailroom,
+    power: &Power,
+    health: &Health,
+) -> Requests {
     Requests {
         name: PIPELINE.to_owned(),
         input: bus.input(power),
         mail: room.port(power),
         outcomes: Some(bus.output(power, "outcomes")),
         dead_letters: bus.output(power, "dead"),
-        settings: settings(),
+        settings,
         health: health.register(PIPELINE),
         observer: None,
     }

@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use mailbridge_core::{Completion, Doubt, Position, SeenBefore};
+use mailbridge_core::{Completion, Doubt, Position, SeenBefore, contract::OutcomeData};
 use tokio::time::Instant;
 
 use crate::decide::Tally;
@@ -51,8 +51,30 @@ struct Record {
 pub enum Ended {
     /// It was done.
     Completed(Completion),
-    /// Its dead letter and its outcome are durable.
-    DeadLettered,
+    /// It was given up.
+    GivenUp(GivenUp),
+}
+
+/// A request that was given up. That stands, also when its dead letter or its outcome cannot be
+/// published now: a dead letter that is not confirmed may be stored all the same, so that a later
+/// success would leave both.
+#[derive(Clone, Debug)]
+pub struct GivenUp {
+    /// How it ended, and why.
+    pub outcome: Arc<OutcomeData>,
+    /// How much of that is durable.
+    pub durable: Durable,
+}
+
+/// How far the publishing of a request's end has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Durable {
+    /// Maybe nothing.
+    Nothing,
+    /// The dead letter.
+    DeadLetter,
+    /// The dead letter and the outcome.
+    All,
 }
 
 /// What the memory says to a delivery.
@@ -200,32 +222,33 @@ impl Known {
         self.end(|record| record.looks += 1);
     }
 
-    /// It ended; should the delivery come again all the same, nothing is done twice.
-    pub fn ended(self, ended: Ended) {
-        self.end(|record| record.ended = Some(ended));
+    /// It ended; should the delivery come again all the same, nothing is done twice. Noted at once,
+    /// whatever becomes of what is still to be published; it stays in hand meanwhile.
+    pub fn ended(&mut self, ended: Ended) {
+        self.note(|record| record.ended = Some(ended));
     }
 
     fn end(mut self, change: impl FnOnce(&mut Record)) {
+        self.note(change);
+    }
+
+    fn note(&mut self, change: impl FnOnce(&mut Record)) {
         self.noted = true;
-        let mut inner = self.memory.inner();
-        let record = inner.record(&self.position);
-        record.busy = false;
-        change(record);
+        change(self.memory.inner().record(&self.position));
     }
 }
 
-/// In hand and gone without a word (a panic, a stop in the middle of an attempt): it may have
-/// happened.
 impl Drop for Known {
     fn drop(&mut self) {
-        if self.noted {
-            return;
-        }
         let mut inner = self.memory.inner();
         let record = inner.record(&self.position);
         record.busy = false;
-        record.attempts += 1;
-        record.doubt_since = Some(Instant::now());
+        if !self.noted {
+            // Gone without a word (a panic, a stop in the middle of an attempt): it may have
+            // happened.
+            record.attempts += 1;
+            record.doubt_since = Some(Instant::now());
+        }
     }
 }
 
@@ -284,7 +307,7 @@ mod tests {
         for n in 0..10_000 {
             let position = Position::new(n.to_string());
             match memory.recall(&position, SeenBefore::No) {
-                Recall::Go(known) => known.ended(Ended::DeadLettered),
+                Recall::Go(mut known) => known.ended(Ended::Completed(Completion::Absent)),
                 Recall::Busy => panic!("in hand already"),
             }
             memory.forget(&position);

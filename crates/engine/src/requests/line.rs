@@ -141,9 +141,8 @@ impl Line {
             Some(Ended::Completed(completion)) => {
                 return self.complete(&job, memory, &completion, admitted.ok().as_ref()).await;
             }
-            Some(Ended::DeadLettered) => {
-                memory.ended(Ended::DeadLettered);
-                return End::Rejected(DeadLettered(()));
+            Some(Ended::GivenUp(given_up)) => {
+                return self.publish_end(&job, memory, given_up).await;
             }
             None => {}
         }
