@@ -2,18 +2,23 @@
 
 use std::{collections::HashSet, time::Duration};
 
-use mailbridge_core::contract::{Outcome, Status, decode};
+use mailbridge_core::{
+    Headers, Message,
+    contract::{Outcome, Status, decode},
+};
 use mailbridge_engine::{Policy, Settings, health::Health};
 use mailbridge_testkit::simulation::{Bus, Dice, Fault, Mailroom, Power, Sight, Trouble};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::{HIDDEN, LEASE, request, settings, worker_with};
 
-/// Runs one worker until everything is settled.
+/// Runs one worker until everything is settled, a day at most.
 async fn run(settings: Settings, bus: &Bus, room: &Mailroom) {
     let worker = worker_with(settings, bus, room, &Power::forever(), &Health::new());
+    let settled = tokio::time::timeout(Duration::from_hours(24), bus.all_settled());
     tokio::select! {
-        () = bus.all_settled() => {}
+        settled = settled => settled.expect("everything is settled within a day"),
         ended = worker.run(CancellationToken::new()) => ended.expect("it ends only when told to"),
     }
 }
@@ -59,6 +64,71 @@ async fn what_was_given_up_stays_given_up_while_its_outcome_cannot_be_published(
         assert_eq!(outcomes(&bus), [("r0".to_owned(), Status::Rejected)], "{silent}");
         assert_eq!((dead(&bus).len(), room.copies().len()), (1, 0), "F4: {silent}");
     }
+}
+
+/// A request that cannot be read, of 10,000 bytes, with a header.
+fn large() -> Message {
+    let headers = Headers::new().with("x-origin", "shop");
+    Message { payload: vec![b'{'; 10_000].into(), headers, ..Message::default() }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dead_letter_that_its_bus_does_not_take_is_stored_without_its_payload() {
+    let bus = Bus::new(LEASE);
+    let room = Mailroom::new(1, HIDDEN, Sight::LooksFirst, &[]);
+    bus.push(large());
+    bus.trouble("dead", Trouble::Small(2_000));
+    run(settings(), &bus, &room).await;
+    let posted = bus.posted();
+    let dead = posted.iter().find(|posted| posted.target == "dead").expect("a dead letter");
+    assert!(dead.message.payload.is_empty());
+    for (name, value) in [
+        ("x-origin", "shop"),
+        ("mailbridge-code", "request_not_json"),
+        ("mailbridge-position", "sim:0"),
+        ("mailbridge-payload-left-out", "bus_payload_too_large"),
+        ("mailbridge-payload-bytes", "10000"),
+    ] {
+        assert_eq!(dead.message.headers.get(name), Some(value), "{name}");
+    }
+    assert_eq!(outcomes(&bus).len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dead_letter_that_is_never_taken_comes_back_ever_more_seldom_and_is_never_dropped() {
+    let bus = Bus::new(LEASE);
+    let room = Mailroom::new(1, HIDDEN, Sight::LooksFirst, &[]);
+    bus.push(large());
+    bus.trouble("dead", Trouble::Small(1));
+    let hour = Duration::from_hours(1);
+    assert!(tokio::time::timeout(hour, run(settings(), &bus, &room)).await.is_err());
+    // 1 s, 2 s, … 5 min: at most 22 deliveries, each with and without the payload.
+    let tries = bus.tries("dead");
+    assert!((20..50).contains(&tries), "{tries}");
+    assert!(bus.settled()[0].is_none() && outcomes(&bus).is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_an_outage_of_hours_outcomes_are_published_within_seconds() {
+    let bus = Bus::new(LEASE);
+    let room = Mailroom::new(1, HIDDEN, Sight::LooksFirst, &[]);
+    bus.push(request(0, "a@x"));
+    bus.trouble("outcomes", Trouble::Down);
+    let mut outage = None;
+    let mend = async {
+        tokio::time::sleep(Duration::from_hours(5)).await;
+        bus.mend("outcomes");
+        outage = Some(Instant::now());
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        () = run(settings(), &bus, &room) => {}
+        () = mend => {}
+    }
+    let waited = outage.expect("it was mended first").elapsed();
+    assert!(waited < Duration::from_secs(30), "{waited:?}");
+    assert_eq!(outcomes(&bus), [("r0".to_owned(), Status::Accepted)]);
+    assert_eq!(room.copies().values().copied().collect::<Vec<_>>(), [1]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -44,6 +44,8 @@ struct Record {
     doubt_since: Option<Instant>,
     /// How it ended; only its outcome or its settling failed.
     ended: Option<Ended>,
+    /// How often that could not be published.
+    unpublished: u32,
 }
 
 /// How a request ended.
@@ -228,13 +230,21 @@ impl Known {
         self.note(|record| record.ended = Some(ended));
     }
 
+    /// What it ended in cannot be published; says how often that was so by now.
+    pub fn unpublished(mut self) -> u32 {
+        self.note(|record| {
+            record.unpublished = record.unpublished.saturating_add(1);
+            record.unpublished
+        })
+    }
+
     fn end(mut self, change: impl FnOnce(&mut Record)) {
         self.note(change);
     }
 
-    fn note(&mut self, change: impl FnOnce(&mut Record)) {
+    fn note<T>(&mut self, change: impl FnOnce(&mut Record) -> T) -> T {
         self.noted = true;
-        change(self.memory.inner().record(&self.position));
+        change(self.memory.inner().record(&self.position))
     }
 }
 

@@ -211,8 +211,9 @@ codes! {
         "the bus did not confirm a message"
         "nothing: it is published again; look at the bus's storage and limits if it lasts"
     BusPayloadTooLarge "bus_payload_too_large"
-        "a message is larger than the bus takes"
-        "raise the server's limit"
+        "a message is larger than the bus takes; a dead letter is then stored without its payload"
+        "raise the limit of the server (max_payload) and of the stream (max_msg_size) above the \
+         largest request"
     BusLost "bus_lost"
         "the connection to the bus was lost"
         "nothing: it is made again"

@@ -1,11 +1,11 @@
 //! Ending: the dead letter, the outcome, and what is left to the worker's memory. How a request ends
 //! is noted before anything of it is published, and is not decided again.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use mailbridge_core::{
-    Completion, Error, Result,
+    Code, Completion, Error, Result, Verdict,
     contract::{DeadLetter, Outcome, OutcomeData, Status},
 };
 
@@ -18,7 +18,11 @@ use crate::{
     invariant::{DeadLettered, Published},
     memory::{Durable, Ended, GivenUp, Known},
     metric,
+    settings::Policy,
 };
+
+/// How long after the end of an outage an outcome is published, at the latest.
+const AFTER_OUTAGE: Duration = Duration::from_secs(10);
 
 impl Line {
     /// The mail is out: says so.
@@ -38,7 +42,7 @@ impl Line {
         memory.ended(Ended::Completed(completion.clone()));
         match self.publish_outcome(job, data).await {
             Ok(published) => End::Completed(published),
-            Err(error) => self.not_published(job, &error),
+            Err(error) => self.not_published(job, memory, &error),
         }
     }
 
@@ -67,7 +71,7 @@ impl Line {
     ) -> End {
         match self.publish_given_up(job, &mut memory, given_up).await {
             Ok(dead_lettered) => End::Rejected(dead_lettered),
-            Err(error) => self.not_published(job, &error),
+            Err(error) => self.not_published(job, memory, &error),
         }
     }
 
@@ -95,7 +99,17 @@ impl Line {
     async fn publish_dead_letter(&self, job: &Job<'_>, outcome: &OutcomeData) -> Result<()> {
         let time = Timestamp::now();
         let letter = DeadLetter { original: job.message, outcome, mark: &job.known.mark, time };
-        self.ports.dead_letters.publish(letter.to_message()).await
+        let error = match self.ports.dead_letters.publish(letter.to_message()).await {
+            Err(error) if error.code() == Code::BusPayloadTooLarge => error,
+            published => return published,
+        };
+        // Without its end the request would come back for ever, and never end otherwise.
+        self.ports.dead_letters.publish(letter.to_message_without_payload(&error)).await?;
+        let (pipeline, position, code) = (&self.pipeline, job.position, error.code());
+        let (payload_bytes, cure) = (job.message.payload.len(), code.cure());
+        tracing::warn!(%pipeline, %position, %code, %error, payload_bytes, cure,
+            "the dead letter is stored without its payload, which its bus does not take");
+        Ok(())
     }
 
     async fn publish_outcome(&self, job: &Job<'_>, data: OutcomeData) -> Result<Published> {
@@ -126,11 +140,20 @@ impl Line {
         data
     }
 
-    fn not_published(&self, job: &Job<'_>, error: &Error) -> End {
+    /// It comes back, and only the publishing is tried again. What the bus will never take as it is
+    /// comes ever more seldom, until somebody gives it room; an outage is over for all at once, so
+    /// nothing waits long after it.
+    fn not_published(&self, job: &Job<'_>, memory: Known, error: &Error) -> End {
         let (pipeline, position, code) = (&self.pipeline, job.position, error.code());
         let cure = code.cure();
         tracing::warn!(%pipeline, %position, %code, %error, cure, "not published; it comes back");
-        let policy = &self.settings.policy;
-        End::Again(backoff::pause(1, policy.backoff_min, policy.backoff_max))
+        let Policy { backoff_min, backoff_max, .. } = self.settings.policy;
+        let longest = match error.verdict() {
+            Verdict::Permanent => backoff_max,
+            Verdict::Transient { .. } | Verdict::InDoubt | Verdict::Blocked { .. } => {
+                backoff_max.min(AFTER_OUTAGE)
+            }
+        };
+        End::Again(backoff::pause(memory.unpublished(), backoff_min, longest.max(backoff_min)))
     }
 }

@@ -230,7 +230,6 @@ impl State {
         *self.tries.entry(target).or_default() += 1;
         let unconfirmed = || Err(Error::transient(Code::BusPublishFailed, "not confirmed"));
         let confirmed = match self.troubles.get_mut(target) {
-            None => true,
             Some(Trouble::Down) => return unconfirmed(),
             Some(Trouble::Unsure(percent, dice)) => {
                 match (dice.chance(*percent), dice.chance(50)) {
@@ -241,7 +240,7 @@ impl State {
             Some(Trouble::Small(bytes_max)) if size(&message) > *bytes_max => {
                 return Err(Error::permanent(Code::BusPayloadTooLarge, "too large"));
             }
-            Some(Trouble::Small(_)) => true,
+            None | Some(Trouble::Small(_)) => true,
         };
         let known = |posted: &Posted| posted.message.id == message.id;
         if message.id.is_none() || !self.posted.iter().any(known) {
