@@ -57,6 +57,16 @@ pub fn percent_encode(text: &str) -> String {
     out
 }
 
+/// Bytes in upper case hexadecimal, as portals show thumbprints.
+pub fn hex(bytes: &[u8]) -> String {
+    let mut out = String::with_capacity(bytes.len() * 2);
+    for byte in bytes {
+        // writing to a string cannot fail
+        write!(out, "{byte:02X}").unwrap_or_default();
+    }
+    out
+}
+
 /// HTML without its tags and common entities: enough for previews and text bodies.
 pub fn strip_tags(html: &str) -> String {
     let mut out = String::with_capacity(html.len());

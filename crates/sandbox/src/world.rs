@@ -11,7 +11,7 @@ use crate::dice::Dice;
 use crate::directory::Directory;
 use crate::fault::Faults;
 use crate::lock::lock;
-use crate::login::Outage;
+use crate::login::{Ledger, Outage};
 use crate::mailbox::registry::Registry;
 use crate::mailbox::{Inner, Mailbox};
 use crate::truth::Tally;
@@ -26,6 +26,7 @@ pub struct World {
     pub mailboxes: Registry,
     pub faults: Faults,
     pub counters: Counters,
+    pub ledger: Ledger,
     pub sent: Tally,
     outage: Mutex<Outage>,
     /// Turns true when the sandbox stops, so that hanging requests end
@@ -48,6 +49,7 @@ impl World {
             mailboxes,
             faults: Faults::new(settings.seed),
             counters: Counters::default(),
+            ledger: Ledger::default(),
             sent: Tally::default(),
             outage: Mutex::default(),
             stopping,
@@ -73,8 +75,8 @@ impl World {
         *lock(&self.outage) = outage;
     }
 
-    /// Forgets messages, truth, budgets, faults, counters and the outage. Apps, secrets, tokens,
-    /// known mailboxes and the clock stay.
+    /// Forgets messages, truth, budgets, faults, counters, the outage and the login host's skew.
+    /// Apps, credentials, tokens, known mailboxes and the clock stay.
     pub fn reset(&self) {
         for mailbox in self.mailboxes.all() {
             let mut inner = lock(&mailbox.inner);
@@ -87,6 +89,8 @@ impl World {
         }
         self.faults.reset();
         self.counters.reset();
+        self.ledger.reset();
+        self.clock.set_login_skew(0);
         self.sent.reset();
         self.set_outage(Outage::None);
     }
