@@ -3,4 +3,5 @@
 //! know. What is compared is that tenant, never what the script says it did.
 
 mod rig;
+mod settings;
 mod setup;

@@ -55,11 +55,10 @@ impl Tenant {
         let script = self.root.path().join("setup.sh");
         let text = fs::read_to_string(folder().join("setup.sh")).expect("the script");
         fs::write(&script, filled(&text, settings)).expect("a file");
-        let path = std::env::var("PATH").expect("a PATH");
         let output = Command::new("bash")
-            .arg(&script)
+            .args(["-c", r#"PATH="$0:$PATH" exec bash "$1""#])
+            .args([&self.root.path().join("bin"), &script])
             .current_dir(self.root.path().join("work"))
-            .env("PATH", format!("{}:{path}", self.root.path().join("bin").display()))
             .env("AZ_TENANT", self.root.path().join("tenant"))
             .stdin(Stdio::null())
             .output()
@@ -95,7 +94,10 @@ impl Tenant {
     /// `az` works again, and its calls are counted from one.
     pub fn resume(&self) {
         for name in ["stop_at", "stop_after", "calls"] {
-            let _ = fs::remove_file(self.root.path().join("tenant").join(name));
+            let path = self.root.path().join("tenant").join(name);
+            if path.exists() {
+                fs::remove_file(path).expect("a file less");
+            }
         }
     }
 
