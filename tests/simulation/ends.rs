@@ -6,7 +6,10 @@ use mailbridge_core::{
     Headers, Message,
     contract::{Outcome, Status, decode},
 };
-use mailbridge_engine::{Policy, Settings, health::Health};
+use mailbridge_engine::{
+    Policy, Settings,
+    health::{Health, State},
+};
 use mailbridge_testkit::simulation::{Bus, Dice, Fault, Mailroom, Power, Sight, Trouble};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -15,7 +18,11 @@ use super::{HIDDEN, LEASE, request, settings, worker_with};
 
 /// Runs one worker until everything is settled, a day at most.
 async fn run(settings: Settings, bus: &Bus, room: &Mailroom) {
-    let worker = worker_with(settings, bus, room, &Power::forever(), &Health::new());
+    run_seen(settings, bus, room, &Health::new()).await;
+}
+
+async fn run_seen(settings: Settings, bus: &Bus, room: &Mailroom, health: &Health) {
+    let worker = worker_with(settings, bus, room, &Power::forever(), health);
     let settled = tokio::time::timeout(Duration::from_hours(24), bus.all_settled());
     tokio::select! {
         settled = settled => settled.expect("everything is settled within a day"),
@@ -109,22 +116,30 @@ async fn a_dead_letter_that_is_never_taken_comes_back_ever_more_seldom_and_is_ne
 }
 
 #[tokio::test(start_paused = true)]
-async fn after_an_outage_of_hours_outcomes_are_published_within_seconds() {
+async fn an_outage_of_the_outcomes_shows_and_after_hours_of_it_they_are_published_in_seconds() {
+    let health = Health::new();
     let bus = Bus::new(LEASE);
     let room = Mailroom::new(1, HIDDEN, Sight::LooksFirst, &[]);
     bus.push(request(0, "a@x"));
     bus.trouble("outcomes", Trouble::Down);
     let mut outage = None;
     let mend = async {
-        tokio::time::sleep(Duration::from_hours(5)).await;
+        for _ in 0..100 {
+            tokio::time::sleep(Duration::from_mins(3)).await;
+            let State::Disconnected { reason, .. } = &health.snapshot()[0].state else {
+                panic!("it is down: {:?}", health.snapshot());
+            };
+            assert!(reason.starts_with("outcomes cannot be published: "), "{reason}");
+        }
         bus.mend("outcomes");
         outage = Some(Instant::now());
         std::future::pending::<()>().await;
     };
     tokio::select! {
-        () = run(settings(), &bus, &room) => {}
+        () = run_seen(settings(), &bus, &room, &health) => {}
         () = mend => {}
     }
+    assert_eq!(health.snapshot()[0].state, State::Ready);
     let waited = outage.expect("it was mended first").elapsed();
     assert!(waited < Duration::from_secs(30), "{waited:?}");
     assert_eq!(outcomes(&bus), [("r0".to_owned(), Status::Accepted)]);

@@ -145,15 +145,16 @@ impl Line {
     /// nothing waits long after it.
     fn not_published(&self, job: &Job<'_>, memory: Known, error: &Error) -> End {
         let (pipeline, position, code) = (&self.pipeline, job.position, error.code());
-        let cure = code.cure();
-        tracing::warn!(%pipeline, %position, %code, %error, cure, "not published; it comes back");
+        let (cure, times) = (code.cure(), memory.unpublished());
         let Policy { backoff_min, backoff_max, .. } = self.settings.policy;
-        let longest = match error.verdict() {
-            Verdict::Permanent => backoff_max,
-            Verdict::Transient { .. } | Verdict::InDoubt | Verdict::Blocked { .. } => {
-                backoff_max.min(AFTER_OUTAGE)
-            }
-        };
-        End::Again(backoff::pause(memory.unpublished(), backoff_min, longest.max(backoff_min)))
+        let outage = error.verdict() != Verdict::Permanent;
+        let longest = if outage { backoff_max.min(AFTER_OUTAGE) } else { backoff_max };
+        let pause = backoff::pause(times, backoff_min, longest.max(backoff_min));
+        if outage && times > 1 {
+            tracing::debug!(%pipeline, %position, %code, %error, times, "still not published");
+        } else {
+            tracing::warn!(%pipeline, %position, %code, %error, cure, "not published; it comes back");
+        }
+        End::Again(pause)
     }
 }

@@ -34,6 +34,19 @@ pub struct Ports {
     pub observer: Option<Arc<dyn Observer>>,
 }
 
+impl Ports {
+    /// Keeps health informed of outputs that nobody publishes to. Never ends.
+    pub async fn watch(&self) {
+        let outcomes = async {
+            match &self.outcomes {
+                Some(outcomes) => outcomes.watch().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::join!(outcomes, self.dead_letters.watch());
+    }
+}
+
 /// What all lines of a pipeline share.
 pub struct Line {
     pub(super) pipeline: String,

@@ -7,7 +7,7 @@ mod conclude;
 mod line;
 mod request;
 
-use std::{sync::Arc, time::Duration};
+use std::{pin::pin, sync::Arc, time::Duration};
 
 use mailbridge_core::{Input, Mail, Output, Result, contract::OutcomeData, plugin::Build};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -16,7 +16,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use self::line::{Line, Ports};
 use crate::{
     Settings,
-    health::Reporter,
+    health::{Reporter, Side},
     hold::{Hold, Pass},
     host::{InputHost, Next, OutputHost},
     invariant::invariant,
@@ -57,10 +57,11 @@ impl Requests {
     pub async fn run(self, stop: CancellationToken) -> Result<()> {
         let hold = Hold::new(&self.name, Arc::clone(&self.mail), self.health.clone());
         let mut input = InputHost::new(&self.name, self.input, self.health.clone());
+        let output = |side, build| OutputHost::new(side, &self.name, build, self.health.clone());
         let ports = Ports {
             mail: self.mail,
-            outcomes: self.outcomes.map(OutputHost::new),
-            dead_letters: OutputHost::new(self.dead_letters),
+            outcomes: self.outcomes.map(|build| output(Side::Outcomes, build)),
+            dead_letters: output(Side::DeadLetters, self.dead_letters),
             observer: self.observer,
         };
         let in_flight_max = self.settings.in_flight.max(1);
@@ -69,10 +70,12 @@ impl Requests {
         let line = Arc::new(Line::new(self.name.clone(), self.settings, ports));
         let lines = TaskTracker::new();
         let abandon = CancellationToken::new();
+        let mut watching = pin!(line.ports.watch());
         loop {
             let taken = tokio::select! {
                 biased;
                 () = stop.cancelled() => None,
+                () = &mut watching => None,
                 taken = take(&slots, &hold, &mut input) => Some(taken),
             };
             let Some((slot, pass, Next::Delivery(delivery))) = taken else { break };
