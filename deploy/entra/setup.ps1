@@ -44,7 +44,8 @@ $MailboxGroup = ''
 #
 # AppName          the name in the portal; found again by it while ClientId is empty
 # Tenant           the tenant's GUID or a domain of it; empty: that of the account that signs in
-# ClientId         an existing app's application (client) id; empty: register one
+# ClientId         an existing app's application (client) id, or a managed identity's client id;
+#                  empty: register one
 # Cloud            global, us_gov_l4, us_gov_l5 or china
 # MultiTenant      yes: other tenants may consent to the app too. In each of those, run this script
 #                  again with ClientId set and Credential = 'none'
@@ -144,7 +145,8 @@ function Connect-Tenant {
     (Get-MgContext).TenantId
 }
 
-# The app registration, or nothing where the app is another tenant's.
+# The app registration, or nothing for another tenant's app or a managed identity: those have an
+# enterprise application only.
 function Step1-Application {
     $audience = if ($MultiTenant -eq 'yes') { 'AzureADMultipleOrgs' } else { 'AzureADMyOrg' }
     $filter = if ($ClientId) { "appId eq '$ClientId'" } else { "displayName eq '$AppName'" }
@@ -153,15 +155,16 @@ function Step1-Application {
         throw "these apps are all named $AppName, set ClientId to one: $($found.AppId -join ', ')"
     }
     if ($found.Count -eq 0 -and $ClientId) {
-        if ($MultiTenant -ne 'yes') {
+        $known = Get-MgServicePrincipal -Filter "appId eq '$ClientId'"
+        if (-not $known -and $MultiTenant -ne 'yes') {
             throw ("this tenant has no app with the client id $ClientId; " +
                 "is it the object id, or another tenant's app (then MultiTenant = 'yes')?")
         }
         if ($Credential -ne 'none') {
-            throw ("$ClientId is registered in another tenant, and has its credentials there; " +
-                "here, set Credential = 'none'")
+            throw ("$ClientId is not registered in this tenant, so its credential is elsewhere; " +
+                "set Credential = 'none'")
         }
-        Write-Note 'it is registered in another tenant'
+        Write-Note 'it is a managed identity, or registered in another tenant'
         return $null
     }
     if ($found.Count -eq 0) {

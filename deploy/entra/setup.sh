@@ -41,7 +41,8 @@ MAILBOX_GROUP=''
 #
 # APP_NAME          the name in the portal; found again by it while CLIENT_ID is empty
 # TENANT            the tenant's GUID or a domain of it; empty: the one that `az` is signed in to
-# CLIENT_ID         an existing app's application (client) id; empty: register one
+# CLIENT_ID         an existing app's application (client) id, or a managed identity's client id;
+#                   empty: register one
 # CLOUD             global, us_gov_l4 or china (us_gov_l5: use setup.ps1 or Terraform; `az` does not
 #                   know that cloud's Graph)
 # MULTI_TENANT      yes: other tenants may consent to the app too. In each of those, run this script
@@ -158,8 +159,8 @@ sign_in() {
     fail "az is signed in to tenant $tenant_id, not $TENANT; run: $login"
 }
 
-# Sets: client_id, elsewhere (yes where the app is another tenant's), principal (the object id of
-# the enterprise application).
+# Sets: client_id, elsewhere (yes for another tenant's app or a managed identity), principal (the
+# object id of the enterprise application).
 step_1_register() {
   step '1 the app registration'
   local audience=AzureADMyOrg found
@@ -168,6 +169,7 @@ step_1_register() {
   elsewhere=no
   [ -n "$client_id" ] || find_or_make "$audience"
   found=$(az ad app list --app-id "$client_id" --query '[].signInAudience' -o tsv)
+  principal=$(az ad sp list --filter "appId eq '$client_id'" --query '[].id' -o tsv)
   case "$found" in
   "$audience") ;;
   '')
@@ -178,7 +180,6 @@ step_1_register() {
     [ "$MULTI_TENANT" = no ] || az ad app update --id "$client_id" --sign-in-audience "$audience"
     ;;
   esac
-  principal=$(az ad sp list --filter "appId eq '$client_id'" --query '[].id' -o tsv)
   if [ -z "$principal" ]; then
     principal=$(patiently az ad sp create --id "$client_id" --query id -o tsv)
     fresh=yes
@@ -203,13 +204,17 @@ find_or_make() {
   say "registered $APP_NAME"
 }
 
+# A managed identity has an enterprise application and no registration; so has another tenant's app
+# that somebody here has consented to.
 not_registered_here() {
-  [ "$MULTI_TENANT" = yes ] || fail "this tenant has no app with the client id $client_id; \
-is it the object id, or another tenant's app (then MULTI_TENANT='yes')?"
-  [ "$CREDENTIAL" = none ] || fail "$client_id is registered in another tenant, and has its \
-credentials there; here, set CREDENTIAL='none'"
+  [ -n "$principal" ] || [ "$MULTI_TENANT" = yes ] ||
+    fail "this tenant has no app with the client id $client_id; is it the object id, or another \
+tenant's app (then MULTI_TENANT='yes')?"
+  [ "$CREDENTIAL" = none ] ||
+    fail "$client_id is not registered in this tenant, so it has its credential elsewhere; set \
+CREDENTIAL='none'"
   elsewhere=yes
-  say 'it is registered in another tenant'
+  say 'it is a managed identity, or registered in another tenant'
 }
 
 # Sets: roles (name and id, a line each), graph_principal, here (the permissions to grant in Entra),
@@ -233,7 +238,7 @@ step_2_ask() {
     fi
   done
   if [ "$elsewhere" = yes ]; then
-    say "declared where the app is registered"
+    say 'nothing to add: an app asks where it is registered, a managed identity does not ask'
     return
   fi
   declared=$(az ad app permission list --id "$client_id" \

@@ -191,6 +191,21 @@ fn another_tenants_app_gets_its_principal_and_grants_and_nothing_else() {
 }
 
 #[test]
+fn a_managed_identity_gets_its_grants_and_nothing_else() {
+    let tenant = Tenant::new();
+    tenant.write("principal", "66666666-7777-8888-9999-aaaaaaaaaaaa\n");
+    let client = ("CLIENT_ID", "11111111-2222-3333-4444-555555555555");
+    let ran = tenant.setup(&[client]);
+    assert!(ran.code == 1 && ran.stderr.contains("set CREDENTIAL='none'"), "{}", ran.stderr);
+    for _ in 0..2 {
+        tenant.set_up(&[client, ("CREDENTIAL", "none"), ("PERMISSIONS", "Mail.Send")]);
+        let held = tenant.held();
+        assert_eq!((held["principal"].len(), &held["grants"][..]), (1, &["send-role".into()][..]));
+        assert!(held["app"].is_empty() && held["permissions"].is_empty());
+    }
+}
+
+#[test]
 fn an_app_is_opened_to_other_tenants_and_never_closed() {
     let tenant = Tenant::new();
     tenant.set_up(NONE);
