@@ -36,7 +36,7 @@ fn tries(attempts_max: u32) -> Settings {
 }
 
 /// The keys of all outcomes, with how they ended.
-fn outcomes(bus: &Bus) -> Vec<(String, Status)> {
+pub fn outcomes(bus: &Bus) -> Vec<(String, Status)> {
     let posted = bus.posted().into_iter().filter(|posted| posted.target == "outcomes");
     let read = posted.map(|posted| -> Outcome { decode::read(&posted.message.payload).unwrap() });
     read.map(|outcome| (outcome.data.key, outcome.data.status)).collect()

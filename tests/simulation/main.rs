@@ -1,6 +1,7 @@
 //! The engine's promises under a crash at every step and seeded faults on every port, in virtual
 //! time. A failure names its seed or its step, and the same again reproduces it.
 
+mod at_least_once;
 mod ends;
 
 use std::{collections::HashMap, time::Duration};

@@ -42,6 +42,8 @@ struct Record {
     looks: u32,
     /// Since when an attempt may have happened.
     doubt_since: Option<Instant>,
+    /// That was an attempt made here, not only a hint of the bus.
+    attempted: bool,
     /// How it ended; only its outcome or its settling failed.
     ended: Option<Ended>,
     /// How often that could not be published.
@@ -144,6 +146,7 @@ impl Memory {
             attempts: record.attempts,
             looks: record.looks,
             doubtful: record.doubt_since.is_some(),
+            attempted: record.attempted,
             settles_in: record
                 .doubt_since
                 .map_or(Duration::ZERO, |since| settle_time.saturating_sub(since.elapsed())),
@@ -192,6 +195,15 @@ impl Inner {
     }
 }
 
+impl Record {
+    /// An attempt made just now may have happened.
+    fn in_doubt(&mut self) {
+        self.attempts += 1;
+        self.attempted = true;
+        self.doubt_since = Some(Instant::now());
+    }
+}
+
 impl Known {
     /// Nothing was done, or what was tried did not happen.
     pub fn harmless(self, charged: bool) {
@@ -206,17 +218,18 @@ impl Known {
     /// It may have happened: the doubt is as young as this.
     pub fn doubtful(self) {
         self.end(|record| {
-            record.attempts += 1;
             record.looks = 0;
-            record.doubt_since = Some(Instant::now());
+            record.in_doubt();
         });
     }
 
     /// A look has shown that no earlier attempt happened; this one goes on.
     pub fn cleared(&mut self) {
         self.doubt = Doubt::None;
-        self.tally.doubtful = false;
-        self.memory.inner().record(&self.position).doubt_since = None;
+        (self.tally.doubtful, self.tally.attempted) = (false, false);
+        let mut inner = self.memory.inner();
+        let record = inner.record(&self.position);
+        (record.doubt_since, record.attempted) = (None, false);
     }
 
     /// A look could not tell.
@@ -256,8 +269,7 @@ impl Drop for Known {
         if !self.noted {
             // Gone without a word (a panic, a stop in the middle of an attempt): it may have
             // happened.
-            record.attempts += 1;
-            record.doubt_since = Some(Instant::now());
+            record.in_doubt();
         }
     }
 }
@@ -293,12 +305,20 @@ mod tests {
         let memory = memory();
         let known = take(&memory, SeenBefore::Times(1));
         assert_eq!((known.doubt, known.tally.doubtful), (Doubt::Young, true));
+        assert!(!known.tally.attempted, "only the bus says so");
         known.unsettled();
         tokio::time::advance(Duration::from_secs(31)).await;
         let known = take(&memory, SeenBefore::Times(2));
         assert_eq!((known.doubt, known.tally.looks), (Doubt::Old, 1));
         known.doubtful();
-        assert_eq!(take(&memory, SeenBefore::Times(3)).doubt, Doubt::Young);
+        let mut known = take(&memory, SeenBefore::Times(3));
+        assert_eq!((known.doubt, known.tally.attempted), (Doubt::Young, true));
+        known.cleared();
+        known.harmless(false);
+        let known = take(&memory, SeenBefore::Times(4));
+        assert_eq!((known.doubt, known.tally.attempted), (Doubt::None, false));
+        drop(known);
+        assert!(take(&memory, SeenBefore::Times(5)).tally.attempted, "gone without a word");
     }
 
     #[tokio::test(start_paused = true)]

@@ -45,7 +45,7 @@ impl Line {
             let status = if doubtful { Status::Unknown } else { Status::Rejected };
             return self.give_up(job, memory, status, Some(&admitted), &error).await;
         }
-        if !may_try(memory.doubt, self.settings.guarantee, &self.settings.policy) {
+        if !may_try(memory.tally, self.settings.guarantee, &self.settings.policy) {
             let code = Code::SendInDoubt;
             let error = Error::in_doubt(code, "an earlier attempt may have sent it");
             return self.give_up(job, memory, Status::Unknown, Some(&admitted), &error).await;

@@ -1,5 +1,5 @@
-//! Ending: the dead letter, the outcome, and what is left to the worker's memory. How a request ends
-//! is noted before anything of it is published, and is not decided again.
+//! Ending: the dead letter, the outcome, and what is left to the worker's memory. How a request
+//! ends is noted before anything of it is published, and is not decided again.
 
 use std::{sync::Arc, time::Duration};
 
@@ -153,7 +153,8 @@ impl Line {
         if outage && times > 1 {
             tracing::debug!(%pipeline, %position, %code, %error, times, "still not published");
         } else {
-            tracing::warn!(%pipeline, %position, %code, %error, cure, "not published; it comes back");
+            tracing::warn!(%pipeline, %position, %code, %error, cure,
+                "not published; it comes back");
         }
         End::Again(pause)
     }

@@ -11,7 +11,7 @@ use std::{
 
 use async_trait::async_trait;
 use mailbridge_core::{
-    Attempt, Code, Completion, Doubt, Error, Mail, Mailbox, Result, Scope, Verdict,
+    Attempt, Code, Completion, Doubt, Error, Guarantee, Mail, Mailbox, Result, Scope, Verdict,
 };
 use tokio::time::Instant;
 
@@ -179,7 +179,8 @@ impl Port {
                 "slow down",
             ));
         }
-        if self.room.0.sight == Sight::LooksFirst && attempt.doubt != Doubt::None {
+        let looks = self.room.0.sight == Sight::LooksFirst && attempt.guarantee == Guarantee::Once;
+        if looks && attempt.doubt != Doubt::None {
             return Ok(match (self.room.sees(mark), attempt.doubt) {
                 (true, _) => Completion::Sent { internet_message_id: None, found: true },
                 (false, Doubt::Old) => Completion::Absent,
