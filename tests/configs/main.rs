@@ -2,6 +2,7 @@
 //! and what scripts and people rely on (exit codes, help, the quickstart) stays as it is.
 
 mod broken;
+mod guide;
 mod program;
 mod send;
 
