@@ -4,7 +4,7 @@ use std::{collections::HashSet, time::Duration};
 
 use mailbridge_core::{
     Headers, Message,
-    contract::{Outcome, Status, decode},
+    contract::{Outcome, OutcomeData, Status, decode},
 };
 use mailbridge_engine::{
     Policy, Settings,
@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use super::{HIDDEN, LEASE, request, settings, worker_with};
 
 /// Runs one worker until everything is settled, a day at most.
-async fn run(settings: Settings, bus: &Bus, room: &Mailroom) {
+pub async fn run(settings: Settings, bus: &Bus, room: &Mailroom) {
     run_seen(settings, bus, room, &Health::new()).await;
 }
 
@@ -35,11 +35,19 @@ fn tries(attempts_max: u32) -> Settings {
     Settings { policy, ..settings() }
 }
 
+fn read(bus: &Bus) -> impl Iterator<Item = OutcomeData> {
+    let posted = bus.posted().into_iter().filter(|posted| posted.target == "outcomes");
+    posted.map(|posted| decode::read::<Outcome>(&posted.message.payload).unwrap().data)
+}
+
 /// The keys of all outcomes, with how they ended.
 pub fn outcomes(bus: &Bus) -> Vec<(String, Status)> {
-    let posted = bus.posted().into_iter().filter(|posted| posted.target == "outcomes");
-    let read = posted.map(|posted| -> Outcome { decode::read(&posted.message.payload).unwrap() });
-    read.map(|outcome| (outcome.data.key, outcome.data.status)).collect()
+    read(bus).map(|outcome| (outcome.key, outcome.status)).collect()
+}
+
+/// How all requests ended, and why.
+pub fn outcome_codes(bus: &Bus) -> Vec<(Status, Option<String>)> {
+    read(bus).map(|outcome| (outcome.status, outcome.code)).collect()
 }
 
 /// The keys of all dead letters.

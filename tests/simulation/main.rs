@@ -3,6 +3,7 @@
 
 mod at_least_once;
 mod ends;
+mod expired;
 
 use std::{collections::HashMap, time::Duration};
 

@@ -75,7 +75,13 @@ impl Bus {
 
     /// Puts a request on the bus.
     pub fn push(&self, message: Message) {
-        let entry = Entry { message, delivered: 0, due: Instant::now(), settled: None };
+        self.push_delivered(message, 0);
+    }
+
+    /// Puts a request on the bus that was handed out so often already, to workers that were never
+    /// heard of again.
+    pub fn push_delivered(&self, message: Message, delivered: u64) {
+        let entry = Entry { message, delivered, due: Instant::now(), settled: None };
         self.state().queue.push(entry);
         self.0.changed.notify_waiters();
     }
