@@ -84,9 +84,11 @@ impl Certificate {
     }
 
     /// Whether a JWT header names this certificate; both forms must fit where both stand.
+    /// Microsoft's own libraries pad them (MSAL for Python does), which RFC 7515 says they must not.
     pub(crate) fn is_named(&self, x5t: Option<&str>, x5t_s256: Option<&str>) -> bool {
         let fits = |header: Option<&str>, digest: &[u8]| {
-            header.is_none_or(|header| header == URL_SAFE_NO_PAD.encode(digest))
+            header
+                .is_none_or(|header| header.trim_end_matches('=') == URL_SAFE_NO_PAD.encode(digest))
         };
         fits(x5t, &self.sha1) && fits(x5t_s256, &self.sha256)
     }

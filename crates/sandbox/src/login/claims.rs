@@ -18,7 +18,9 @@ pub fn read(form: &Form) -> Result<Answered, Refusal> {
     let claims: Value = serde_json::from_str(text).map_err(|_| refusal::malformed())?;
     let token = &claims["access_token"];
     let capabilities = token["xms_cc"]["values"].as_array();
-    let capable = capabilities.is_some_and(|all| all.iter().any(|one| one == "cp1"));
+    // Microsoft's own samples write it in both cases
+    let is_cp1 = |one: &Value| one.as_str().is_some_and(|one| one.eq_ignore_ascii_case("cp1"));
+    let capable = capabilities.is_some_and(|all| all.iter().any(is_cp1));
     let nbf = &token["nbf"]["value"];
     let nbf = nbf.as_i64().or_else(|| nbf.as_str()?.parse().ok());
     Ok(capable.then(|| nbf.unwrap_or(0)))

@@ -51,6 +51,8 @@ async fn a_client_that_takes_challenges_gets_a_long_token() {
     assert!((20 * 3600..=28 * 3600).contains(&lifetime), "{lifetime}");
     assert_eq!(body["refresh_in"], lifetime / 2);
     inbox(&world).await.expect(StatusCode::OK);
+    let upper = ask(&world, &CP1.replace("cp1", "CP1")).await.json();
+    assert!(upper["expires_in"].as_u64().unwrap() > 5400);
     let plain = ask(&world, r#"{"access_token":{}}"#).await.json();
     assert!(plain["expires_in"].as_u64().unwrap() <= 5400);
     assert_eq!(plain["refresh_in"], Value::Null);

@@ -46,6 +46,7 @@ async fn both_forms_of_signature_and_audience_are_taken() {
     let older = format!("{base}/{DEMO_TENANT_ID}/v2.0");
     for assertion in [
         signer.sign_older(&claims(&world)),
+        signer.sign_padded(&claims(&world)),
         signer.sign(&own_claims(APP, &by_domain)),
         signer.sign_older(&own_claims(APP, &older)),
         signer.sign(&but(&claims(&world), "nbf", Value::Null)),

@@ -2,7 +2,7 @@
 
 use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, SHA256, digest};
 use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64::engine::general_purpose::{URL_SAFE, URL_SAFE_NO_PAD};
 use jiff::{SignedDuration, Timestamp};
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use mailbridge_sandbox::Certificate;
@@ -68,6 +68,13 @@ impl Signer {
         let mut header = Header::new(Algorithm::RS256);
         header.x5t = Some(URL_SAFE_NO_PAD.encode(digest(&SHA1_FOR_LEGACY_USE_ONLY, &self.der)));
         jsonwebtoken::encode(&header, claims, &self.encoding_key(Algorithm::RS256)).unwrap()
+    }
+
+    /// With a padded thumbprint, as MSAL for Python writes it.
+    pub fn sign_padded(&self, claims: &Value) -> String {
+        let mut header = Header::new(Algorithm::PS256);
+        header.x5t_s256 = Some(URL_SAFE.encode(digest(&SHA256, &self.der)));
+        jsonwebtoken::encode(&header, claims, &self.encoding_key(Algorithm::PS256)).unwrap()
     }
 
     /// As an issuer signs: no thumbprint, and a key id if there is one.

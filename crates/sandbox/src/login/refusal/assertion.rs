@@ -99,7 +99,8 @@ pub fn replayed() -> Refusal {
 
 /// The header's thumbprint is base64url; the sentence shows it in hexadecimal.
 pub fn unknown_key(client_id: &str, thumbprint: Option<&str>) -> Refusal {
-    let bytes = URL_SAFE_NO_PAD.decode(thumbprint.unwrap_or_default()).unwrap_or_default();
+    let bare = thumbprint.unwrap_or_default().trim_end_matches('=');
+    let bytes = URL_SAFE_NO_PAD.decode(bare).unwrap_or_default();
     let shown = hex(&bytes);
     invalid_client(
         700_027,
