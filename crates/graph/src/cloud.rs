@@ -65,6 +65,13 @@ impl Named {
     }
 }
 
+/// The names of Microsoft's own Graph hosts.
+pub(crate) fn graph_hosts() -> impl Iterator<Item = &'static str> {
+    [Named::Global, Named::UsGovL4, Named::UsGovL5, Named::China]
+        .into_iter()
+        .filter_map(|name| name.hosts()?.1.strip_prefix("https://"))
+}
+
 /// Hosts by URL.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

@@ -12,6 +12,7 @@ pub mod classify;
 pub mod cloud;
 pub mod config;
 mod credential;
+pub mod doctor;
 mod grants;
 mod graph;
 mod http;

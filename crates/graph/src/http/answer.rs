@@ -12,12 +12,12 @@ use crate::pacing::retry_after;
 const DEPTH_MAX: usize = 8;
 
 /// What Graph answered.
-pub(super) struct Answer {
-    pub(super) status: u16,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
     pub(super) retry_after: Option<Duration>,
-    pub(super) request_id: Option<String>,
+    pub(crate) request_id: Option<String>,
     /// What could be read of it. The status is definite even if the body is not.
-    pub(super) body: Bytes,
+    pub(crate) body: Bytes,
 }
 
 impl Answer {
@@ -35,7 +35,7 @@ impl Answer {
 
     /// The error codes of the body, the outermost first. `innerError` is spelled and nested in more
     /// than one way (learn.microsoft.com, graph errors).
-    pub(super) fn codes(&self) -> Vec<String> {
+    pub(crate) fn codes(&self) -> Vec<String> {
         let mut codes = Vec::new();
         let Ok(Value::Object(body)) = serde_json::from_slice(&self.body) else { return codes };
         let mut level = body.get("error");

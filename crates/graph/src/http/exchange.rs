@@ -6,7 +6,7 @@ use bytes::Bytes;
 use mailbridge_core::{Code, Error, Result, Verdict, limits::BODY_BYTES_MAX};
 use metrics::{Counter, Histogram, counter, histogram};
 use reqwest::{
-    Request, Url,
+    Client, Request, Url,
     header::{
         ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue,
     },
@@ -30,12 +30,22 @@ const PREFER: HeaderName = HeaderName::from_static("prefer");
 const IMMUTABLE_IDS: HeaderValue = HeaderValue::from_static(r#"IdType="ImmutableId""#);
 
 /// What became of a request.
-enum Outcome {
+pub(crate) enum Outcome {
     Answered(Answer),
     /// No connection was made.
     NotSent,
     TimedOut,
     Cut,
+}
+
+/// Makes a request, once. The caller says how long that may take.
+pub(crate) async fn exchange(client: &Client, request: Request) -> Outcome {
+    match client.execute(request).await {
+        Ok(response) => Outcome::Answered(Answer::read(response, ANSWER_BYTES_MAX).await),
+        Err(error) if error.is_connect() => Outcome::NotSent,
+        Err(error) if error.is_timeout() => Outcome::TimedOut,
+        Err(_) => Outcome::Cut,
+    }
 }
 
 impl Door {
@@ -56,7 +66,7 @@ impl Door {
             let detail = "no time was left to ask graph";
             return Err(Error::new(Code::GraphTimeout, verdict, detail));
         }
-        let outcome = match timeout_at(until, self.exchange(request)).await {
+        let outcome = match timeout_at(until, exchange(&self.client, request)).await {
             Ok(outcome) => outcome,
             Err(_) => Outcome::TimedOut,
         };
@@ -69,15 +79,6 @@ impl Door {
             return Ok(answer.body.clone());
         }
         Err(failure(permit, call.operation, &outcome, client_request_id))
-    }
-
-    async fn exchange(&self, request: Request) -> Outcome {
-        match self.client.execute(request).await {
-            Ok(response) => Outcome::Answered(Answer::read(response, ANSWER_BYTES_MAX).await),
-            Err(error) if error.is_connect() => Outcome::NotSent,
-            Err(error) if error.is_timeout() => Outcome::TimedOut,
-            Err(_) => Outcome::Cut,
-        }
     }
 
     fn note(&self, operation: Operation, outcome: &Outcome, took: Duration, id: Uuid) {

@@ -22,10 +22,10 @@ use crate::{
     pacing::Permit,
     token::{Token, TokenCache},
 };
-use answer::Answer;
-pub(crate) use answer::{body, printable};
+pub(crate) use answer::{Answer, body, printable};
 pub(crate) use call::{Body, Call, Operation};
 use exchange::Meters;
+pub(crate) use exchange::{Outcome, exchange};
 
 /// A connection that is not there by then is not made.
 const CONNECT_MAX: Duration = Duration::from_secs(5);

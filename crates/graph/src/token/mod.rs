@@ -14,7 +14,7 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use reqwest::header::HeaderValue;
 use serde::{Deserialize, de::DeserializeOwned};
 
-pub(crate) use cache::TokenCache;
+pub(crate) use cache::{Issuer, TokenCache};
 pub(crate) use endpoint::Endpoint;
 
 /// An access token, ready to be presented.
