@@ -4,6 +4,7 @@
 mod at_least_once;
 mod ends;
 mod expired;
+mod maybe;
 
 use std::{collections::HashMap, time::Duration};
 

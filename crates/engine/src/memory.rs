@@ -128,6 +128,7 @@ impl Memory {
         let unknown = match seen_before {
             SeenBefore::No => false,
             SeenBefore::Times(times) => times > record.harmless,
+            // Also of what ended well here: since then the bus may have given it to others.
             SeenBefore::Maybe => true,
         };
         let times = match seen_before {
@@ -319,6 +320,21 @@ mod tests {
         assert_eq!((known.doubt, known.tally.attempted), (Doubt::None, false));
         drop(known);
         assert!(take(&memory, SeenBefore::Times(5)).tally.attempted, "gone without a word");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_a_bus_cannot_tell_is_a_doubt_until_it_is_cleared_and_when_it_says_so_anew() {
+        let memory = memory();
+        let mut known = take(&memory, SeenBefore::Maybe);
+        assert_eq!(known.doubt, Doubt::Young);
+        known.cleared();
+        known.harmless(true);
+        for times in 1..5 {
+            let known = take(&memory, SeenBefore::Times(times));
+            assert_eq!(known.doubt, Doubt::None, "{times}");
+            known.harmless(false);
+        }
+        assert_eq!(take(&memory, SeenBefore::Maybe).doubt, Doubt::Young);
     }
 
     #[tokio::test(start_paused = true)]

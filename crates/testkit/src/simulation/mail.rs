@@ -35,6 +35,8 @@ struct State {
     /// Marks of drafts that were made and not sent.
     drafts: HashSet<String>,
     searches: bool,
+    /// How often somebody looked for a mail.
+    looks: usize,
     faults: Vec<(Fault, u64)>,
     blocked_until: Option<Instant>,
     throttled: Option<Mailbox>,
@@ -73,6 +75,7 @@ impl Mailroom {
             sent: HashMap::new(),
             drafts: HashSet::new(),
             searches: true,
+            looks: 0,
             faults: faults.to_vec(),
             blocked_until: None,
             throttled: None,
@@ -110,6 +113,11 @@ impl Mailroom {
     /// How many copies were sent of each mail, by mark.
     pub fn copies(&self) -> HashMap<String, usize> {
         self.state().sent.iter().map(|(mark, copies)| (mark.clone(), copies.len())).collect()
+    }
+
+    /// How often somebody looked for a mail so far.
+    pub fn looks(&self) -> usize {
+        self.state().looks
     }
 
     /// The most attempts that any one worker ever had under way at once.
@@ -231,7 +239,12 @@ impl Port {
 impl Port {
     /// As `once` does it: a draft that is found after an old doubt is sent.
     fn look(&self, mark: &str, doubt: Doubt) -> Result<Completion> {
-        if !self.room.state().searches {
+        let searches = {
+            let mut state = self.room.state();
+            state.looks += 1;
+            state.searches
+        };
+        if !searches {
             return Err(Error::transient(Code::GraphUnavailable, "busy"));
         }
         let found = self.room.sees(mark);
