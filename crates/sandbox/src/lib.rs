@@ -3,9 +3,10 @@
 //! It answers as the login host and as Graph on one plain-HTTP port, so that a client nobody here
 //! wrote can be pointed at it: `POST /{tenant}/oauth2/v2.0/token`, then
 //! `/v1.0/users/{mailbox}/...`. Secrets, certificate assertions, federated tokens and managed
-//! identities (`/metadata/identity/oauth2/token`, `/msi/token`) are verified for real. It is strict where Graph is strict, keeps the *truth* of what was
-//! really sent, and can make everything go wrong that goes wrong with the real service, before or
-//! after the effect, repeatably under a seed.
+//! identities (`/metadata/identity/oauth2/token`, `/msi/token`) are verified for real. It is strict
+//! where Graph is strict, keeps the *truth* of what was really sent, and can make everything go
+//! wrong that goes wrong with the real service, before or after the effect, repeatably under a
+//! seed.
 //!
 //! Deliberately absent: delivery (nothing ever arrives), a wall between tenants beyond what clients
 //! can see, persistence, TLS, and upload sessions, delta, `$batch` and subscriptions, which are not
@@ -36,23 +37,26 @@
 //! | `GET faults` | | `{"faults": [`[`Rule`]`]}` |
 //! | `POST faults` | a [`Fault`], or an array of them | `{"ids": [..]}` |
 //! | `DELETE faults` | `?id=`; all without | `{"cleared": n}` |
-//! | `POST apps` | `{"client_id", "disabled"?, "blocked"?, "installed"?, "roles"?, "grants"?, "access_policy"?, "no_access_policy"?}` | `{}` |
+//! | `POST apps` | `{"client_id"}`, and what changes | `{}` |
 //! | `POST apps/add` | `{"tenant", "app"}`, an [`App`] | `{}` |
 //! | `POST apps/secrets` | `{"client_id", "action", "secret"?, "id"?, "expires"?}` | `{}` |
-//! | `POST apps/certificates` | `{"client_id", "action", "certificate"?, "thumbprint"?, "expires"?}` | `{}` |
+//! | `POST apps/certificates` | as secrets, with `"certificate"` and `"thumbprint"` | `{}` |
 //! | `POST apps/federated` | `{"client_id", "action", "credential"?, "subject"?}` | `{}` |
 //! | `GET tokens` | | `{"tokens": `[`TokenCounts`]`}` |
 //! | `POST tokens/revoke` | nothing, or `{"client_id"}` | `{"revoked": n}` |
-//! | `POST tokens/refresh` | `{"client_id"}` | `{"refreshed": n}`: live tokens got the app's roles of now |
+//! | `POST tokens/refresh` | `{"client_id"}` | `{"refreshed": n}`: tokens with the roles of now |
 //! | `POST mailboxes` | `{"mailbox", "state"}`, a [`MailboxState`] | `{}` |
 //! | `POST outage` | `{"login"}`, an [`Outage`] | `{}` |
 //! | `POST clock` | `{"advance_seconds"?, "login_skew_seconds"?}` | `{"now"}` |
 //! | `POST reset` | | `{}` |
 //!
-//! `action` is `add`, `expire` or `revoke`; without a secret (by value or id), thumbprint (SHA-1) or
-//! subject the last two mean all of the app's. Apps, certificates (PEM, or the base64 of DER),
-//! federated credentials and grants are written as in a [`Description`]. `grants` and
-//! `access_policy` replace what there was. A managed identity is an app here.
+//! What changes of an app: `disabled` (AADSTS7000112), `blocked` by Conditional Access (53003),
+//! `installed` (700016 when not), `roles` in Entra, `grants` in Exchange, `access_policy` (or
+//! `"no_access_policy": true`); the last three replace what there was. `action` is `add`, `expire`
+//! or `revoke`; without a secret (by value or id), thumbprint (SHA-1) or subject the last two mean
+//! all of the app's. Apps, certificates (PEM, or the base64 of DER), federated credentials and
+//! grants are written as in a [`Description`]. A managed identity is an app here.
+//!
 //! The property id is as in `$filter`; `duplicates` counts the values that were sent more than
 //! once. A fault rule, as JSON: `{"match": {"operation": "send_message", "mailbox":
 //! "*@contoso.example"}, "when": "after", "often": {"probability": 0.05}, "limit": 100, "kind":

@@ -84,7 +84,7 @@ impl Certificate {
     }
 
     /// Whether a JWT header names this certificate; both forms must fit where both stand.
-    /// Microsoft's own libraries pad them (MSAL for Python does), which RFC 7515 says they must not.
+    /// Microsoft's own libraries pad them (MSAL for Python does), against RFC 7515.
     pub(crate) fn is_named(&self, x5t: Option<&str>, x5t_s256: Option<&str>) -> bool {
         let fits = |header: Option<&str>, digest: &[u8]| {
             header

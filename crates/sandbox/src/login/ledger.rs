@@ -18,7 +18,8 @@ pub struct TokenCount {
     /// All of them, whatever came of them
     pub requests: u64,
     pub granted: u64,
-    /// By AADSTS number; a managed identity endpoint has none, and counts as 0
+    /// By AADSTS number. What a managed identity's endpoint refuses is not counted: it has no
+    /// numbers, and nobody is known by then
     pub refused: BTreeMap<u32, u64>,
 }
 

@@ -15,7 +15,7 @@ use crate::config::Certificate;
 use crate::text::hex;
 
 const REVIEW: &str = "Review the documentation at \
-                      https://learn.microsoft.com/entra/identity-platform/certificate-credentials .";
+    https://learn.microsoft.com/entra/identity-platform/certificate-credentials .";
 
 pub fn malformed() -> Refusal {
     invalid_request(50_027, "JWT token is invalid or malformed.")
