@@ -57,14 +57,13 @@ pub fn percent_encode(text: &str) -> String {
     out
 }
 
-/// Bytes in upper case hexadecimal, as portals show thumbprints.
+/// Lower-case hexadecimal.
 pub fn hex(bytes: &[u8]) -> String {
-    let mut out = String::with_capacity(bytes.len() * 2);
-    for byte in bytes {
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut out, byte| {
         // writing to a string cannot fail
-        write!(out, "{byte:02X}").unwrap_or_default();
-    }
-    out
+        write!(out, "{byte:02x}").unwrap_or_default();
+        out
+    })
 }
 
 /// HTML without its tags and common entities: enough for previews and text bodies.

@@ -75,7 +75,7 @@ impl Certificate {
 
     /// The SHA-1 thumbprint in upper case hexadecimal: its name in portals and in the admin API.
     pub fn thumbprint(&self) -> String {
-        hex(&self.sha1)
+        hex(&self.sha1).to_ascii_uppercase()
     }
 
     /// Whether this is the one with a thumbprint; nothing names all.

@@ -101,7 +101,7 @@ pub fn replayed() -> Refusal {
 pub fn unknown_key(client_id: &str, thumbprint: Option<&str>) -> Refusal {
     let bare = thumbprint.unwrap_or_default().trim_end_matches('=');
     let bytes = URL_SAFE_NO_PAD.decode(bare).unwrap_or_default();
-    let shown = hex(&bytes);
+    let shown = hex(&bytes).to_ascii_uppercase();
     invalid_client(
         700_027,
         format!(
