@@ -6,8 +6,8 @@ use clap::{Parser, Subcommand};
 
 use crate::{
     command::{
-        check::Check, explain::Explain, run::Run, sandbox::SandboxArgs, schema::SchemaOf,
-        send::Send,
+        check::Check, doctor::Doctor, explain::Explain, run::Run, sandbox::SandboxArgs,
+        schema::SchemaOf, send::Send,
     },
     config::{
         model::{Level, LogFormat},
@@ -22,6 +22,7 @@ const AFTER_HELP: &str = "\
 Examples:
   mailbridge run configs/quickstart.yaml       real requests through the built-in sandbox
   mailbridge check pipelines.yaml              what would run, and what is wrong
+  mailbridge doctor pipelines.yaml             what is right with Microsoft 365, and the cure
   mailbridge sandbox                           a Microsoft Graph to try things with
   mailbridge send --sandbox --to bob@example.org --subject Hello --text Hi
   mailbridge explain credential_secret_expired what a code means, and the cure
@@ -61,6 +62,8 @@ enum Command {
     Run(Run),
     /// Check a configuration offline, and say what it would run
     Check(Check),
+    /// Walk the six steps of an app's setup against Microsoft 365, and say what cures each
+    Doctor(Doctor),
     /// Serve a Microsoft Graph mail emulator: no tenant is needed, no mail leaves
     Sandbox(SandboxArgs),
     /// Send one mail from the command line
@@ -91,7 +94,8 @@ impl Command {
     async fn run(self, registry: &Registry, wishes: &log::Wishes) -> Exit {
         match self {
             Self::Run(run) => run.run(registry, wishes).await,
-            Self::Check(check) => check.run(registry),
+            Self::Check(check) => check.run(registry, wishes).await,
+            Self::Doctor(doctor) => doctor.run(registry, wishes).await,
             Self::Sandbox(sandbox) => sandbox.run(wishes).await,
             Self::Send(send) => send.run(registry, wishes).await,
             Self::Schema(schema) => schema.run(registry),

@@ -30,7 +30,7 @@ use reqwest::{Client, header::HeaderValue};
 use tokio::time::timeout;
 
 use crate::{
-    config::Resolved,
+    config::{Connection, Resolved},
     credential, http,
     token::{Endpoint, Issuer as _},
 };
@@ -39,13 +39,13 @@ use claims::Claims;
 use exchange::Exchange;
 use judge::{Seen, Tried};
 use login::Hints;
+use offline::mistakes;
 use probe::{Answer, Graph};
 use refusal::Asked;
 use report::Chart;
 
 pub use finding::{Finding, Severity, table};
 pub use needs::{Needs, Permission};
-pub use offline::mistakes;
 pub use report::{Examination, Observation, Status, StepReport};
 pub use step::Step;
 
@@ -61,17 +61,29 @@ const MAILBOXES_AT_ONCE: usize = 8;
 /// Only when this machine cannot do TLS. Whatever else is wrong is in the examination.
 pub async fn examine(name: &str, resolved: Resolved, needs: &Needs) -> Result<Examination> {
     let client = http::client()?;
-    let told = format!(
-        "app {}, token endpoint {}, graph {}",
-        resolved.client_id, resolved.token_endpoint, resolved.graph
-    );
     let mut chart = Chart::default();
     let hints = login::hints(&client, &resolved.token_endpoint).await;
     let patient = Patient { client, resolved, needs, hints };
     if let Some(token) = patient.token(&mut chart).await {
         patient.graph(&token, &mut chart).await;
     }
-    Ok(Examination { connection: name.to_owned(), told, steps: chart.finish() })
+    let Resolved { client_id, token_endpoint, graph, .. } = patient.resolved;
+    Ok(Examination {
+        connection: name.to_owned(),
+        app: Some(client_id),
+        token_endpoint: Some(token_endpoint.to_string()),
+        graph: Some(graph),
+        steps: chart.finish(),
+    })
+}
+
+/// The same for a connection that the configuration's own check has refused: nothing is asked.
+pub fn examine_written(name: &str, connection: &Connection) -> Examination {
+    let mut chart = Chart::default();
+    mistakes(connection).into_iter().map(Observation::new).for_each(|it| chart.note(it));
+    let connection = name.to_owned();
+    let (app, token_endpoint, graph) = (None, None, None);
+    Examination { connection, app, token_endpoint, graph, steps: chart.finish() }
 }
 
 /// A connection under examination.

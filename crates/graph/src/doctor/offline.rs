@@ -9,7 +9,7 @@ use super::Finding;
 use crate::config::{Connection, CredentialSource, is_guid};
 
 /// What is wrong with a connection as it is written.
-pub fn mistakes(connection: &Connection) -> Vec<Finding> {
+pub(super) fn mistakes(connection: &Connection) -> Vec<Finding> {
     let mut found = Vec::new();
     let tenant = connection.tenant.as_deref().map(str::trim).unwrap_or_default();
     if let Some(client_id) = connection.client_id.as_deref() {

@@ -30,8 +30,15 @@ pub enum Status {
 pub struct Examination {
     /// Its name.
     pub connection: String,
-    /// Where it goes and as whom, in words.
-    pub told: String,
+    /// The app's client id; absent when nothing was asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub app: Option<String>,
+    /// Where its token comes from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub token_endpoint: Option<String>,
+    /// The Graph host, with its version.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub graph: Option<String>,
     /// The six steps, in their order.
     pub steps: Vec<StepReport>,
 }

@@ -1,4 +1,5 @@
-//! `mailbridge check`: says what would run, or what is wrong. Connects to nothing, reads no secret.
+//! `mailbridge check`: says what would run, or what is wrong. Connects to nothing, reads no secret;
+//! with `--online` the doctor follows, who does both.
 
 use std::{
     fmt::{self, Write as _},
@@ -12,9 +13,11 @@ use mailbridge_graph::{
     cloud::{Cloud, Named},
 };
 
+use super::doctor::Doctor;
 use crate::{
     config::{self, Pipeline, Setup},
     exit::Exit,
+    log,
     registry::Registry,
     run::report::tell,
     sandboxes,
@@ -26,18 +29,25 @@ pub struct Check {
     /// Configuration files (.yaml, .toml, .json); later ones win.
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
+    /// Then ask Microsoft 365 too, as `mailbridge doctor` does
+    #[arg(long)]
+    online: bool,
 }
 
 impl Check {
     /// Reads, checks, tells.
-    pub fn run(&self, registry: &Registry) -> Exit {
+    pub async fn run(self, registry: &Registry, wishes: &log::Wishes) -> Exit {
         match config::read(&self.files, registry) {
             Ok(setup) => {
                 for warning in &setup.warnings {
                     eprintln!("warning: {warning}");
                 }
                 tell(format_args!("{}", Told(&setup)));
-                Exit::Done
+                if !self.online {
+                    return Exit::Done;
+                }
+                tell(format_args!("\n"));
+                Doctor::of(self.files).run(registry, wishes).await
             }
             Err(problems) => {
                 eprintln!("{problems}");
