@@ -23,6 +23,7 @@ mod memory;
 pub mod metric;
 mod requests;
 mod settings;
+mod waiting;
 
 pub use requests::{Observer, Requests};
 pub use settings::{InDoubt, Policy, Settings};

@@ -16,8 +16,9 @@ use tokio::time::Instant;
 
 use crate::decide::Tally;
 
-/// Deliveries remembered at once.
-const REMEMBERED_MAX: usize = 65_536;
+/// Deliveries remembered at once: more than a bus is asked to let wait, since each that waits and is
+/// forgotten costs a look when it returns. Some 350 bytes each.
+const REMEMBERED_MAX: usize = 131_072;
 
 /// A worker's memory. Clones are one.
 #[derive(Clone)]

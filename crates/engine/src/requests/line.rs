@@ -24,6 +24,7 @@ use crate::{
     mailboxes::Mailboxes,
     memory::{Ended, Known, Memory, Recall},
     metric,
+    waiting::Waiting,
 };
 
 /// What a line leads to.
@@ -32,19 +33,6 @@ pub struct Ports {
     pub outcomes: Option<OutputHost>,
     pub dead_letters: OutputHost,
     pub observer: Option<Arc<dyn Observer>>,
-}
-
-impl Ports {
-    /// Keeps health informed of outputs that nobody publishes to. Never ends.
-    pub async fn watch(&self) {
-        let outcomes = async {
-            match &self.outcomes {
-                Some(outcomes) => outcomes.watch().await,
-                None => std::future::pending().await,
-            }
-        };
-        tokio::join!(outcomes, self.dead_letters.watch());
-    }
 }
 
 /// What all lines of a pipeline share.
@@ -56,6 +44,7 @@ pub struct Line {
     pub(super) mailboxes: Mailboxes,
     pub(super) received: metrics::Counter,
     pub(super) in_flight: metrics::Gauge,
+    pub(super) waiting: Waiting,
     pub(super) seconds: metrics::Histogram,
 }
 
@@ -82,11 +71,23 @@ impl Line {
             mailboxes: Mailboxes::default(),
             received: metrics::counter!(metric::RECEIVED, &labels),
             in_flight: metrics::gauge!(metric::IN_FLIGHT, &labels),
+            waiting: Waiting::new(metrics::gauge!(metric::WAITING, &labels)),
             seconds: metrics::histogram!(metric::SECONDS, &labels),
             pipeline,
             settings,
             ports,
         }
+    }
+
+    /// Keeps health and metrics true of what changes by itself. Never ends.
+    pub async fn watch(&self) {
+        let outcomes = async {
+            match &self.ports.outcomes {
+                Some(outcomes) => outcomes.watch().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::join!(outcomes, self.ports.dead_letters.watch(), self.waiting.watch());
     }
 
     /// Carries one delivery to its end. A panic on the way leaves the delivery unsettled.
@@ -124,11 +125,13 @@ impl Line {
         };
         let pipeline = &self.pipeline;
         match receipt.settle(disposition).await {
-            Ok(Settled::Yes) if !matches!(disposition, Disposition::Again { .. }) => {
-                self.memory.forget(position);
-                self.seconds.record(started.elapsed());
-            }
-            Ok(Settled::Yes) => {}
+            Ok(Settled::Yes) => match disposition {
+                Disposition::Again { after } => self.waiting.add(after),
+                Disposition::Done | Disposition::Rejected => {
+                    self.memory.forget(position);
+                    self.seconds.record(started.elapsed());
+                }
+            },
             Ok(Settled::Stale) => {
                 metrics::counter!(metric::STALE, "pipeline" => pipeline.clone()).increment(1);
                 tracing::debug!(%pipeline, %position, "settled too late; it comes back");

@@ -70,7 +70,7 @@ impl Requests {
         let line = Arc::new(Line::new(self.name.clone(), self.settings, ports));
         let lines = TaskTracker::new();
         let abandon = CancellationToken::new();
-        let mut watching = pin!(line.ports.watch());
+        let mut watching = pin!(line.watch());
         loop {
             let taken = tokio::select! {
                 biased;
