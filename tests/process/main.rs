@@ -5,6 +5,7 @@
 //! never with what the program says of itself.
 
 mod bad_input;
+mod doctor;
 mod forms;
 mod health;
 mod isolation;

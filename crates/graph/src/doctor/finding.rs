@@ -284,8 +284,8 @@ findings! {
         "ErrorAccessDenied in this mailbox, while the permission is granted as such"
         "Exchange keeps the app out of this mailbox: RBAC for Applications or an application \
          access policy does not include it"
-        "add the mailbox to the management scope or the policy's group; the commands below tell \
-         which. A change takes 30 minutes to 2 hours to act"
+        "add the mailbox to the management scope or the policy's group; the commands shown tell \
+         which. A change takes 30 minutes to 2 hours to act. A mistyped address may be denied too"
     MailboxUnproven "mailbox_unproven" Mailboxes Failed
         "HTTP 429 or 5xx of Graph for this mailbox"
         "Graph could not say just now whether the mailbox can be used"
@@ -295,7 +295,7 @@ findings! {
         "consent in Entra opens every mailbox of the tenant to this app, unless an application \
          access policy limits it"
         "grant the permissions in Exchange for these mailboxes, then take the consent in Entra \
-         back, since grants add up; the commands below do it. It takes up to 2 hours to act"
+         back, since grants add up; the commands shown do it. It takes up to 2 hours to act"
 }
 
 impl fmt::Display for Finding {

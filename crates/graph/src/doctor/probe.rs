@@ -51,7 +51,9 @@ impl Graph<'_> {
             return Answer { access: Access::NoUser, fields: Vec::new() };
         };
         let outcome = timeout(PATIENCE, exchange(self.client, request)).await;
-        answer(probe, &outcome.unwrap_or(Outcome::TimedOut), id)
+        let answer = answer(probe, &outcome.unwrap_or(Outcome::TimedOut), id);
+        tracing::debug!(?probe, access = ?answer.access, client_request_id = %id, "graph was asked");
+        answer
     }
 
     /// Nothing, when the mailbox's name cannot be a part of a URL.

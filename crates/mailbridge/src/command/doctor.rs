@@ -38,9 +38,9 @@ use setup::Shell;
 
 const AFTER_HELP: &str = "\
 Examples:
-  mailbridge doctor pipelines.yaml                       what is right, what is not, and the cure
-  mailbridge doctor --format json pipelines.yaml         the same for scripts; `schema doctor`
-  mailbridge doctor --print-setup pipelines.yaml | bash  register the app, as the pipelines need it
+  mailbridge doctor pipelines.yaml                           what is right, what is not, the cure
+  mailbridge doctor --format json pipelines.yaml             for scripts; see `schema doctor`
+  mailbridge doctor --print-setup pipelines.yaml > setup.sh  to register the app as it is needed
 
 Exit codes: 0 all steps are right (there may be warnings), 1 a step failed, 78 wrong configuration.";
 

@@ -83,9 +83,10 @@ pub fn is_discovery_path(path: &str) -> bool {
 
 /// Answers a discovery document; `base` is this sandbox as the client sees it.
 pub fn discovery(world: &World, path: &str, base: &str, ids: &Correlation) -> Answer {
-    discovery::answer(world, path, base).unwrap_or_else(|tenant| {
-        refusal::tenant_not_found(&tenant).into_answer(ids, world.clock.login())
-    })
+    let now = world.clock.login();
+    let answer = discovery::answer(world, path, base)
+        .unwrap_or_else(|tenant| refusal::tenant_not_found(&tenant).into_answer(ids, now));
+    dated(answer, now)
 }
 
 /// Answers a token request; `base` is this sandbox as the client sees it.

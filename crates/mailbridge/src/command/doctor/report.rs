@@ -90,10 +90,11 @@ impl Look {
             (None, Some(step)) => format!("first cure step {}, {}", step.number(), step.name()),
             (None, None) => String::new(),
         };
-        let status = self.painted(*status, &format!("{:<12}", word(*status)));
+        let status = self.painted(*status, &format!("{:<13}", word(*status)));
         let start = format!("  {number} {:<13}{status}", name.name());
         self.wrapped(text, &start, STEP_INDENT, &words)?;
-        findings.iter().try_for_each(|finding| self.finding(text, finding))
+        findings.iter().try_for_each(|finding| self.finding(text, finding))?;
+        if findings.is_empty() { Ok(()) } else { writeln!(text) }
     }
 
     fn finding(&self, text: &mut String, finding: &Observation) -> fmt::Result {
@@ -107,22 +108,22 @@ impl Look {
         writeln!(text, "\n    {}{about}", self.painted(status, id.id()))?;
         let seen = code.iter().cloned();
         let seen = seen.chain(details.iter().map(|(name, value)| format!("{name} {value}")));
-        let ids = ids.iter().map(|(name, value)| format!("{name} {value}"));
-        let lines = [
-            ("means", means.clone()),
-            ("cure", cure.clone()),
-            ("seen", seen.collect::<Vec<_>>().join(", ")),
-            ("ids", ids.collect::<Vec<_>>().join(", ")),
-        ];
-        for (name, words) in lines.into_iter().filter(|(_, words)| !words.is_empty()) {
-            self.wrapped(text, &format!("      {name:<7}"), FINDING_INDENT, &words)?;
+        let seen = seen.collect::<Vec<_>>().join(", ");
+        for (name, words) in [("means", means), ("cure", cure), ("seen", &seen)] {
+            if !words.is_empty() {
+                self.wrapped(text, &format!("      {name:<7}"), FINDING_INDENT, words)?;
+            }
+        }
+        for (index, (name, value)) in ids.iter().enumerate() {
+            let start = if index == 0 { "ids" } else { "" };
+            writeln!(text, "      {start:<7}{name} {value}")?;
         }
         if !commands.is_empty() {
             writeln!(text, "\n      in PowerShell:\n")?;
             // not wrapped: they are there to be copied
             commands.iter().try_for_each(|line| writeln!(text, "{line}"))?;
         }
-        writeln!(text)
+        Ok(())
     }
 
     /// Words after a start that is `indent` columns wide, broken at spaces.
