@@ -80,7 +80,7 @@ az() { command az "$@" | tr -d '\r'; }
 in_list() { case " $2 " in *" $1 "*) return 0 ;; *) return 1 ;; esac }
 
 # A line of a text.
-in_lines() { printf '%s\n' "$2" | grep -qixF -- "$1"; }
+in_lines() { grep -qixF -- "$1" <<<"$2"; }
 
 # What was made a moment ago may not be known everywhere yet. Only for what may be repeated.
 patiently() {
@@ -120,8 +120,12 @@ check_settings() {
   *) fail "CLOUD is '$CLOUD'; give global, us_gov_l4, us_gov_l5 or china" 2 ;;
   esac
   case "$CREDENTIAL" in
-  secret | none) ;;
-  certificate) command -v openssl >/dev/null || fail "CREDENTIAL='certificate' needs openssl" ;;
+  none) ;;
+  secret) check_folder SECRET_FILE "$SECRET_FILE" ;;
+  certificate)
+    check_folder CERTIFICATE_FILE "$CERTIFICATE_FILE"
+    command -v openssl >/dev/null || fail "CREDENTIAL='certificate' needs openssl"
+    ;;
   federated)
     for value in "$FEDERATED_ISSUER" "$FEDERATED_SUBJECT" "$FEDERATED_AUDIENCE"; do
       [ -n "$value" ] || fail "CREDENTIAL='federated' needs FEDERATED_ISSUER, _SUBJECT, _AUDIENCE" 2
@@ -141,6 +145,10 @@ check_settings() {
   [ -z "$MAILBOXES" ] || [ -z "$MAILBOX_GROUP" ] ||
     fail 'give MAILBOXES or MAILBOX_GROUP, not both' 2
   type -P az >/dev/null || fail 'the Azure CLI (az) is not installed'
+}
+
+check_folder() {
+  [ -w "$(dirname "$2")" ] || fail "$1 is $2, and nothing can be written to that folder" 2
 }
 
 # Sets: tenant_id, graph (its address, with no slash at the end).
@@ -462,11 +470,17 @@ revocations() {
   done
 }
 
-check_settings
-sign_in
-step_1_register
-step_2_ask
-step_3_consent
-step_4_credential
-step_5_connection
-step_6_mailboxes
+main() {
+  check_settings
+  sign_in
+  step_1_register
+  step_2_ask
+  step_3_consent
+  step_4_credential
+  step_5_connection
+  step_6_mailboxes
+}
+
+# The last line, so that a script that comes through a pipe runs whole or not at all; and nothing
+# that it starts reads the pipe.
+main </dev/null

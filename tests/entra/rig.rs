@@ -52,11 +52,20 @@ impl Tenant {
     /// Runs the script with these settings. Whatever becomes of it, no secret is shown and no call
     /// is made that the stand-in does not know.
     pub fn setup(&self, settings: &[(&str, &str)]) -> Ran {
+        self.run(settings, r#"PATH="$0:$PATH" exec bash "$1""#)
+    }
+
+    /// As [`Self::setup`], with the script coming through a pipe.
+    pub fn piped(&self, settings: &[(&str, &str)]) -> Ran {
+        self.run(settings, r#"PATH="$0:$PATH"; cat "$1" | bash"#)
+    }
+
+    fn run(&self, settings: &[(&str, &str)], how: &str) -> Ran {
         let script = self.root.path().join("setup.sh");
         let text = fs::read_to_string(folder().join("setup.sh")).expect("the script");
         fs::write(&script, filled(&text, settings)).expect("a file");
         let output = Command::new("bash")
-            .args(["-c", r#"PATH="$0:$PATH" exec bash "$1""#])
+            .args(["-c", how])
             .args([&self.root.path().join("bin"), &script])
             .current_dir(self.root.path().join("work"))
             .env("AZ_TENANT", self.root.path().join("tenant"))

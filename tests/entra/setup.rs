@@ -35,6 +35,17 @@ fn the_second_run_changes_nothing_and_says_the_same_connection() {
 }
 
 #[test]
+fn it_may_come_through_a_pipe() {
+    let (whole, piped) = (Tenant::new(), Tenant::new());
+    let by_file = whole.set_up(CERTIFICATE);
+    let by_pipe = piped.piped(CERTIFICATE);
+    assert_eq!(by_pipe.code, 0, "{}", by_pipe.stderr);
+    let connection = |said: &str| said.lines().take(7).map(str::to_owned).collect::<Vec<_>>();
+    assert_eq!(connection(&by_pipe.stdout), connection(&by_file.stdout));
+    assert_eq!(piped.left(), whole.left());
+}
+
+#[test]
 fn each_kind_of_credential_ends_up_where_it_belongs() {
     let tenant = Tenant::new();
     let ran = tenant.set_up(SECRET);
@@ -229,6 +240,7 @@ fn a_wrong_setting_is_named_before_anything_is_asked() {
         ("YEARS", "0", "1 to 10"),
         ("APP_NAME", "", "APP_NAME is empty"),
         ("APP_NAME", "it\"s", "quote"),
+        ("SECRET_FILE", "no/such/folder", "nothing can be written to that folder"),
     ] {
         let tenant = Tenant::new();
         let ran = tenant.setup(&[(name, value)]);
