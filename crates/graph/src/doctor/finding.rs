@@ -90,9 +90,8 @@ findings! {
     AppNotInTenant "app_not_in_tenant" Register Failed
         "AADSTS7000229; AADSTS700016 for a connection that says `multi_tenant: true`"
         "the app is another tenant's, and this tenant has no enterprise application for it yet"
-        "have an administrator of this tenant open the consent link of the app, \
-         https://login.microsoftonline.com/TENANT/adminconsent?client_id=CLIENT_ID; that makes it \
-         known there and grants what it asks for"
+        "have an administrator of this tenant open the link shown (LOGIN-HOST/TENANT/adminconsent\
+         ?client_id=CLIENT-ID): it makes the app known there and grants what it asks for"
     AppSingleTenant "app_single_tenant" Register Failed
         "AADSTS50194"
         "the app is registered for accounts of its own tenant only, and is used elsewhere"

@@ -20,6 +20,8 @@ const CLOCK_OFF_SECONDS: u64 = 60;
 /// What the login host says of the tenant.
 #[derive(Debug, Default)]
 pub(super) struct Hints {
+    /// Whether anything answered.
+    pub(super) answered: bool,
     /// How far this machine's clock is off: seconds ahead of the login host's, or behind it.
     pub(super) clock: Option<Skew>,
     /// The Graph host of the tenant's cloud.
@@ -68,7 +70,8 @@ async fn ask(client: &Client, token_endpoint: &Url) -> Option<Hints> {
     let body = http::body(&mut response, ANSWER_BYTES_MAX).await.ok();
     let document = body.and_then(|body| serde_json::from_slice::<Document>(&body).ok());
     let graph_host = document.and_then(|document| document.msgraph_host);
-    Some(Hints { clock, graph_host: graph_host.map(|host| http::printable(&host)) })
+    let graph_host = graph_host.map(|host| http::printable(&host));
+    Some(Hints { answered: true, clock, graph_host })
 }
 
 /// The finding that the connection's Graph host is another cloud's than the tenant. Hosts of one's

@@ -54,6 +54,9 @@ const TOKEN_PATIENCE: Duration = Duration::from_secs(15);
 /// Mailboxes that are tried at once. Each has its own limits at Graph.
 const MAILBOXES_AT_ONCE: usize = 8;
 
+const KNOWN: &str = "the tenant knows the app, and it may sign in";
+const ANSWERS: &str = "the login host answers, and knows the tenant";
+
 /// Walks the six steps for one connection. Takes as long as the service takes: seconds, a minute
 /// when nothing answers.
 ///
@@ -103,30 +106,49 @@ impl Patient<'_> {
             Ok(issued) => token = Some(issued),
             Err(error) => refusals.push(error),
         }
-        let asked = self.asked();
-        for error in &refusals {
-            let finding = refusal::finding(error, asked);
-            let mut observation = Observation::new(finding).seen(error.fields());
-            if finding == Finding::ClockWrong
-                && let Some(skew) = self.hints.clock.and_then(login::Skew::told)
-            {
-                observation = observation.detail("clock", skew);
-            }
-            if token.is_some() {
-                observation = observation.bearable();
-            } else {
-                for step in refusal::proves(finding) {
-                    chart.found(*step, proven(*step));
-                }
-            }
-            chart.note(observation);
-        }
+        self.endpoint(chart);
         if token.is_some() {
-            chart.found(Step::Register, proven(Step::Register));
+            chart.found(Step::Register, KNOWN);
             chart.found(Step::Credential, "it is right");
         }
-        self.endpoint(chart);
+        for error in &refusals {
+            self.refused(error, token.is_some(), chart);
+        }
         token
+    }
+
+    /// One refusal. It is bearable when another credential works.
+    fn refused(&self, error: &Error, bearable: bool, chart: &mut Chart) {
+        let finding = refusal::finding(error, self.asked());
+        let mut observation = Observation::new(finding).seen(error.fields());
+        if finding == Finding::ClockWrong
+            && let Some(skew) = self.hints.clock.and_then(login::Skew::told)
+        {
+            observation = observation.detail("clock", skew);
+        }
+        if matches!(finding, Finding::AppNotInTenant | Finding::ConsentMissing)
+            && let Some(link) = self.consent_link()
+        {
+            observation = observation.detail("link", link);
+        }
+        if bearable {
+            chart.note(observation.bearable());
+            return;
+        }
+        chart.note(observation);
+        for step in refusal::proves(finding) {
+            chart.found(*step, if *step == Step::Register { KNOWN } else { ANSWERS });
+        }
+        if refusal::is_local(finding) && !self.hints.answered {
+            chart.note(Observation::new(Finding::LoginUnreachable));
+        }
+    }
+
+    /// Where an administrator of the tenant consents (learn.microsoft.com, entra
+    /// v2-admin-consent).
+    fn consent_link(&self) -> Option<String> {
+        let tenant = self.resolved.token_endpoint.as_str().strip_suffix("/oauth2/v2.0/token")?;
+        Some(format!("{tenant}/adminconsent?client_id={}", self.resolved.client_id))
     }
 
     async fn issue(&self) -> Result<Secret> {
@@ -153,6 +175,9 @@ impl Patient<'_> {
 
     /// What the login host says to everybody.
     fn endpoint(&self, chart: &mut Chart) {
+        if self.hints.graph_host.is_some() {
+            chart.found(Step::Endpoint, ANSWERS);
+        }
         if let Some(observation) = login::cloud(&self.hints, &self.resolved.graph) {
             chart.note(observation);
         }
@@ -175,7 +200,7 @@ impl Patient<'_> {
             chart.note(Observation::new(finding).seen(fields(&directory)));
             return;
         }
-        chart.found(Step::Endpoint, proven(Step::Endpoint));
+        chart.found(Step::Endpoint, "login and Graph answer as they should");
         let claims = Claims::of(token.expose());
         let tried = self.mailboxes(&graph, chart).await;
         let exchange = Exchange {
@@ -228,13 +253,6 @@ fn unusable(access: Access) -> Option<Finding> {
         | Access::NoUser
         | Access::NoMailbox
         | Access::Unproven => None,
-    }
-}
-
-fn proven(step: Step) -> &'static str {
-    match step {
-        Step::Register => "the tenant knows the app, and it may sign in",
-        _ => "the hosts answer as they should",
     }
 }
 

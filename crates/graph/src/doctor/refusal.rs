@@ -85,6 +85,11 @@ pub(super) fn proves(finding: Finding) -> &'static [Step] {
     }
 }
 
+/// Whether the login host was not even asked: the credential failed before.
+pub(super) fn is_local(finding: Finding) -> bool {
+    matches!(finding, Finding::CredentialUnreadable | Finding::SecretIsId)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
