@@ -30,23 +30,23 @@ impl Waiting {
         Self { due: Mutex::default(), gauge }
     }
 
-    /// One was sent back for so long.
-    pub fn add(&self, after: Duration) {
-        self.update(|due, now| due.push(Reverse(now + after)));
+    /// One was sent back until then.
+    pub fn add(&self, until: Instant) {
+        self.update(|due| due.push(Reverse(until)));
     }
 
     /// Takes those off whose time has come. Never ends.
     pub async fn watch(&self) {
         loop {
             tokio::time::sleep(EVERY).await;
-            self.update(|_, _| {});
+            self.update(|_| {});
         }
     }
 
-    fn update(&self, change: impl FnOnce(&mut BinaryHeap<Reverse<Instant>>, Instant)) {
+    fn update(&self, change: impl FnOnce(&mut BinaryHeap<Reverse<Instant>>)) {
         let now = Instant::now();
         let mut due = self.due.lock().unwrap_or_else(PoisonError::into_inner);
-        change(&mut due, now);
+        change(&mut due);
         while due.peek().is_some_and(|Reverse(first)| *first <= now) {
             due.pop();
         }
@@ -70,7 +70,7 @@ mod tests {
         let waiting = Waiting::new(Gauge::from_arc(Arc::clone(&bits)));
         let seconds = Duration::from_secs;
         for after in [5, 90, 5, 600] {
-            waiting.add(seconds(after));
+            waiting.add(Instant::now() + seconds(after));
         }
         for (pause, left) in [(3, 4.0), (3, 2.0), (90, 1.0), (600, 0.0)] {
             tokio::time::timeout(seconds(pause), waiting.watch()).await.expect_err("it never ends");

@@ -124,9 +124,11 @@ impl Line {
             End::Again(after) => Disposition::Again { after },
         };
         let pipeline = &self.pipeline;
+        // Before the bus begins to count, so that nothing is counted again when it returns.
+        let sent_back_at = Instant::now();
         match receipt.settle(disposition).await {
             Ok(Settled::Yes) => match disposition {
-                Disposition::Again { after } => self.waiting.add(after),
+                Disposition::Again { after } => self.waiting.add(sent_back_at + after),
                 Disposition::Done | Disposition::Rejected => {
                     self.memory.forget(position);
                     self.seconds.record(started.elapsed());
