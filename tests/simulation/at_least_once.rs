@@ -35,8 +35,8 @@ async fn an_attempt_without_an_answer_is_given_up_whether_or_not_it_was_sent() {
     }
 }
 
-/// What the option cannot promise is shown as well: a worker that crashes in the middle of an attempt
-/// takes its knowledge with it, and the next one sends again.
+/// What the option cannot promise is shown as well: a worker that crashes in the middle of an
+/// attempt takes its knowledge with it, and the next one sends again.
 #[tokio::test(start_paused = true)]
 async fn after_a_crash_at_any_step_all_is_accepted_none_is_lost_and_some_arrive_twice() {
     let mut doubled = 0;

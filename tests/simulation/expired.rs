@@ -1,5 +1,5 @@
-//! A request whose time is over while an earlier attempt at it is in doubt: nothing is sent any more,
-//! and how it ended is found out where it can be.
+//! A request whose time is over while an earlier attempt at it is in doubt: nothing is sent any
+//! more, and how it ended is found out where it can be.
 
 use mailbridge_core::{
     Guarantee, Message,

@@ -92,12 +92,12 @@ pub fn decide(
     }
 }
 
-/// Whether an attempt may be made at all while an earlier one may have happened. `once` looks first;
-/// `at_least_once` sends again, unless the policy says that it must not.
+/// Whether an attempt may be made at all while an earlier one may have happened. `once` looks
+/// first; `at_least_once` sends again, unless the policy says that it must not.
 ///
-/// That the bus has handed it out before is not enough to give a request up: most of those deliveries
-/// were never begun (dropped unread, given back by a worker that stopped), and nobody could tell the
-/// few that were.
+/// That the bus has handed it out before is not enough to give a request up: most of those
+/// deliveries were never begun (dropped unread, given back by a worker that stopped), and nobody
+/// could tell the few that were.
 pub fn may_try(tally: Tally, guarantee: Guarantee, policy: &Policy) -> bool {
     !tally.attempted || guarantee == Guarantee::Once || policy.in_doubt == InDoubt::Retry
 }

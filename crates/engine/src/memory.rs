@@ -16,8 +16,8 @@ use tokio::time::Instant;
 
 use crate::decide::Tally;
 
-/// Deliveries remembered at once: more than a bus is asked to let wait, since each that waits and is
-/// forgotten costs a look when it returns. Some 350 bytes each.
+/// Deliveries remembered at once: more than a bus is asked to let wait, since each that waits and
+/// is forgotten costs a look when it returns. Some 350 bytes each.
 const REMEMBERED_MAX: usize = 131_072;
 
 /// A worker's memory. Clones are one.

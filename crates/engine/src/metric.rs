@@ -8,7 +8,7 @@ pub const OUTCOMES: &str = "mailbridge_outcomes_total";
 pub const AGAIN: &str = "mailbridge_requests_again_total";
 /// Deliveries in the worker now, by `pipeline`.
 pub const IN_FLIGHT: &str = "mailbridge_requests_in_flight";
-/// Deliveries that this worker has sent back and that wait on the bus for their time, by `pipeline`.
+/// Deliveries that this worker has sent back and that wait on the bus now, by `pipeline`.
 pub const WAITING: &str = "mailbridge_requests_waiting";
 /// Seconds from delivery to settled, for requests that ended, by `pipeline`.
 pub const SECONDS: &str = "mailbridge_request_seconds";

@@ -1,5 +1,5 @@
-//! How many deliveries wait on the bus because this worker has sent them back: for a mailbox's turn,
-//! for a back-off, for a doubt to settle.
+//! How many deliveries wait on the bus because this worker has sent them back: for a mailbox's
+//! turn, for a back-off, for a doubt to settle.
 //!
 //! A bus lets so many wait and then hands out nothing new, whoever it is for; this is the number to
 //! watch against that bound. Each is counted until its time to return has come, by the worker that

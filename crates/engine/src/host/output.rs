@@ -1,9 +1,9 @@
 //! An output's host: many publish at once, and nobody waits for long.
 //!
 //! Those who publish while an output is built wait for that one build. After a build that failed,
-//! or a second failure in a row, whoever comes before the next try is due has the last error at once.
-//! Each failure and each recovery is told to the pipeline's health; an output that nobody publishes
-//! to is tried every now and then, so that what is told is true also of those.
+//! or a second failure in a row, whoever comes before the next try is due has the last error at
+//! once. Each failure and each recovery is told to the pipeline's health; an output that nobody
+//! publishes to is tried every now and then, so that what is told is true also of those.
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},

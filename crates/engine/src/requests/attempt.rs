@@ -144,9 +144,9 @@ impl Line {
         }
     }
 
-    /// Looks for the mail, and does nothing else, whatever is there: as if the doubt were young, since
-    /// an old one has a draft sent that is found. Whether an empty mailbox settles the doubt is for
-    /// the caller to say.
+    /// Looks for the mail, and does nothing else, whatever is there: as if the doubt were young,
+    /// since an old one has a draft sent that is found. Whether an empty mailbox settles the doubt
+    /// is for the caller to say.
     async fn look(&self, job: &Job<'_>, step: &Step<'_>) -> Result<Completion> {
         self.attempt(job, step.admitted, Doubt::Young, step.here).await
     }
