@@ -159,7 +159,7 @@ impl Patient<'_> {
             scope: self.resolved.scope.clone(),
             credential: credential::of(self.resolved.credential.clone()),
         };
-        let issued = timeout(TOKEN_PATIENCE, endpoint.issue()).await.unwrap_or_else(|_| {
+        let issued = timeout(TOKEN_PATIENCE, endpoint.issue(None)).await.unwrap_or_else(|_| {
             let detail = "the login service did not give a token in time";
             Err(Error::blocked(Code::LoginUnreachable, detail).with("cause", "no answer in time"))
         });

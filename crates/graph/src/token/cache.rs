@@ -42,7 +42,9 @@ const MARGIN_MAX: Duration = Duration::from_mins(1);
 /// Where tokens come from.
 #[async_trait]
 pub(crate) trait Issuer: Send + Sync {
-    async fn issue(&self) -> Result<Issued>;
+    /// Asks for one token. `claims` is the JSON that goes into the form field of that name, if any:
+    /// what the client can do, and what a claims challenge asked for.
+    async fn issue(&self, claims: Option<&str>) -> Result<Issued>;
 }
 
 /// A token as it was issued.
@@ -170,7 +172,7 @@ struct Flight(Arc<Shared>);
 impl Flight {
     async fn run(self) {
         let asked = Instant::now();
-        let issued = match timeout(REQUEST_MAX, self.0.issuer.issue()).await {
+        let issued = match timeout(REQUEST_MAX, self.0.issuer.issue(None)).await {
             Ok(issued) => issued,
             Err(_) => Err(Error::blocked(
                 Code::LoginUnreachable,

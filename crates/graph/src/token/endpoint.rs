@@ -30,13 +30,14 @@ pub(crate) struct Endpoint {
 
 #[async_trait]
 impl Issuer for Endpoint {
-    async fn issue(&self) -> Result<Issued> {
+    async fn issue(&self, claims: Option<&str>) -> Result<Issued> {
         let fields = self.credential.fields().await?;
         let mut form = vec![
             ("grant_type", "client_credentials"),
             ("client_id", &self.client_id),
             ("scope", &self.scope),
         ];
+        form.extend(claims.map(|claims| ("claims", claims)));
         form.extend(fields.iter().map(|(name, secret)| (*name, secret.expose())));
         let request = self
             .client

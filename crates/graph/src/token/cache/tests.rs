@@ -21,7 +21,7 @@ struct Script {
 
 #[async_trait]
 impl Issuer for Arc<Script> {
-    async fn issue(&self) -> Result<Issued> {
+    async fn issue(&self, _claims: Option<&str>) -> Result<Issued> {
         let number = self.asked.fetch_add(1, SeqCst) + 1;
         self.gate.acquire().await.unwrap().forget();
         if let Some(error) = self.failing.lock().unwrap().clone() {
@@ -190,7 +190,7 @@ async fn an_issuer_that_panics_does_not_wedge_the_cache() {
     struct Panics(AtomicUsize);
     #[async_trait]
     impl Issuer for Panics {
-        async fn issue(&self) -> Result<Issued> {
+        async fn issue(&self, _claims: Option<&str>) -> Result<Issued> {
             assert!(self.0.fetch_add(1, SeqCst) > 0, "the first request");
             Ok(Issued {
                 access_token: Secret::new("second"),
