@@ -39,6 +39,7 @@ use claims::Claims;
 use exchange::Exchange;
 use judge::{Seen, Tried};
 use login::Hints;
+pub(crate) use offline::is_personal;
 use offline::mistakes;
 use probe::{Answer, Graph};
 use refusal::Asked;
@@ -215,7 +216,7 @@ impl Patient<'_> {
 
     async fn mailboxes(&self, graph: &Graph<'_>, chart: &mut Chart) -> Vec<Tried> {
         let names = self.needs.mailboxes().iter().map(|mailbox| mailbox.as_str().to_owned());
-        let (personal, others): (Vec<_>, Vec<_>) = names.partition(|name| offline::personal(name));
+        let (personal, others): (Vec<_>, Vec<_>) = names.partition(|name| offline::is_personal(name));
         for name in personal {
             chart.note(Observation::new(Finding::MailboxPersonal).about(name));
         }

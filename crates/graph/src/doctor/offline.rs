@@ -52,7 +52,7 @@ fn names_no_tenant(text: &str) -> bool {
 }
 
 /// Whether an address is of a personal account: Microsoft's consumer domains, under any country.
-pub(super) fn personal(mailbox: &str) -> bool {
+pub(crate) fn is_personal(mailbox: &str) -> bool {
     let domain = mailbox.rsplit_once('@').map(|(_, domain)| domain.to_ascii_lowercase());
     let domain = domain.unwrap_or_default();
     if ["msn.com", "passport.com", "windowslive.com"].contains(&domain.as_str()) {
@@ -116,10 +116,10 @@ mod tests {
         for yes in
             ["a@outlook.com", "a@Hotmail.co.uk", "a@live.nl", "a@msn.com", "a@outlook.com.br"]
         {
-            assert!(personal(yes), "{yes}");
+            assert!(is_personal(yes), "{yes}");
         }
         for no in ["a@contoso.com", "a@live.contoso.com", "a@outlook.contoso.co", "a-guid", "a@x"] {
-            assert!(!personal(no), "{no}");
+            assert!(!is_personal(no), "{no}");
         }
     }
 }
