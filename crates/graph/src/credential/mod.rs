@@ -20,7 +20,7 @@ use reqwest::Client;
 
 use crate::{
     config::{Credential as Source, Kind, Resolved},
-    token::{Endpoint, Issuer},
+    token::{Clock, Endpoint, Issuer},
 };
 use certificate::Certificate;
 use client_secret::ClientSecret;
@@ -97,6 +97,7 @@ pub(crate) fn one(
         client_id: app.client_id.clone(),
         scope: resolved.scope(),
         credential,
+        clock: Clock::default(),
     }))
 }
 
@@ -106,7 +107,7 @@ pub(crate) fn all_files(resolved: &Resolved) -> Vec<PathBuf> {
 }
 
 /// The files that a credential is in.
-fn files(source: &Source) -> Vec<PathBuf> {
+pub(crate) fn files(source: &Source) -> Vec<PathBuf> {
     let secret = |source: &SecretSource| match source {
         SecretSource::File(path) => Some(path.clone()),
         SecretSource::Env(_) | SecretSource::Literal(_) => None,

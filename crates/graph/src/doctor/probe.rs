@@ -7,8 +7,8 @@
 use std::time::Duration;
 
 use reqwest::{
-    Client, Method, Request, Url,
-    header::{ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue},
+    Client, Method,
+    header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue},
 };
 use tokio::time::timeout;
 use uuid::Uuid;
@@ -16,7 +16,7 @@ use uuid::Uuid;
 use super::access::{Access, Probe};
 use crate::{
     classify::Seen,
-    http::{Outcome, exchange},
+    http::{Authorized, Origin, Outcome, exchange},
     operation::segment,
 };
 
@@ -43,6 +43,13 @@ pub(super) struct Answer {
     pub(super) fields: Vec<(&'static str, String)>,
 }
 
+impl Answer {
+    /// What was seen, for an observation.
+    pub(super) fn fields(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.fields.iter().map(|(name, value)| (*name, value.as_str()))
+    }
+}
+
 impl Graph<'_> {
     /// Asks once. `mailbox` is empty for the directory.
     pub(super) async fn ask(&self, probe: Probe, mailbox: &str) -> Answer {
@@ -57,7 +64,7 @@ impl Graph<'_> {
     }
 
     /// Nothing, when the mailbox's name cannot be a part of a URL.
-    fn request(&self, probe: Probe, mailbox: &str, id: Uuid) -> Option<Request> {
+    fn request(&self, probe: Probe, mailbox: &str, id: Uuid) -> Option<Authorized> {
         // the directory is asked without a mailbox
         let user = if probe == Probe::Users { String::new() } else { segment(mailbox)? };
         let message = format!("/users/{user}/messages/{NO_MESSAGE}");
@@ -67,15 +74,16 @@ impl Graph<'_> {
             Probe::Change => (Method::PATCH, message),
             Probe::Send => (Method::POST, format!("{message}/send")),
         };
-        let mut request = Request::new(method, Url::parse(&format!("{}{path}", self.base)).ok()?);
-        let headers = request.headers_mut();
-        headers.insert(AUTHORIZATION, self.authorization.clone());
+        let url = format!("{}{path}", self.base);
+        let origin = Origin::of(self.base).ok()?;
+        let mut request = origin.request(method, &url, self.authorization.clone()).ok()?;
+        let headers = request.headers();
         headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
         headers.insert(CLIENT_REQUEST_ID, HeaderValue::from_str(&id.to_string()).ok()?);
         match probe {
             Probe::Change => {
                 headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-                *request.body_mut() = Some(r#"{"isRead":true}"#.into());
+                request.body(r#"{"isRead":true}"#);
             }
             // `send` wants it said that there is no body (learn.microsoft.com, message-send)
             Probe::Send => {

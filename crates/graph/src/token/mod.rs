@@ -6,6 +6,8 @@
 
 mod aadsts;
 mod cache;
+mod claims;
+mod clock;
 mod endpoint;
 
 use std::fmt;
@@ -14,7 +16,9 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use reqwest::header::HeaderValue;
 use serde::{Deserialize, de::DeserializeOwned};
 
-pub(crate) use cache::{Issuer, TokenCache};
+pub(crate) use cache::{Issued, Issuer, TokenCache};
+pub(crate) use claims::Challenge;
+pub(crate) use clock::Clock;
 pub(crate) use endpoint::Endpoint;
 
 /// An access token, ready to be presented.

@@ -42,7 +42,7 @@ fn cache(answers: usize) -> (Arc<TokenCache>, Arc<Script>) {
         failing: Mutex::new(None),
         lifetime: Duration::from_hours(1),
     });
-    (Arc::new(TokenCache::new("test".into(), Box::new(Arc::clone(&script)))), script)
+    (Arc::new(TokenCache::new("test".into(), Box::new(Arc::clone(&script)), false)), script)
 }
 
 fn soon() -> Instant {
@@ -165,15 +165,15 @@ async fn a_token_refused_to_many_is_replaced_once() {
     let (cache, script) = cache(10);
     let refused = cache.get(soon()).await.unwrap();
     for _ in 0..100 {
-        assert!(cache.refuse(&refused));
+        assert!(cache.refuse(&refused, None));
         assert_eq!(text(&cache).await, "Bearer token-2");
     }
     assert_eq!(script.asked.load(SeqCst), 2);
     // the fresh one is refused as well: that is no reason to ask for ever more
     let fresh = cache.get(soon()).await.unwrap();
-    assert!(!cache.refuse(&fresh));
+    assert!(!cache.refuse(&fresh, None));
     advance(FORCED_EVERY).await;
-    assert!(cache.refuse(&fresh));
+    assert!(cache.refuse(&fresh, None));
     assert_eq!(text(&cache).await, "Bearer token-3");
 }
 
@@ -199,6 +199,6 @@ async fn an_issuer_that_panics_does_not_wedge_the_cache() {
             })
         }
     }
-    let cache = TokenCache::new("test".into(), Box::new(Panics(AtomicUsize::new(0))));
+    let cache = TokenCache::new("test".into(), Box::new(Panics(AtomicUsize::new(0))), false);
     assert_eq!(text(&cache).await, "Bearer second");
 }
