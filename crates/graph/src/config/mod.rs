@@ -4,7 +4,7 @@
 //! and the mistake by name. Nothing is opened and no secret is read.
 
 mod check;
-mod credential;
+mod credentials;
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -14,12 +14,15 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 pub use self::check::is_personal;
-pub use self::credential::{
+pub use self::credentials::{
     Algorithm, Certificate, Credential, Credentials, Environment, FederatedToken, Kind,
     ManagedIdentity,
 };
-pub(crate) use self::{check::is_guid, credential::IDENTITY_HEADER};
-use crate::cloud::{self, Cloud, Endpoints, refuse};
+pub(crate) use self::{check::is_guid, credentials::IDENTITY_HEADER};
+use crate::{
+    cloud::{self, Cloud, Endpoints, refuse},
+    credential,
+};
 
 /// A connection to Microsoft 365: an app, its tenant and its credential.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -177,7 +180,37 @@ pub struct Tenancy {
     pub resolved: Resolved,
 }
 
+/// What is wrong with a credential, as far as that shows here.
+#[derive(Debug)]
+pub struct Flaw {
+    /// The keys that lead to it, below the connection.
+    pub key: String,
+    /// What it is.
+    pub error: mailbridge_core::Error,
+    /// A file or variable is not there. It may be where the program will run.
+    pub absent: bool,
+}
+
 impl Connection {
+    /// Reads the credentials as far as they can be judged without asking Microsoft, and says what is
+    /// wrong with each: files that are empty or no keys, a key of another certificate, an expired
+    /// one.
+    pub async fn inspect(&self) -> Vec<Flaw> {
+        let mut flaws = Vec::new();
+        let credentials = self.credential.iter().flat_map(|it| it.all.iter().enumerate());
+        for (index, credential) in credentials {
+            let key = |it: &Credentials| it.key(index, credential.kind.name());
+            if let Err(error) = credential::inspect(credential).await {
+                let key = self.credential.as_ref().map(key).unwrap_or_default();
+                let missing = |path: &std::path::PathBuf| !path.exists();
+                let absent = error.field("variable").is_some()
+                    || credential::files(credential).iter().any(missing);
+                flaws.push(Flaw { key, error, absent });
+            }
+        }
+        flaws
+    }
+
     /// Checks the connection and works out its endpoints, for its only or its first tenant.
     /// `sandbox` is the one that runs in this process, if one does.
     ///

@@ -1,5 +1,5 @@
-//! `mailbridge check`: says what would run, or what is wrong. Connects to nothing, reads no secret;
-//! with `--online` the doctor follows, who does both.
+//! `mailbridge check`: says what would run, or what is wrong. Connects to nothing; reads credentials
+//! only to see whether they are some. With `--online` the doctor follows.
 
 use std::{
     fmt::{self, Write as _},
@@ -11,6 +11,7 @@ use mailbridge_engine::InDoubt;
 use mailbridge_graph::{
     Connection,
     cloud::{Cloud, Named},
+    config::Flaw,
 };
 
 use super::doctor::Doctor;
@@ -42,6 +43,10 @@ impl Check {
                 for warning in &setup.warnings {
                     eprintln!("warning: {warning}");
                 }
+                let right = inspect(&setup).await;
+                if !right {
+                    return Exit::Config;
+                }
                 tell(format_args!("{}", Told(&setup)));
                 if !self.online {
                     return Exit::Done;
@@ -55,6 +60,20 @@ impl Check {
             }
         }
     }
+}
+
+/// Looks at the credentials' files. What is not here may be where the program will run: a warning.
+async fn inspect(setup: &Setup) -> bool {
+    let mut right = true;
+    let real = setup.connections.iter().filter(|(_, it)| !sandboxes::goes_there(it));
+    for (name, connection) in real {
+        for Flaw { key, error, absent } in connection.inspect().await {
+            right &= absent;
+            let (kind, cure) = (if absent { "warning" } else { "error" }, error.code().cure());
+            eprintln!("{kind}: connections.{name}.{key}: {error}\n    cure: {cure}");
+        }
+    }
+    right
 }
 
 /// A setup in words.
