@@ -216,7 +216,9 @@ fn check(certificate: Vec<u8>, key: Vec<u8>, source: &Source, now: Timestamp) ->
     let (_, parsed) = X509Certificate::from_der(&certificate)
         .map_err(|_| unreadable("the file holds no certificate that can be read", path))?;
     if public_key(&key) != certified_key(&certificate) {
-        let error = unreadable("the private key does not belong to the certificate", path);
+        let detail = "the private key does not belong to the certificate";
+        let error = Error::blocked(Code::CredentialKeyMismatch, detail);
+        let error = error.with("file", path.display());
         return Err(match &source.key_file {
             Some(key) => error.with("key_file", key.display()),
             None => error,

@@ -14,6 +14,9 @@ pub(super) struct Claims {
     /// The enterprise application's object id.
     #[serde(default)]
     pub(super) oid: Option<String>,
+    /// The app's client id, in tokens of v1 and of v2.
+    #[serde(default, alias = "azp")]
+    pub(super) appid: Option<String>,
 }
 
 impl Claims {
@@ -24,6 +27,11 @@ impl Claims {
         claims.roles.retain(plain);
         claims.oid = claims.oid.filter(|oid| crate::config::is_guid(oid));
         Some(claims)
+    }
+
+    /// The app that the token is for.
+    pub(super) fn app(&self) -> Option<&str> {
+        self.appid.as_deref().filter(|id| crate::config::is_guid(id))
     }
 
     pub(super) fn lists(&self, permission: &str) -> bool {

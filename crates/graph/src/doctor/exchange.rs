@@ -7,7 +7,8 @@ use super::Permission;
 
 /// Exchange, as the administrator of one app speaks to it.
 pub(super) struct Exchange<'a> {
-    pub(super) client_id: &'a str,
+    /// None when only a token could tell it, and did not.
+    pub(super) client_id: Option<&'a str>,
     /// The enterprise application's object id, if a token told it.
     pub(super) object_id: Option<&'a str>,
     /// The connection's Graph host with its version.
@@ -22,7 +23,7 @@ impl Exchange<'_> {
         let mut lines = self.connect();
         lines.push(format!(
             "New-ServicePrincipal -AppId {} -ObjectId $principal -DisplayName 'mailbridge'",
-            quoted(self.client_id)
+            self.app()
         ));
         lines.push(format!(
             "New-ManagementScope -Name 'mailbridge mailboxes' -RecipientRestrictionFilter {}",
@@ -49,10 +50,14 @@ impl Exchange<'_> {
         lines.push("# or, where an application access policy is in use:".to_owned());
         lines.push(format!(
             "Test-ApplicationAccessPolicy -AppId {} -Identity {}",
-            quoted(self.client_id),
+            self.app(),
             quoted(mailbox)
         ));
         lines
+    }
+
+    fn app(&self) -> String {
+        quoted(self.client_id.unwrap_or("CLIENT-ID-OF-THE-IDENTITY"))
     }
 
     fn connect(&self) -> Vec<String> {
@@ -154,7 +159,7 @@ mod tests {
     #[test]
     fn the_commands_name_exactly_these_mailboxes_and_permissions() {
         let exchange = Exchange {
-            client_id: "11111111-2222-3333-4444-555555555555",
+            client_id: Some("11111111-2222-3333-4444-555555555555"),
             object_id: Some("99999999-2222-3333-4444-555555555555"),
             graph: "https://graph.microsoft.us/v1.0",
         };

@@ -88,7 +88,7 @@ findings! {
          that it is in; a single-tenant app works in its own tenant only. A new app takes some \
          minutes to be known"
     AppNotInTenant "app_not_in_tenant" Register Failed
-        "AADSTS7000229; AADSTS700016 for a connection that says `multi_tenant: true`"
+        "AADSTS7000229; AADSTS700016 for a connection with `tenants`"
         "the app is another tenant's, and this tenant has no enterprise application for it yet"
         "have an administrator of this tenant open the link shown (LOGIN-HOST/TENANT/adminconsent\
          ?client_id=CLIENT-ID): it makes the app known there and grants what it asks for"
@@ -160,7 +160,7 @@ findings! {
         "make a new secret under Certificates & secrets, and put its value where the configuration \
          says; it is taken up by itself"
     CertificateUnknown "certificate_unknown" Credential Failed
-        "AADSTS700027"
+        "AADSTS700027, AADSTS700030"
         "the certificate is not one of this app's, or the app has another one with its name"
         "upload the certificate (not its key) under Certificates & secrets of this very app, and \
          compare the thumbprint there with the file's"
@@ -181,10 +181,11 @@ findings! {
          Kubernetes the subject is system:serviceaccount:NAMESPACE:NAME and the audience \
          api://AzureADTokenExchange"
     FederatedRefused "federated_refused" Credential Failed
-        "AADSTS50013, AADSTS50012 or AADSTS50027 for a federated token"
-        "the login service cannot verify the token: its issuer's keys do not fit, or it is none"
-        "check that the issuer's keys can be read from the internet and that the file holds its \
-         newest token"
+        "AADSTS50013, AADSTS50012, AADSTS50027, AADSTS500133 or AADSTS700024 for a federated token, by \
+         a clock that is right"
+        "the token has expired, or its issuer's keys do not fit it"
+        "look whether the file is written anew by its issuer, and whether the issuer's keys can be \
+         read from the internet"
     IdentityNotAssigned "identity_not_assigned" Credential Failed
         "the identity endpoint answers \"Identity not found\""
         "no managed identity is assigned to this machine, or none with this id"

@@ -13,7 +13,6 @@ use super::{
     access::Access,
     claims::Claims,
     exchange::Exchange,
-    fields,
     probe::Answer,
     report::{Chart, Observation},
 };
@@ -59,7 +58,7 @@ impl Seen<'_> {
         if nothing_listed && nothing_works {
             let first = missing.first().and_then(|it| self.denial(*it));
             let observation = Observation::new(Finding::ConsentMissing);
-            chart.note(observation.seen(first.into_iter().flat_map(fields)));
+            chart.note(observation.seen(first.into_iter().flat_map(Answer::fields)));
             return;
         }
         chart.found(Step::Consent, self.consent());
@@ -67,7 +66,9 @@ impl Seen<'_> {
             let observation = Observation::new(missing_finding(*permission));
             let denial = self.denial(*permission);
             chart.note(
-                observation.about(permission.name()).seen(denial.into_iter().flat_map(fields)),
+                observation
+                    .about(permission.name())
+                    .seen(denial.into_iter().flat_map(Answer::fields)),
             );
         }
         for permission in with(&grants, Grant::Unproven) {
@@ -171,7 +172,7 @@ impl Seen<'_> {
             | Access::NotGraph
             | Access::Unreachable => Finding::MailboxUnproven,
         };
-        let observation = Observation::new(finding).seen(fields(answer));
+        let observation = Observation::new(finding).seen(answer.fields());
         Some(match finding {
             Finding::MailboxDenied => observation.commands(self.exchange.explain(&tried.mailbox)),
             _ => observation,

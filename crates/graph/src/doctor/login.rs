@@ -3,52 +3,37 @@
 //! Only hints come of it: its clock, and which cloud the tenant is in. Whether the endpoint works
 //! is decided by the token request itself, since a host of one's own may have no such document.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use reqwest::{Client, Method, Request, Url, header::DATE};
+use reqwest::{Client, Method, Request, Url};
 use serde::Deserialize;
 use tokio::time::timeout;
 
 use super::{Finding, report::Observation};
-use crate::http;
+use crate::http::{self, Skew};
 
 const PATIENCE: Duration = Duration::from_secs(10);
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
 /// A clock that is off by less is nobody's concern: `Date` itself is whole seconds old.
-const CLOCK_OFF_SECONDS: u64 = 60;
+const CLOCK_OFF: Duration = Duration::from_mins(1);
 
 /// What the login host says of the tenant.
 #[derive(Debug, Default)]
 pub(super) struct Hints {
     /// Whether anything answered.
     pub(super) answered: bool,
-    /// How far this machine's clock is off: seconds ahead of the login host's, or behind it.
+    /// How far this machine's clock is off.
     pub(super) clock: Option<Skew>,
     /// The Graph host of the tenant's cloud.
     pub(super) graph_host: Option<String>,
 }
 
-/// Two clocks that differ.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Skew {
-    seconds: u64,
-    ahead: bool,
-}
-
-impl Skew {
-    fn between(here: SystemTime, there: SystemTime) -> Self {
-        match here.duration_since(there) {
-            Ok(ahead) => Self { seconds: ahead.as_secs(), ahead: true },
-            Err(behind) => Self { seconds: behind.duration().as_secs(), ahead: false },
-        }
-    }
-
-    /// In words, when it matters.
-    pub(super) fn told(self) -> Option<String> {
-        let direction = if self.ahead { "ahead" } else { "behind" };
-        (self.seconds >= CLOCK_OFF_SECONDS)
-            .then(|| format!("this machine is {} seconds {direction}", self.seconds))
-    }
+/// A difference of clocks in words, when it matters.
+pub(super) fn told(skew: Skew) -> Option<String> {
+    let seconds = skew.seconds();
+    let direction = if seconds > 0 { "ahead" } else { "behind" };
+    let words = || format!("this machine is {} seconds {direction}", seconds.unsigned_abs());
+    skew.exceeds(CLOCK_OFF).then(words)
 }
 
 /// Asks for the tenant's discovery document, without any credential.
@@ -64,9 +49,7 @@ async fn ask(client: &Client, token_endpoint: &Url) -> Option<Hints> {
     let tenant = token_endpoint.as_str().strip_suffix("/oauth2/v2.0/token")?;
     let url = Url::parse(&format!("{tenant}/v2.0/.well-known/openid-configuration")).ok()?;
     let mut response = client.execute(Request::new(Method::GET, url)).await.ok()?;
-    let date = response.headers().get(DATE).and_then(|value| value.to_str().ok());
-    let there = date.and_then(|text| httpdate::parse_http_date(text).ok());
-    let clock = there.map(|there| Skew::between(SystemTime::now(), there));
+    let clock = Skew::of(response.headers());
     let body = http::body(&mut response, ANSWER_BYTES_MAX).await.ok();
     let document = body.and_then(|body| serde_json::from_slice::<Document>(&body).ok());
     let graph_host = document.and_then(|document| document.msgraph_host);
@@ -88,12 +71,14 @@ pub(super) fn cloud(hints: &Hints, graph: &str) -> Option<Observation> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::SystemTime;
+
     use super::*;
 
     #[test]
     fn a_clock_is_told_of_when_it_is_off_by_a_minute() {
         let now = SystemTime::now();
-        let told = |there| Skew::between(now, there).told();
+        let told = |there| told(Skew::between(now, there));
         assert_eq!(told(now), None);
         let minutes = Duration::from_mins(10);
         assert_eq!(told(now + minutes).unwrap(), "this machine is 600 seconds behind");

@@ -55,6 +55,14 @@ impl Needs {
         }
     }
 
+    /// What of it is in a tenant with these mailboxes, patterns included.
+    #[must_use]
+    pub fn within(&self, patterns: &[String]) -> Self {
+        let inside = |it: &&Mailbox| patterns.iter().any(|pattern| it.matches(pattern));
+        let mailboxes = self.mailboxes.iter().filter(inside).cloned().collect();
+        Self { mailboxes, ..self.clone() }
+    }
+
     /// Mailboxes are looked up in the directory.
     pub fn discovery(&mut self) {
         self.permission(Permission::UserRead);

@@ -6,30 +6,34 @@
 use mailbridge_core::SecretSource;
 
 use super::Finding;
-use crate::config::{Connection, CredentialSource, is_guid};
+use crate::config::{Connection, Credential, Kind, is_guid};
 
 /// What is wrong with a connection as it is written.
 pub(super) fn mistakes(connection: &Connection) -> Vec<Finding> {
     let mut found = Vec::new();
-    let tenant = connection.tenant.as_deref().map(str::trim).unwrap_or_default();
+    let tenants = || connection.tenant.iter().chain(connection.tenants.keys()).map(|it| it.trim());
     if let Some(client_id) = connection.client_id.as_deref() {
         if !is_guid(client_id) {
             found.push(Finding::ClientIdMalformed);
-        } else if client_id.trim().eq_ignore_ascii_case(tenant) {
+        } else if tenants().any(|tenant| client_id.trim().eq_ignore_ascii_case(tenant)) {
             found.push(Finding::ClientIdIsTenant);
         }
     }
-    if let Some(CredentialSource::ClientSecret(SecretSource::Literal(secret))) =
-        &connection.credential
-        && is_guid(secret.expose())
-    {
+    if connection.credential.iter().flat_map(|it| &it.all).any(is_id) {
         found.push(Finding::SecretIsId);
     }
-    if names_no_tenant(tenant) {
+    if tenants().any(names_no_tenant) {
         found.push(Finding::TenantUnnamed);
     }
     found.extend(connection.token_endpoint.as_deref().and_then(endpoint));
     found
+}
+
+fn is_id(credential: &Credential) -> bool {
+    match &credential.kind {
+        Kind::ClientSecret(SecretSource::Literal(secret)) => is_guid(secret.expose()),
+        _ => false,
+    }
 }
 
 fn endpoint(text: &str) -> Option<Finding> {
@@ -49,21 +53,6 @@ fn endpoint(text: &str) -> Option<Finding> {
 
 fn names_no_tenant(text: &str) -> bool {
     ["common", "organizations", "consumers"].contains(&text.to_ascii_lowercase().as_str())
-}
-
-/// Whether an address is of a personal account: Microsoft's consumer domains, under any country.
-pub(crate) fn is_personal(mailbox: &str) -> bool {
-    let domain = mailbox.rsplit_once('@').map(|(_, domain)| domain.to_ascii_lowercase());
-    let domain = domain.unwrap_or_default();
-    if ["msn.com", "passport.com", "windowslive.com"].contains(&domain.as_str()) {
-        return true;
-    }
-    let Some((name, rest)) = domain.split_once('.') else { return false };
-    let country = match rest.split_once('.') {
-        None => rest == "com" || rest.len() == 2,
-        Some((second, country)) => ["co", "com"].contains(&second) && country.len() == 2,
-    };
-    ["outlook", "hotmail", "live"].contains(&name) && country
 }
 
 #[cfg(test)]
@@ -108,18 +97,6 @@ mod tests {
             ),
         ] {
             assert_eq!(found(key, value), [finding]);
-        }
-    }
-
-    #[test]
-    fn personal_accounts_by_their_domain() {
-        for yes in
-            ["a@outlook.com", "a@Hotmail.co.uk", "a@live.nl", "a@msn.com", "a@outlook.com.br"]
-        {
-            assert!(is_personal(yes), "{yes}");
-        }
-        for no in ["a@contoso.com", "a@live.contoso.com", "a@outlook.contoso.co", "a-guid", "a@x"] {
-            assert!(!is_personal(no), "{no}");
         }
     }
 }

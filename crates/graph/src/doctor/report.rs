@@ -30,7 +30,10 @@ pub enum Status {
 pub struct Examination {
     /// Its name.
     pub connection: String,
-    /// The app's client id; absent when nothing was asked.
+    /// The tenant, as the connection names it; a connection may have several.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tenant: Option<String>,
+    /// The app's client id; absent when nothing was asked, and for a managed identity.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub app: Option<String>,
     /// Where its token comes from.

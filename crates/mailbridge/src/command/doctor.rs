@@ -173,14 +173,17 @@ impl Doctor {
         let mut running = JoinSet::new();
         for (name, connection) in connections {
             let needs = self.needs(&name, used);
-            let resolved = match &sandbox {
+            let tenancies = match &sandbox {
                 Some(running) if sandboxes::goes_there(&connection) => {
                     let (connection, access) = sandboxes::enter(connection, running);
-                    connection.resolve(Some(&access))?
+                    connection.resolve_all(Some(&access))?
                 }
-                _ => connection.resolve(None)?,
+                _ => connection.resolve_all(None)?,
             };
-            running.spawn(async move { doctor::examine(&name, resolved, &needs).await });
+            for tenancy in tenancies {
+                let (name, needs) = (name.clone(), needs.clone());
+                running.spawn(async move { doctor::examine(&name, tenancy, &needs).await });
+            }
         }
         let mut examined = Vec::new();
         while let Some(ended) = running.join_next().await {
@@ -188,7 +191,7 @@ impl Doctor {
                 Error::permanent(Code::Internal, "an examination broke off").with("cause", cause)
             })??);
         }
-        examined.sort_by(|a, b| a.connection.cmp(&b.connection));
+        examined.sort_by(|a, b| (&a.connection, &a.tenant).cmp(&(&b.connection, &b.tenant)));
         Ok(examined)
     }
 

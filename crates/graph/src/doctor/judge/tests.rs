@@ -33,7 +33,7 @@ impl Case {
             needs.discovery();
         }
         let roles = self.roles.map(|roles| roles.iter().map(|&role| role.to_owned()).collect());
-        let claims = roles.map(|roles| Claims { roles, oid: None });
+        let claims = roles.map(|roles| Claims { roles, ..Claims::default() });
         let answer = |access| Answer { access, fields: Vec::new() };
         let tried: Vec<_> = self
             .mailboxes
@@ -49,7 +49,7 @@ impl Case {
                     .collect(),
             })
             .collect();
-        let exchange = Exchange { client_id: "c", object_id: None, graph: "https://g/v1.0" };
+        let exchange = Exchange { client_id: Some("c"), object_id: None, graph: "https://g/v1.0" };
         let directory = answer(Access::Denied);
         let claims = claims.as_ref();
         let seen = Seen { needs: &needs, claims, directory: &directory, tried: &tried, exchange };

@@ -68,12 +68,13 @@ const FINDING_INDENT: usize = 13;
 
 impl Look {
     fn connection(&self, text: &mut String, examination: &Examination) -> fmt::Result {
-        let Examination { connection, app, token_endpoint, graph, steps } = examination;
+        let Examination { connection, tenant, app, token_endpoint, graph, steps } = examination;
         if !text.is_empty() {
             writeln!(text)?;
         }
         writeln!(text, "connection {}", self.bold(connection))?;
-        for (name, value) in [("app", app), ("token", token_endpoint), ("graph", graph)] {
+        let lines = [("tenant", tenant), ("app", app), ("token", token_endpoint), ("graph", graph)];
+        for (name, value) in lines {
             value.iter().try_for_each(|value| writeln!(text, "  {name:<6} {value}"))?;
         }
         writeln!(text)?;

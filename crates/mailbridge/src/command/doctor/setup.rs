@@ -9,7 +9,7 @@ use mailbridge_core::{Mailbox, SecretSource};
 use mailbridge_graph::{
     Connection,
     cloud::{Cloud, Named},
-    config::CredentialSource,
+    config::Kind,
     doctor::{Needs, Permission},
 };
 
@@ -77,11 +77,20 @@ fn doubled(value: &str) -> String {
 /// What is known of the settings; the others keep what the script has.
 fn settings(connection: &Connection, needs: &Needs) -> Vec<Setting> {
     let one_line = |text: &str| text.replace(char::is_control, "");
+    // of several tenants the first; the script is run once for each
+    let tenant = connection.tenant.as_ref().or_else(|| connection.tenants.keys().next());
+    let needs = match connection.tenants.values().next() {
+        Some(mailboxes) => &needs.within(mailboxes),
+        None => needs,
+    };
     let mut settings: Vec<Setting> = vec![
-        ("TENANT", "Tenant", one_line(connection.tenant.as_deref().unwrap_or_default())),
-        ("CLIENT_ID", "ClientId", one_line(connection.client_id.as_deref().unwrap_or_default())),
+        ("TENANT", "Tenant", one_line(tenant.map_or("", String::as_str))),
+        ("CLIENT_ID", "ClientId", one_line(client_id(connection).unwrap_or_default())),
         ("PERMISSIONS", "Permissions", permissions(needs)),
     ];
+    if !connection.tenants.is_empty() {
+        settings.push(("MULTI_TENANT", "MultiTenant", "yes".to_owned()));
+    }
     if let Some(cloud) = cloud(&connection.cloud) {
         settings.push(("CLOUD", "Cloud", cloud.to_owned()));
     }
@@ -91,6 +100,15 @@ fn settings(connection: &Connection, needs: &Needs) -> Vec<Setting> {
     }
     settings.extend(credential(connection));
     settings
+}
+
+/// The app's, or that of the machine's identity.
+fn client_id(connection: &Connection) -> Option<&str> {
+    let identity = connection.credential.iter().flat_map(|it| &it.all).find_map(|it| {
+        let Kind::ManagedIdentity(identity) = &it.kind else { return None };
+        identity.client_id.as_deref()
+    });
+    connection.client_id.as_deref().or(identity)
 }
 
 /// Those that the pipelines need; without a pipeline, those for sending once.
@@ -114,15 +132,23 @@ fn cloud(cloud: &Cloud) -> Option<&'static str> {
 
 fn credential(connection: &Connection) -> Vec<Setting> {
     let kind = |kind: &str| ("CREDENTIAL", "Credential", kind.to_owned());
-    match &connection.credential {
-        None => Vec::new(),
-        Some(CredentialSource::ClientSecret(source)) => {
-            let mut settings = vec![kind("secret")];
-            if let SecretSource::File(path) = source {
-                settings.push(("SECRET_FILE", "SecretFile", path.display().to_string()));
-            }
-            settings
+    // of two, the second one is the new one
+    let Some(newest) = connection.credential.as_ref().and_then(|it| it.all.last()) else {
+        return Vec::new();
+    };
+    match &newest.kind {
+        Kind::ClientSecret(SecretSource::File(path)) => {
+            let path = path.display().to_string();
+            vec![kind("secret"), ("SECRET_FILE", "SecretFile", path)]
         }
+        Kind::ClientSecret(_) => vec![kind("secret")],
+        Kind::Certificate(certificate) => {
+            let path = certificate.file.display().to_string();
+            vec![kind("certificate"), ("CERTIFICATE_FILE", "CertificateFile", path)]
+        }
+        Kind::FederatedToken(_) => vec![kind("federated")],
+        // it needs none; the scripts grant an identity its permissions all the same
+        Kind::ManagedIdentity(_) => vec![kind("none")],
     }
 }
 
