@@ -197,8 +197,11 @@ impl Connection {
     /// one.
     pub async fn inspect(&self) -> Vec<Flaw> {
         let mut flaws = Vec::new();
-        let credentials = self.credential.iter().flat_map(|it| it.all.iter().enumerate());
-        for (index, credential) in credentials {
+        // with what the environment adds; a mistake in the keys themselves is told when they are read
+        let Ok(all) = check::credentials(self.credential.clone(), &self.environment) else {
+            return flaws;
+        };
+        for (index, credential) in all.iter().enumerate() {
             let key = |it: &Credentials| it.key(index, credential.kind.name());
             if let Err(error) = credential::inspect(credential).await {
                 let key = self.credential.as_ref().map(key).unwrap_or_default();
