@@ -23,5 +23,6 @@ mod token;
 mod wire;
 
 pub use config::{Connection, Limits, Options, Resolved, SandboxAccess};
+pub use credential::{Expiring, Expiry, Notify};
 pub use graph::Graph;
 pub use wire::message::MARK_PROPERTY;

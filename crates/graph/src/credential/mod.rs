@@ -6,6 +6,7 @@
 
 mod certificate;
 mod client_secret;
+mod expiry;
 mod federated_token;
 mod managed_identity;
 mod pair;
@@ -24,6 +25,7 @@ use crate::{
 };
 use certificate::Certificate;
 use client_secret::ClientSecret;
+pub use expiry::{Expiring, Expiry, Notify};
 use federated_token::FederatedToken;
 use managed_identity::ManagedIdentity;
 use pair::Pair;

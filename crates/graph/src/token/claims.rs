@@ -78,7 +78,7 @@ mod tests {
     #[test]
     fn any_base64_is_read_and_anything_else_is_no_challenge() {
         // its encodings differ in both alphabets and in padding
-        let text = r#"{"access_token":{"x":"?>~~?"}}"#;
+        let text = r#"{"access_token":{"x":"?>~~? "}}"#;
         let encoded =
             [&STANDARD, &STANDARD_NO_PAD, &URL_SAFE, &URL_SAFE_NO_PAD].map(|it| it.encode(text));
         assert_ne!(encoded[0], encoded[1]);
