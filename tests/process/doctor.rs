@@ -62,6 +62,16 @@ async fn a_healthy_app_passes_all_six_steps_and_nothing_is_sent_or_changed() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_kind_of_credential_passes_when_it_is_right() {
+    for case in kinds::healthy() {
+        let ran = case.run(&["--format", "json", "--log", "trace"]).await;
+        let report = ran.report();
+        assert_eq!((ran.code, findings(&report)), (0, vec![]), "{}: {report:#}", case.name);
+        ran.tells_no_secret(case.name);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn connections_are_examined_apart_and_one_can_be_picked() {
     let case = Case::healthy();
     let sandbox = case.sandbox().await;

@@ -8,6 +8,7 @@ mod bad_input;
 mod doctor;
 mod forms;
 mod health;
+mod identity;
 mod isolation;
 mod restart;
 mod rig;

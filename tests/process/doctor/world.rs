@@ -1,13 +1,14 @@
 //! One sandbox, one configuration, one run of the doctor.
 
-use std::{net::TcpListener, time::Duration};
+use std::{net::TcpListener, path::Path, time::Duration};
 
 use mailbridge_graph::{
     Connection,
     doctor::{self, Finding, Needs, Severity, Step},
 };
 use mailbridge_sandbox::{
-    App, DEMO_CLIENT_ID, DEMO_TENANT_ID, Handle, MailboxGrant, Running, Sandbox, Tenant,
+    App, DEMO_CLIENT_ID, DEMO_TENANT_ID, Handle, MailboxGrant, ManagedIdentity, Running, Sandbox,
+    Tenant,
 };
 use mailbridge_testkit::program::{Launch, Stream};
 use serde_json::{Value, json};
@@ -16,6 +17,8 @@ use serde_json::{Value, json};
 pub const MAILBOX: &str = "noreply@contoso.example";
 /// The app's secret, which no output may show.
 pub const SECRET: &str = "hush-Q~3cret.that-opens-nothing";
+/// The machine's own identity.
+pub const MACHINE: &str = "5a0d0003-5a0d-4000-8000-0000000000b0";
 /// How long one run may take.
 const PATIENCE: Duration = Duration::from_mins(1);
 
@@ -28,18 +31,23 @@ pub struct Case {
     pub values: Values,
     /// What happens to the sandbox before the run.
     pub act: fn(&Handle),
+    /// What is put into the folder beside the configuration, and registered for it.
+    pub files: fn(&Handle, &Path),
 }
 
 /// What the configuration says.
 #[derive(Clone)]
 pub struct Values {
+    /// Left out when empty.
     pub tenant: &'static str,
+    /// Left out when empty.
     pub client_id: &'static str,
-    /// In YAML.
+    /// In YAML, as `more`.
     pub credential: &'static str,
     /// What is in the file `secret`.
     pub secret: &'static str,
-    /// In YAML, without the line break; `{sandbox}` is the sandbox's address.
+    /// In YAML, without the line break; `{sandbox}` is the sandbox's address, `{nobody}` one at
+    /// which nobody listens.
     pub more: &'static str,
     /// Patterns too.
     pub mailboxes: &'static [&'static str],
@@ -79,12 +87,17 @@ impl Case {
                 graph_is_gone: false,
             },
             act: |_| {},
+            files: |_, _| {},
         }
     }
 
     /// The sandbox that it is run in.
     pub async fn sandbox(&self) -> Running {
+        let machine = ManagedIdentity::system_assigned(MACHINE)
+            .grant(MailboxGrant::new("Application Mail.Send", [MAILBOX]))
+            .grant(MailboxGrant::new("Application Mail.ReadWrite", [MAILBOX]));
         let tenant = Tenant::new(DEMO_TENANT_ID)
+            .identity(machine)
             .domain("contoso.example")
             .app(self.app.clone())
             .mailbox(MAILBOX)
@@ -100,14 +113,23 @@ impl Case {
         let Values { tenant, client_id, credential, more, mailboxes, guarantee, .. } = &self.values;
         let url = |gone| if gone { nobody() } else { sandbox.base_url() };
         let (login, graph) = (url(self.values.login_is_gone), url(self.values.graph_is_gone));
-        let more = more.replace("{sandbox}", &sandbox.base_url());
+        let filled = |text: &str| {
+            let text = text.replace("{sandbox}", &sandbox.base_url());
+            text.replace("{nobody}", &nobody())
+        };
+        let (more, credential) = (filled(more), filled(credential));
+        let line = |name, value: &str| match value {
+            "" => String::new(),
+            value => format!("{name}: {value}"),
+        };
+        let (tenant, client_id) = (line("tenant", tenant), line("client_id", client_id));
         let mailboxes = json!(mailboxes);
         format!(
             r#"
 connections:
   contoso:
-    tenant: {tenant}
-    client_id: {client_id}
+    {tenant}
+    {client_id}
     credential: {credential}
     cloud: {{ login: "{login}", graph: "{graph}" }}
     {more}
@@ -134,6 +156,7 @@ pipelines:
     pub async fn run_in(&self, sandbox: &Running, arguments: &[&str]) -> Ran {
         let launch = Launch::mailbridge().expect("the program");
         std::fs::write(launch.folder().join("secret"), self.values.secret).expect("a file");
+        (self.files)(sandbox.handle(), launch.folder());
         let arguments = [&["doctor"], arguments].concat();
         ran(launch, &arguments, &self.config(sandbox)).await
     }
