@@ -3,6 +3,7 @@
 
 mod broken;
 mod compose;
+mod guide;
 mod program;
 mod send;
 
@@ -130,7 +131,7 @@ fn every_code_is_explained() {
 
 #[test]
 fn schemas_are_whole() {
-    for what in ["config", "request", "outcome", "event"] {
+    for what in ["config", "request", "outcome", "event", "doctor"] {
         let text = mailbridge(&repository(), &["schema", what]).stdout;
         let schema: serde_json::Value = serde_json::from_str(&text).expect("JSON");
         for reference in text.split("\"$ref\": \"").skip(1) {
@@ -153,6 +154,7 @@ fn help_is_as_it_was() {
         assert_eq!(ran.code, 0, "{}", ran.stderr);
         format!("$ mailbridge {}\n{}\n", arguments.join(" "), ran.stdout)
     };
-    let commands = ["", "run", "check", "render", "test", "sandbox", "send", "schema", "explain"];
+    let commands =
+        ["", "run", "check", "doctor", "render", "test", "sandbox", "send", "schema", "explain"];
     insta::assert_snapshot!(commands.map(help).concat());
 }

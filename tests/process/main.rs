@@ -7,8 +7,10 @@
 mod bad_input;
 mod compose;
 mod corpus;
+mod doctor;
 mod forms;
 mod health;
+mod identity;
 mod isolation;
 mod restart;
 mod rig;

@@ -24,6 +24,7 @@ mod memory;
 pub mod metric;
 mod requests;
 mod settings;
+mod waiting;
 
 pub use requests::{Admitted, Known, Observer, Requests, admit};
 pub use settings::{InDoubt, Policy, Settings};

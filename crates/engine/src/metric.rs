@@ -10,6 +10,8 @@ pub const OUTCOMES: &str = "mailbridge_outcomes_total";
 pub const AGAIN: &str = "mailbridge_requests_again_total";
 /// Deliveries in the worker now, by `pipeline`.
 pub const IN_FLIGHT: &str = "mailbridge_requests_in_flight";
+/// Deliveries that this worker has sent back and that wait on the bus now, by `pipeline`.
+pub const WAITING: &str = "mailbridge_requests_waiting";
 /// Seconds from delivery to settled, for requests that ended, by `pipeline`.
 pub const SECONDS: &str = "mailbridge_request_seconds";
 /// 1 while the stream is held, by `pipeline`.
@@ -24,6 +26,7 @@ pub const ALL: &[(&str, &str)] = &[
     (OUTCOMES, "requests that ended, by status and code"),
     (AGAIN, "deliveries given back to the bus to come again, by code"),
     (IN_FLIGHT, "deliveries in the worker now"),
+    (WAITING, "deliveries sent back that wait on the bus; at its bound nothing new comes"),
     (SECONDS, "seconds from delivery to settled, for requests that ended"),
     (HELD, "1 while the stream is held"),
     (STALE, "settles that came too late: the delivery was no longer ours"),

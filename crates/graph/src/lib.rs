@@ -12,6 +12,7 @@ pub mod classify;
 pub mod cloud;
 pub mod config;
 mod credential;
+pub mod doctor;
 mod grants;
 mod graph;
 mod http;
@@ -23,6 +24,7 @@ mod token;
 mod wire;
 
 pub use config::{Connection, Limits, Options, Resolved, SandboxAccess};
+pub use credential::{Expiring, Expiry, Notify};
 pub use graph::Graph;
 pub use preview::{Preview, PreviewBody, preview};
 pub use wire::message::MARK_PROPERTY;

@@ -11,6 +11,9 @@ pub const REQUEST_SECONDS: &str = "mailbridge_graph_request_seconds";
 pub const TOKEN_REQUESTS: &str = "mailbridge_token_requests_total";
 /// Answers 429 of Graph. Label: `connection`.
 pub const THROTTLED: &str = "mailbridge_graph_throttled_total";
+/// Seconds until a credential ends, negative when it has; only where its end is known. Labels:
+/// `connection`, `credential` (such as `certificate 1`).
+pub const CREDENTIAL_EXPIRES: &str = "mailbridge_credential_expires_seconds";
 
 /// Every metric with its help text, for whoever describes them to a recorder.
 pub const ALL: &[(&str, &str)] = &[
@@ -18,4 +21,5 @@ pub const ALL: &[(&str, &str)] = &[
     (REQUEST_SECONDS, "duration of a request to Microsoft Graph in seconds"),
     (TOKEN_REQUESTS, "requests to the token endpoint"),
     (THROTTLED, "answers 429 of Microsoft Graph"),
+    (CREDENTIAL_EXPIRES, "seconds until a credential ends, negative when it has"),
 ];

@@ -157,9 +157,9 @@ impl Park {
     fn hand_out(self: &Arc<Self>, held: Held) -> Delivery {
         self.lot().out += 1;
         let seen_before = match (held.seen_before, held.times) {
-            (SeenBefore::Maybe, _) => SeenBefore::Maybe,
-            (SeenBefore::No, 0) => SeenBefore::No,
-            (SeenBefore::No, times) => SeenBefore::Times(times),
+            (told, 0) => told,
+            // That the log cannot tell what was before was told with the first of these.
+            (SeenBefore::No | SeenBefore::Maybe, times) => SeenBefore::Times(times),
             (SeenBefore::Times(before), times) => SeenBefore::Times(before + times),
         };
         Delivery {

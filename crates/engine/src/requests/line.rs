@@ -25,6 +25,7 @@ use crate::{
     mailboxes::Mailboxes,
     memory::{Ended, Known, Memory, Recall},
     metric,
+    waiting::Waiting,
 };
 
 /// What a line leads to.
@@ -46,6 +47,7 @@ pub struct Line {
     pub(super) mailboxes: Mailboxes,
     pub(super) received: metrics::Counter,
     pub(super) in_flight: metrics::Gauge,
+    pub(super) waiting: Waiting,
     pub(super) seconds: metrics::Histogram,
 }
 
@@ -74,11 +76,23 @@ impl Line {
             mailboxes: Mailboxes::default(),
             received: metrics::counter!(metric::RECEIVED, &labels),
             in_flight: metrics::gauge!(metric::IN_FLIGHT, &labels),
+            waiting: Waiting::new(metrics::gauge!(metric::WAITING, &labels)),
             seconds: metrics::histogram!(metric::SECONDS, &labels),
             pipeline,
             settings,
             ports,
         }
+    }
+
+    /// Keeps health and metrics true of what changes by itself. Never ends.
+    pub async fn watch(&self) {
+        let outcomes = async {
+            match &self.ports.outcomes {
+                Some(outcomes) => outcomes.watch().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::join!(outcomes, self.ports.dead_letters.watch(), self.waiting.watch());
     }
 
     /// Carries one delivery to its end. A panic on the way leaves the delivery unsettled.
@@ -115,12 +129,16 @@ impl Line {
             End::Again(after) => Disposition::Again { after },
         };
         let pipeline = &self.pipeline;
+        // Before the bus begins to count, so that nothing is counted again when it returns.
+        let sent_back_at = Instant::now();
         match receipt.settle(disposition).await {
-            Ok(Settled::Yes) if !matches!(disposition, Disposition::Again { .. }) => {
-                self.memory.forget(position);
-                self.seconds.record(started.elapsed());
-            }
-            Ok(Settled::Yes) => {}
+            Ok(Settled::Yes) => match disposition {
+                Disposition::Again { after } => self.waiting.add(sent_back_at + after),
+                Disposition::Done | Disposition::Rejected => {
+                    self.memory.forget(position);
+                    self.seconds.record(started.elapsed());
+                }
+            },
             Ok(Settled::Stale) => {
                 metrics::counter!(metric::STALE, "pipeline" => pipeline.clone()).increment(1);
                 tracing::debug!(%pipeline, %position, "settled too late; it comes back");
@@ -152,9 +170,8 @@ impl Line {
             Some(Ended::Completed(completion)) => {
                 return self.complete(&job, memory, &completion, admitted.ok().as_ref()).await;
             }
-            Some(Ended::DeadLettered) => {
-                memory.ended(Ended::DeadLettered);
-                return End::Rejected(DeadLettered(()));
+            Some(Ended::GivenUp(given_up)) => {
+                return self.publish_end(&job, memory, given_up).await;
             }
             None => {}
         }

@@ -7,7 +7,7 @@ mod conclude;
 mod line;
 mod request;
 
-use std::{sync::Arc, time::Duration};
+use std::{pin::pin, sync::Arc, time::Duration};
 
 use mailbridge_core::{
     Decoder, Files, Input, Mail, Output, Result, contract::OutcomeData, plugin::Build,
@@ -19,7 +19,7 @@ use self::line::{Line, Ports};
 pub use self::request::{Admitted, Known, admit};
 use crate::{
     Settings,
-    health::Reporter,
+    health::{Reporter, Side},
     hold::{Hold, Pass},
     host::{InputHost, Next, OutputHost},
     invariant::invariant,
@@ -67,12 +67,13 @@ impl Requests {
         let mail = Arc::clone(&self.mail);
         let hold = Hold::new(&self.name, Arc::clone(&self.mail), self.health.clone());
         let mut input = InputHost::new(&self.name, self.input, self.health.clone());
+        let output = |side, build| OutputHost::new(side, &self.name, build, self.health.clone());
         let ports = Ports {
             decoder: self.decoder,
             mail: self.mail,
             files: self.files,
-            outcomes: self.outcomes.map(OutputHost::new),
-            dead_letters: OutputHost::new(self.dead_letters),
+            outcomes: self.outcomes.map(|build| output(Side::Outcomes, build)),
+            dead_letters: output(Side::DeadLetters, self.dead_letters),
             observer: self.observer,
         };
         let in_flight_max = self.settings.in_flight.max(1);
@@ -84,10 +85,12 @@ impl Requests {
         // ends with the input too, which nobody has to stop
         let tidying = stop.child_token();
         lines.spawn(tidying.clone().run_until_cancelled_owned(tidy(mail)));
+        let mut watching = pin!(line.watch());
         loop {
             let taken = tokio::select! {
                 biased;
                 () = stop.cancelled() => None,
+                () = &mut watching => None,
                 taken = take(&slots, &hold, &mut input) => Some(taken),
             };
             let Some((slot, pass, Next::Delivery(delivery))) = taken else { break };

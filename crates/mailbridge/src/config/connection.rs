@@ -4,7 +4,7 @@ use mailbridge_core::plugin::Malformed;
 use mailbridge_graph::{
     Connection, Limits, SandboxAccess,
     cloud::{Cloud, Named},
-    config::CredentialSource,
+    config::{Credential, Kind},
 };
 
 /// All mistakes of a connection. Its own check tells the first; so what was told is replaced by
@@ -29,11 +29,15 @@ pub fn mistakes(connection: &Connection, stand_in: &SandboxAccess) -> Vec<Malfor
 
 fn replace(connection: &mut Connection, key: &str, stand_in: &SandboxAccess) -> bool {
     match key {
-        "tenant" => connection.tenant = Some(stand_in.tenant.clone()),
+        "tenant" | "tenants" => {
+            connection.tenants.clear();
+            connection.tenant = Some(stand_in.tenant.clone());
+        }
         "client_id" => connection.client_id = Some(stand_in.client_id.clone()),
         "credential" => {
             let secret = stand_in.client_secret.clone();
-            connection.credential = Some(CredentialSource::ClientSecret(secret));
+            let credential = Credential { kind: Kind::ClientSecret(secret), expires: None };
+            connection.credential = Some(credential.into());
         }
         "cloud" => connection.cloud = Cloud::Named(Named::Global),
         "token_endpoint" => connection.token_endpoint = None,

@@ -144,7 +144,8 @@ pub struct Retry {
 pub enum InDoubtChoice {
     /// Send again: it may arrive twice.
     Retry,
-    /// Give it up as `unknown`: it may not have arrived.
+    /// Give it up as `unknown`: it may not have arrived. What a worker was sending when it crashed is
+    /// sent again by the next one all the same.
     DeadLetter,
 }
 

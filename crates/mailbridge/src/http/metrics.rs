@@ -44,11 +44,12 @@ impl Metrics {
     }
 }
 
-/// The kind follows from the name, by Prometheus's own rule.
+/// The kind follows from the name, by Prometheus's own rule; only a time that is left is no
+/// duration.
 fn describe(name: &'static str, meaning: &'static str) {
     if name.ends_with("_total") {
         metrics::describe_counter!(name, meaning);
-    } else if name.ends_with("_seconds") {
+    } else if name.ends_with("_seconds") && !name.ends_with("_expires_seconds") {
         metrics::describe_histogram!(name, metrics::Unit::Seconds, meaning);
     } else {
         metrics::describe_gauge!(name, meaning);

@@ -4,7 +4,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use mailbridge_core::{Mail, Mailbox, Result};
-use mailbridge_engine::{Observer, Requests, health::Health};
+use mailbridge_engine::{Observer, Requests, Settings, health::Health};
 use mailbridge_graph::{Connection, Graph, Options};
 use mailbridge_sandbox::Running;
 
@@ -52,11 +52,13 @@ impl Connections {
 
 /// The mailboxes, patterns included, that pipelines may use.
 pub fn mailboxes(pipelines: &[Pipeline]) -> impl Iterator<Item = &str> {
-    pipelines.iter().flat_map(|pipeline| {
-        let settings = &pipeline.settings;
-        let own = settings.mailbox.iter().map(Mailbox::as_str);
-        own.chain(settings.allow_mailboxes.iter().map(String::as_str))
-    })
+    pipelines.iter().flat_map(|pipeline| mailboxes_of(&pipeline.settings))
+}
+
+/// The mailboxes, patterns included, that one pipeline may use.
+pub fn mailboxes_of(settings: &Settings) -> impl Iterator<Item = &str> {
+    let own = settings.mailbox.iter().map(Mailbox::as_str);
+    own.chain(settings.allow_mailboxes.iter().map(String::as_str))
 }
 
 /// A pipeline that is ready to run.

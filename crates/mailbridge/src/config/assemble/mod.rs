@@ -8,7 +8,7 @@ mod pipelines;
 use std::collections::{BTreeMap, BTreeSet};
 
 use mailbridge_core::plugin::{self, Malformed};
-use mailbridge_graph::Connection;
+use mailbridge_graph::{Connection, config::Environment};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -117,8 +117,9 @@ impl Assembly<'_> {
         let connection = |(name, section): (String, Value)| {
             let key = ["connections", name.as_str()];
             self.check_name(&key, &name);
-            let connection: Option<Connection> = self.section(&key, section, plugin::parse);
-            if let Some(connection) = &connection {
+            let mut connection: Option<Connection> = self.section(&key, section, plugin::parse);
+            if let Some(connection) = &mut connection {
+                connection.environment = Environment::of(variable);
                 let mistakes = connection::mistakes(connection, &sandboxes::stand_in());
                 self.notes.faults(&key, mistakes);
             }
@@ -240,4 +241,9 @@ fn only_entry(section: Value) -> Option<(String, Value)> {
         (Some(entry), None) => Some(entry),
         _ => None,
     }
+}
+
+/// A variable of the environment, if it is text.
+fn variable(name: &str) -> Option<String> {
+    std::env::var_os(name)?.into_string().ok()
 }
