@@ -4,10 +4,14 @@
 #![cfg(test)]
 
 mod at_least_once;
+mod challenge;
+mod clock;
 mod doubt;
 mod metric;
 mod once;
 mod pace;
+mod quiet;
+mod rotation;
 mod scene;
 mod stub;
 mod token;
