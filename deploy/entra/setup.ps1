@@ -355,10 +355,10 @@ function Step4-Federated($Application) {
 }
 
 function Step5-Connection([string]$TenantId, [string]$AppId, $Expires) {
-    $until = if ($Expires) { "   # until $($Expires.ToString('yyyy-MM-dd'))" }
+    $until = if ($Expires) { $Expires.ToString('yyyy-MM-dd') }
     $block = switch ($Credential) {
-        'secret' { "{ client_secret: { file: `"$SecretFile`" } }$until" }
-        'certificate' { "{ certificate: { file: `"$CertificateFile`" } }$until" }
+        'secret' { "{ client_secret: { file: `"$SecretFile`" }, expires: $until }" }
+        'certificate' { "{ certificate: { file: `"$CertificateFile`" } }   # until $until" }
         'federated' { '{ federated_token: {} }' }
         'none' { '{}   # the one that you have' }
     }

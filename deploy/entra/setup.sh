@@ -404,7 +404,7 @@ connections:
 END
   local credential
   case "$CREDENTIAL" in
-  secret) credential="{ client_secret: { file: \"$SECRET_FILE\" } }   # until $expires" ;;
+  secret) credential="{ client_secret: { file: \"$SECRET_FILE\" }, expires: $expires }" ;;
   certificate) credential="{ certificate: { file: \"$CERTIFICATE_FILE\" } }   # until $expires" ;;
   federated) credential='{ federated_token: {} }' ;;
   none) credential='{}   # the one that you have' ;;

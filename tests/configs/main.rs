@@ -18,7 +18,12 @@ fn every_example_is_right() {
     assert!(examples.len() >= 2, "{examples:?}");
     for example in examples {
         let ran = mailbridge(&repository(), &["check", &example]);
-        assert_eq!((ran.code, ran.stderr.as_str()), (0, ""), "{example}");
+        // the secrets of the examples are not here, and nothing else may be said of them
+        let absent = |line: &str| match line.strip_prefix("warning: ") {
+            Some(it) => it.contains("cannot be read") || it.contains("variable is not set"),
+            None => line.starts_with("    cure: put the secret"),
+        };
+        assert!(ran.code == 0 && ran.stderr.lines().all(absent), "{example}: {}", ran.stderr);
         assert!(ran.stdout.contains("the configuration is right"), "{example}: {}", ran.stdout);
     }
 }

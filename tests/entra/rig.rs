@@ -67,7 +67,7 @@ impl Tenant {
         let output = Command::new("bash")
             .args(["-c", how])
             .args([&self.root.path().join("bin"), &script])
-            .current_dir(self.root.path().join("work"))
+            .current_dir(self.work())
             .env("AZ_TENANT", self.root.path().join("tenant"))
             .stdin(Stdio::null())
             .output()
@@ -90,6 +90,11 @@ impl Tenant {
         let ran = self.setup(settings);
         assert_eq!(ran.code, 0, "{settings:?}: {}", ran.stderr);
         ran
+    }
+
+    /// Where the administrator works, and the script leaves its files.
+    pub fn work(&self) -> PathBuf {
+        self.root.path().join("work")
     }
 
     /// From call `number` on, `az` fails; with `after`, that call takes effect first.
@@ -140,7 +145,7 @@ impl Tenant {
 
     /// A file of the administrator, which nobody else may read.
     pub fn own_file(&self, name: &str) -> String {
-        let path = self.root.path().join("work").join(name);
+        let path = self.work().join(name);
         let mode = fs::metadata(&path).expect(name).permissions().mode();
         assert_eq!(mode & 0o777, 0o600, "{name}");
         fs::read_to_string(path).expect(name)
@@ -148,7 +153,7 @@ impl Tenant {
 
     /// The names of the files that the script leaves with the administrator.
     pub fn left(&self) -> Vec<String> {
-        let entries = fs::read_dir(self.root.path().join("work")).expect("a folder");
+        let entries = fs::read_dir(self.work()).expect("a folder");
         let mut names: Vec<_> = entries
             .map(|entry| entry.expect("an entry").file_name().into_string().expect("UTF-8"))
             .collect();

@@ -3,6 +3,7 @@
 //! a case fails here.
 
 mod cases;
+mod kinds;
 mod world;
 
 use std::collections::BTreeSet;
@@ -55,7 +56,7 @@ async fn a_healthy_app_passes_all_six_steps_and_nothing_is_sent_or_changed() {
     assert_eq!((ran.code, findings(&report)), (0, vec![]), "{report:#}");
     let steps = report["connections"][0]["steps"].as_array().expect("steps");
     assert!(steps.iter().all(|step| step["status"] == "ok"), "{report:#}");
-    assert!(ran.stderr.contains("TRACE") && ran.stderr.contains("graph was asked"));
+    assert!(ran.stderr.contains("graph was asked"), "the log is on: {}", ran.stderr);
     ran.tells_no_secret("healthy");
     let summary = sandbox.handle().truth().summary();
     assert_eq!((summary.sent_total, summary.drafts_left), (0, 0));

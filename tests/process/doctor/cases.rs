@@ -6,33 +6,24 @@ use mailbridge_sandbox::{
     Operation, Outage,
 };
 
+use super::kinds;
 use super::world::{Case, MAILBOX, SECRET, Values, granted};
 
 /// Rows that no configuration of a pipeline that sends can meet: each has a test of its own.
-pub const TESTED_ELSEWHERE: [Finding; 9] = [
-    Finding::UserReadNotGranted,
-    Finding::CertificateUnknown,
-    Finding::CertificateMismatch,
-    Finding::CertificateExpired,
-    Finding::FederatedNoMatch,
-    Finding::FederatedRefused,
-    Finding::IdentityNotAssigned,
-    Finding::IdentityUnreachable,
-    Finding::CredentialExpiring,
-];
+pub const TESTED_ELSEWHERE: [Finding; 1] = [Finding::UserReadNotGranted];
 
 /// What a client id that nobody has looks like: an object id, for instance.
 const NOBODY: &str = "0e000000-0000-4000-8000-00000000000d";
 
 pub fn cases() -> Vec<Case> {
-    [register(), permissions(), credential(), endpoint(), mailboxes()]
+    [register(), permissions(), credential(), kinds::cases(), endpoint(), mailboxes()]
         .into_iter()
         .flatten()
         .collect()
 }
 
 /// A failure of the configuration's values.
-fn wrong(name: &'static str, finding: Finding, change: fn(&mut Values)) -> Case {
+pub(super) fn wrong(name: &'static str, finding: Finding, change: fn(&mut Values)) -> Case {
     let mut case = Case { name, finding, exit: 1, ..Case::healthy() };
     change(&mut case.values);
     case
@@ -59,7 +50,7 @@ fn at_graph(name: &'static str, finding: Finding, act: fn(&Handle)) -> Case {
     Case { app: granted().roles(["User.Read.All"]), ..when(name, finding, act) }
 }
 
-fn warning(case: Case) -> Case {
+pub(super) fn warning(case: Case) -> Case {
     Case { exit: 0, ..case }
 }
 
@@ -86,7 +77,7 @@ fn register() -> Vec<Case> {
         offline("a name as the client id", Finding::ClientIdMalformed, |values| {
             values.client_id = "mailbridge";
         }),
-        wrong("the tenant's id as the client id", Finding::ClientIdIsTenant, |values| {
+        offline("the tenant's id as the client id", Finding::ClientIdIsTenant, |values| {
             values.client_id = DEMO_TENANT_ID;
         }),
         wrong("an object id as the client id", Finding::AppNotFound, |values| {
@@ -96,6 +87,13 @@ fn register() -> Vec<Case> {
         when("the app is another tenant's", Finding::AppNotInTenant, |handle| {
             refuse(handle, 400, 7_000_229);
         }),
+        Case {
+            app: granted().not_installed(),
+            ..wrong("a tenant that has not consented", Finding::AppNotInTenant, |values| {
+                values.tenant = "";
+                values.more = "tenants: { contoso.example: [\"*@contoso.example\"] }";
+            })
+        },
         when("a single-tenant app in another tenant", Finding::AppSingleTenant, |handle| {
             refuse(handle, 400, 50_194);
         }),
@@ -183,9 +181,6 @@ fn endpoint() -> Vec<Case> {
         }),
         when("a login outage", Finding::LoginUnavailable, |handle| {
             handle.set_outage(Outage::Unavailable);
-        }),
-        when("an assertion of another time", Finding::ClockWrong, |handle| {
-            refuse(handle, 401, 700_024);
         }),
         warning(when("a clock that is off", Finding::ClockOff, |handle| {
             handle.set_login_skew(-600);

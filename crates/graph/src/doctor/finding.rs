@@ -181,8 +181,8 @@ findings! {
          Kubernetes the subject is system:serviceaccount:NAMESPACE:NAME and the audience \
          api://AzureADTokenExchange"
     FederatedRefused "federated_refused" Credential Failed
-        "AADSTS50013, AADSTS50012, AADSTS50027, AADSTS500133 or AADSTS700024 for a federated token, by \
-         a clock that is right"
+        "AADSTS50013, AADSTS50012, AADSTS50027, AADSTS500133 or AADSTS700024 for a federated token, \
+         by a clock that is right"
         "the token has expired, or its issuer's keys do not fit it"
         "look whether the file is written anew by its issuer, and whether the issuer's keys can be \
          read from the internet"

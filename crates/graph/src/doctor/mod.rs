@@ -2,9 +2,10 @@
 //! each what was found and what cures it.
 //!
 //! An app-only token is all it has, so it finds out by asking: the token request names most
-//! mistakes by its AADSTS number ([`sign_in`], [`refusal`]), Graph's answers to requests that change
-//! nothing tell the rest ([`graph`], [`probe`], [`access`], [`judge`]). The roles in the token are a
-//! hint and never a verdict: what Exchange grants (RBAC for Applications) does not show there.
+//! mistakes by its AADSTS number ([`sign_in`], [`refusal`]), Graph's answers to requests that
+//! change nothing tell the rest ([`graph`], [`probe`], [`access`], [`judge`]). The roles in the
+//! token are a hint and never a verdict: what Exchange grants (RBAC for Applications) does not show
+//! there.
 //!
 //! It changes nothing, sends nothing, keeps nothing, and knows no terminal: whoever calls it shows
 //! the [`Examination`].
@@ -38,8 +39,8 @@ pub use needs::{Needs, Permission};
 pub use report::{Examination, Observation, Status, StepReport};
 pub use step::Step;
 
-/// Walks the six steps for one connection in one of its tenants. Takes as long as the service takes:
-/// seconds, a minute when nothing answers.
+/// Walks the six steps for one connection in one of its tenants. Takes as long as the service
+/// takes: seconds, a minute when nothing answers.
 ///
 /// # Errors
 /// Only when this machine cannot do TLS. Whatever else is wrong is in the examination.

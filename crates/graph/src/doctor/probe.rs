@@ -59,7 +59,8 @@ impl Graph<'_> {
         };
         let outcome = timeout(PATIENCE, exchange(self.client, request)).await;
         let answer = answer(probe, &outcome.unwrap_or(Outcome::TimedOut), id);
-        tracing::debug!(?probe, access = ?answer.access, client_request_id = %id, "graph was asked");
+        let access = answer.access;
+        tracing::debug!(?probe, ?access, client_request_id = %id, "graph was asked");
         answer
     }
 

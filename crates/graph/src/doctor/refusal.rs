@@ -1,7 +1,7 @@
 //! Which finding a refused token request is: a pure function of the failure.
 //!
-//! The failure's code chooses, which was given where the refusal was read; its AADSTS number where an
-//! administrator needs it finer. What is not known becomes `credential_refused`, with the number
+//! The failure's code chooses, which was given where the refusal was read; its AADSTS number where
+//! an administrator needs it finer. What is not known becomes `credential_refused`, with the number
 //! shown.
 
 use mailbridge_core::{Code, Error};

@@ -42,7 +42,7 @@ Examples:
   mailbridge doctor --format json pipelines.yaml             for scripts; see `schema doctor`
   mailbridge doctor --print-setup pipelines.yaml > setup.sh  to register the app as it is needed
 
-Exit codes: 0 all steps are right (there may be warnings), 1 a step failed, 78 wrong configuration.";
+Exit codes: 0 no step failed (there may be warnings), 1 a step failed, 78 wrong configuration.";
 
 /// The arguments.
 #[derive(clap::Args)]

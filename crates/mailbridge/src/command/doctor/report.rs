@@ -20,7 +20,7 @@ const WIDTH_MIN: usize = 50;
 pub struct Report {
     /// Whether no step failed and the configuration is right.
     pub ok: bool,
-    /// Mistakes in the configuration, as `file:line: key: message`. With one of them nothing was asked.
+    /// Mistakes in the configuration, as `file:line: key: message`; with one, nothing was asked.
     problems: Vec<String>,
     /// The connections, by name.
     connections: Vec<Examination>,

@@ -197,6 +197,36 @@ mod tests {
     }
 
     #[test]
+    fn each_kind_and_the_first_of_several_tenants_have_their_settings() {
+        let of = |connection: serde_json::Value| {
+            let connection = serde_json::from_value(connection).unwrap();
+            let mut needs = Needs::default();
+            needs.sending(mailbridge_core::Guarantee::Once, ["a@a.org", "b@b.org"]);
+            let settings = settings(&connection, &needs);
+            settings.into_iter().map(|(name, _, value)| format!("{name}={value}")).collect()
+        };
+        let has = |lines: &Vec<String>, wanted: &str| lines.iter().any(|line| line == wanted);
+        let two: Vec<_> = of(json!({ "tenants": { "a.org": ["*@a.org"], "b.org": ["*@b.org"] },
+            "credential": [{ "client_secret": { "file": "old" } },
+                           { "certificate": { "file": "new.pem" } }] }));
+        for wanted in [
+            "TENANT=a.org",
+            "MULTI_TENANT=yes",
+            "MAILBOXES=a@a.org",
+            "CREDENTIAL=certificate",
+            "CERTIFICATE_FILE=new.pem",
+        ] {
+            assert!(has(&two, wanted), "{wanted}: {two:?}");
+        }
+        let id = "5a0d0003-5a0d-4000-8000-0000000000b0";
+        let machine: Vec<_> =
+            of(json!({ "credential": { "managed_identity": { "client_id": id } } }));
+        assert!(has(&machine, &format!("CLIENT_ID={id}")) && has(&machine, "CREDENTIAL=none"));
+        let workload: Vec<_> = of(json!({ "credential": { "federated_token": {} } }));
+        assert!(has(&workload, "CREDENTIAL=federated"), "{workload:?}");
+    }
+
+    #[test]
     fn no_value_leaves_its_quotes() {
         let lines = changed(Shell::Bash, BASH, "x'; rm -rf ~\n; '$(id)");
         assert_eq!(lines[1], r"TENANT='x'\''; rm -rf ~; '\''$(id)'");
