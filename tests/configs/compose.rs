@@ -73,12 +73,12 @@ fn tests_beside_a_pipeline_pass_or_say_what_differs() {
     // another configuration over it, whose one test expects what is not so
     let folder = tempfile::tempdir().expect("a folder");
     let over = folder.path().join("over.yaml");
-    let tests = r#"
+    let tests = r"
 pipelines: { orders: { requests: { tests: [
   { name: wrong, event: configs/compose/order.json, expect: {
       request: { subject: Your order 1002, to: bob@example.org }, contains: { text: Goodbye } } },
   { name: no error, event: configs/compose/order.json, expect: { error: request_bad_address } },
-] } } }"#;
+] } } }";
     std::fs::write(&over, tests).expect("a file");
     let over = over.to_string_lossy();
     let ran = mailbridge(&repository(), &["test", EXAMPLE, &over]);

@@ -171,7 +171,7 @@ fn words(corpus: &mut Corpus<'_>) {
             request["to"] = json!([{ "address": address, "name": name }]);
             request["subject"] = subject.into();
             request["text"] = text.into();
-            expected.subject = subject.to_owned();
+            subject.clone_into(&mut expected.subject);
             expected.body = Some(("text", text.to_owned()));
             expected.names.insert(address, name.to_owned());
         });

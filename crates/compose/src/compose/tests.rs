@@ -296,6 +296,18 @@ fn a_template_neither_hangs_nor_eats_memory_nor_the_stack() {
         ),
         ("{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}", "cannot do this"),
         ("{% include 'self.txt' %}", "cannot do this"),
+        (
+            "{% macro m(c) %}{% for i in [1] %}{% call m(c) %}{{ m(caller) }}{% include 'self.txt' %}{% endcall %}{% endfor %}{% endmacro %}{{ m(1) }}",
+            "cannot do this",
+        ),
+        (
+            "{% block b %}{% filter upper %}{{ self.b() }}{% endfilter %}{% endblock %}",
+            "cannot do this",
+        ),
+        (
+            "{% macro m(a) %}{{ [1] | map('string') | list ~ m(m(a)) }}{% endmacro %}{{ m(1) | upper }}",
+            "cannot do this",
+        ),
         ("{% for i in range(5000) %}{{ data.kilobyte }}{% endfor %}", "more than one mail"),
     ] {
         let config = json!({ "to": "a@x.org", "text": template });
