@@ -79,7 +79,7 @@ async fn begin<'a>(
     if marked {
         return Ok(draft);
     }
-    let properties = wire::message::mark_draft(&mark, parcel.categories())?;
+    let properties = wire::message::mark_draft(&mark, parcel.letter.composed())?;
     update(graph, session, attempt, draft, properties).await
 }
 
@@ -156,7 +156,7 @@ async fn complete<'a>(
     parcel: &Parcel<'a>,
 ) -> Result<Draft> {
     attach::attach(session, draft, parcel.apart()).await?;
-    let properties = wire::message::mark_draft(attempt.mark.as_str(), parcel.categories())?;
+    let properties = wire::message::mark_draft(attempt.mark.as_str(), None)?;
     let body = Body::Json(properties.into());
     let sealed = session.insist(Operation::UpdateDraft, &draft.path("")?, body).await?;
     let whole = renewed(draft.clone(), &sealed);
