@@ -39,6 +39,8 @@ struct Entry {
     delivered: u64,
     /// Not to be handed out before.
     due: Instant,
+    /// A worker has it in hand.
+    leased: bool,
     settled: Option<Disposition>,
 }
 
@@ -81,8 +83,17 @@ impl Bus {
     /// Puts a request on the bus that was handed out so often already, to workers that were never
     /// heard of again.
     pub fn push_delivered(&self, message: Message, delivered: u64) {
-        let entry = Entry { message, delivered, due: Instant::now(), settled: None };
-        self.state().queue.push(entry);
+        let due = Instant::now();
+        self.state().queue.push(Entry { message, delivered, due, leased: false, settled: None });
+        self.0.changed.notify_waiters();
+    }
+
+    /// Ends every lease at once: whoever held one is known to be dead. What was sent back for a while
+    /// stays away for that while.
+    pub fn end_leases(&self) {
+        for entry in self.state().queue.iter_mut().filter(|entry| entry.leased) {
+            (entry.due, entry.leased) = (Instant::now(), false);
+        }
         self.0.changed.notify_waiters();
     }
 
@@ -144,7 +155,7 @@ impl Bus {
             return Err(Some(entry.due));
         }
         entry.delivered += 1;
-        entry.due = now + lease;
+        (entry.due, entry.leased) = (now + lease, true);
         let times = entry.delivered - 1;
         Ok(Delivery {
             message: entry.message.clone(),
@@ -165,6 +176,7 @@ impl Bus {
         if entry.settled.is_some() || entry.delivered != delivery {
             return Settled::Stale;
         }
+        entry.leased = false;
         match disposition {
             Disposition::Again { after } => entry.due = Instant::now() + after,
             done => entry.settled = Some(done),
