@@ -12,6 +12,7 @@ mod forms;
 mod health;
 mod identity;
 mod isolation;
+mod kill;
 mod restart;
 mod rig;
 mod rotation;
