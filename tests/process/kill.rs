@@ -79,7 +79,9 @@ async fn live_and_let_die(
     tally.drafts_without_mark = truth.drafts_left() - tally.drafts_forgotten;
     for mail in mails {
         let sent = truth.with_subject(&mail.id);
-        sent.iter().for_each(|sent| mail.check(sent));
+        for sent in &sent {
+            mail.check(sent);
+        }
         tally.doubled += usize::from(sent.len() > 1);
         tally.lost += usize::from(sent.is_empty());
     }

@@ -6,6 +6,7 @@
 
 mod bad_input;
 mod compose;
+mod copies;
 mod corpus;
 mod doctor;
 mod forms;

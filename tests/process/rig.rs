@@ -43,6 +43,8 @@ pub struct Plan {
     pub identity: Identity,
     /// Lines for the connection, four spaces deep.
     pub connection: &'static str,
+    /// Where state is kept, as one line.
+    pub state: &'static str,
     /// Lines for the pipeline, six spaces deep.
     pub pipeline: String,
     /// More arguments for `run`.
@@ -56,6 +58,7 @@ impl Default for Plan {
             guarantee: "once",
             identity: secret,
             connection: "",
+            state: "",
             pipeline: "      deadline: 5s\n      settle_time: 5s".to_owned(),
             args: Vec::new(),
             sandbox: Sandbox::builder().seed(7).budgets(Budgets::graph()),
@@ -300,10 +303,12 @@ fn config(
     sandbox: &str,
     http: std::net::SocketAddr,
 ) -> String {
-    let Plan { guarantee, connection, pipeline, .. } = plan;
+    let Plan { guarantee, connection, state, pipeline, .. } = plan;
+    let state = if state.is_empty() { String::new() } else { format!("state: {state}") };
     format!(
         r#"
 http: {{ listen: "{http}" }}
+{state}
 connections:
   contoso:
     provider: microsoft365

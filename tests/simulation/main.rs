@@ -42,6 +42,7 @@ fn worker_with(
         input: bus.input(power),
         decoder: Arc::new(mailbridge_core::AsRequests),
         mail: room.port(power),
+        ledger: None,
         files: Arc::new(mailbridge_core::NoFiles),
         outcomes: Some(bus.output(power, "outcomes")),
         dead_letters: bus.output(power, "dead"),

@@ -26,5 +26,6 @@ mod requests;
 mod settings;
 mod waiting;
 
+pub use host::StoreHost;
 pub use requests::{Admitted, Known, Observer, Requests, admit};
 pub use settings::{InDoubt, Policy, Settings};

@@ -11,7 +11,10 @@ use std::{
     time::Duration,
 };
 
-use mailbridge_core::{Completion, Doubt, Position, SeenBefore, contract::OutcomeData};
+use mailbridge_core::{
+    Completion, Doubt, Position, SeenBefore,
+    contract::{OutcomeData, Status},
+};
 use tokio::time::Instant;
 
 use crate::decide::Tally;
@@ -80,6 +83,17 @@ pub enum Durable {
     DeadLetter,
     /// The dead letter and the outcome.
     All,
+}
+
+/// How a request stands.
+#[derive(Debug)]
+pub enum Standing {
+    /// It happened.
+    Completed(Completion),
+    /// It may have happened, so long ago at the latest.
+    InDoubt(Duration),
+    /// Nothing has happened.
+    Clear,
 }
 
 /// What the memory says to a delivery.
@@ -160,6 +174,25 @@ impl Memory {
 }
 
 impl Memory {
+    /// How a request stands after its delivery was worked on.
+    pub fn standing(&self, position: &Position) -> Standing {
+        let inner = self.inner();
+        let Some(record) = inner.records.get(position) else { return Standing::Clear };
+        match &record.ended {
+            Some(Ended::Completed(completion)) => Standing::Completed(completion.clone()),
+            Some(Ended::GivenUp(given_up)) if given_up.outcome.status != Status::Unknown => {
+                Standing::Clear
+            }
+            // what ended as unknown stays in doubt, for whoever takes it up again
+            Some(Ended::GivenUp(_)) | None => {
+                let since = record.doubt_since;
+                let unknown = record.ended.as_ref().map(|_| Duration::ZERO);
+                let ago = since.map(|since| since.elapsed()).or(unknown);
+                ago.map_or(Standing::Clear, Standing::InDoubt)
+            }
+        }
+    }
+
     /// The bus has confirmed that it will not deliver this again: nothing to remember.
     pub fn forget(&self, position: &Position) {
         let mut inner = self.inner();
@@ -207,6 +240,26 @@ impl Record {
 }
 
 impl Known {
+    /// Somebody else says that an attempt may have happened, so long ago at the latest. The youngest
+    /// doubt counts.
+    pub fn doubted(&mut self, ago: Duration) {
+        let now = Instant::now();
+        let mut inner = self.memory.inner();
+        let settle_time = inner.settle_time;
+        let record = inner.record(&self.position);
+        if record.ended.is_some() {
+            return;
+        }
+        let told = now.checked_sub(ago).unwrap_or(now);
+        let since = record.doubt_since.map_or(told, |known| known.max(told));
+        record.doubt_since = Some(since);
+        drop(inner);
+        let age = now.saturating_duration_since(since);
+        self.doubt = if age < settle_time { Doubt::Young } else { Doubt::Old };
+        self.tally.doubtful = true;
+        self.tally.settles_in = settle_time.saturating_sub(age);
+    }
+
     /// Nothing was done, or what was tried did not happen.
     pub fn harmless(self, charged: bool) {
         let times = self.times;

@@ -4,6 +4,8 @@
 pub const RECEIVED: &str = "mailbridge_requests_received_total";
 /// Messages that ask for nothing here, by `pipeline`: settled, without an outcome.
 pub const SKIPPED: &str = "mailbridge_requests_skipped_total";
+/// Copies of requests that had been sent already, by `pipeline`: answered, not sent again.
+pub const COPIES: &str = "mailbridge_requests_copies_total";
 /// Requests that ended, by `pipeline`, `status` and `code` (empty when accepted).
 pub const OUTCOMES: &str = "mailbridge_outcomes_total";
 /// Deliveries given back to the bus to come again, by `pipeline` and `code`.
@@ -23,6 +25,7 @@ pub const STALE: &str = "mailbridge_settles_stale_total";
 pub const ALL: &[(&str, &str)] = &[
     (RECEIVED, "deliveries taken from the bus"),
     (SKIPPED, "messages that `compose.when` passes by: settled, without an outcome"),
+    (COPIES, "copies of requests that had been sent already: answered, not sent again"),
     (OUTCOMES, "requests that ended, by status and code"),
     (AGAIN, "deliveries given back to the bus to come again, by code"),
     (IN_FLIGHT, "deliveries in the worker now"),

@@ -138,6 +138,7 @@ impl Worker {
             input: self.bus.input(&power),
             decoder: Arc::new(AsRequests),
             mail: Arc::clone(&graph) as _,
+            ledger: None,
             files: Arc::new(self.shelf.clone()),
             outcomes: Some(self.bus.output(&power, "outcomes")),
             dead_letters: self.bus.output(&power, "dead"),

@@ -4,11 +4,13 @@
 
 mod input;
 mod output;
+mod store;
 
 use std::time::Duration;
 
 pub use input::{InputHost, Next};
 pub use output::OutputHost;
+pub use store::StoreHost;
 
 use crate::backoff;
 

@@ -22,6 +22,7 @@ use crate::{
     host::OutputHost,
     invariant::{DeadLettered, Published},
     keep_alive::keep_alive,
+    ledger::Ledger,
     mailboxes::Mailboxes,
     memory::{Ended, Known, Memory, Recall},
     metric,
@@ -33,6 +34,7 @@ pub struct Ports {
     pub decoder: Arc<dyn Decoder>,
     pub mail: Arc<dyn Mail>,
     pub files: Arc<dyn Files>,
+    pub ledger: Option<Ledger>,
     pub outcomes: Option<OutputHost>,
     pub dead_letters: OutputHost,
     pub observer: Option<Arc<dyn Observer>>,
@@ -155,7 +157,7 @@ impl Line {
         message: &Message,
         position: &Position,
         started: Instant,
-        memory: Known,
+        mut memory: Known,
         pass: Pass,
     ) -> End {
         let decoder = self.ports.decoder.as_ref();
@@ -168,15 +170,20 @@ impl Line {
         let job = Job { message, position, known, started };
         match memory.ended.clone() {
             Some(Ended::Completed(completion)) => {
-                return self.complete(&job, memory, &completion, admitted.ok().as_ref()).await;
+                let admitted = admitted.ok();
+                let end = self.complete(&job, memory, &completion, admitted.as_ref()).await;
+                return self.enter_again(&job, &completion, end).await;
             }
             Some(Ended::GivenUp(given_up)) => {
                 return self.publish_end(&job, memory, given_up).await;
             }
             None => {}
         }
+        if let Some(ago) = job.known.doubt {
+            memory.doubted(ago);
+        }
         match admitted {
-            Ok(admitted) => self.perform(&job, admitted, memory, pass).await,
+            Ok(admitted) => self.perform_in_turn(&job, admitted, memory, pass).await,
             Err(error) => self.give_up(&job, memory, Status::Rejected, None, &error).await,
         }
     }

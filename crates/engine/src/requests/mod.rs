@@ -3,6 +3,7 @@
 //! in [`conclude`].
 
 mod attempt;
+mod claim;
 mod conclude;
 mod line;
 mod request;
@@ -23,6 +24,7 @@ use crate::{
     hold::{Hold, Pass},
     host::{InputHost, Next, OutputHost},
     invariant::invariant,
+    ledger::Ledger,
 };
 
 /// How often what concluded requests left behind is removed.
@@ -46,6 +48,8 @@ pub struct Requests {
     pub outcomes: Option<Arc<dyn Build<dyn Output>>>,
     /// Where requests go that cannot be carried out.
     pub dead_letters: Arc<dyn Build<dyn Output>>,
+    /// Who is at which request, over all workers and copies, if that is to be known.
+    pub ledger: Option<Ledger>,
     /// How it works.
     pub settings: Settings,
     /// Where it tells how it is.
@@ -72,6 +76,7 @@ impl Requests {
             decoder: self.decoder,
             mail: self.mail,
             files: self.files,
+            ledger: self.ledger,
             outcomes: self.outcomes.map(|build| output(Side::Outcomes, build)),
             dead_letters: output(Side::DeadLetters, self.dead_letters),
             observer: self.observer,

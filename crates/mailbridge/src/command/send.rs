@@ -205,6 +205,7 @@ impl Send {
             input: Arc::new(single::Source::new(message, self.id.is_some())),
             decoder: Arc::new(mailbridge_core::AsRequests),
             mail,
+            ledger: None,
             files: Arc::new(mailbridge_core::NoFiles),
             outcomes: None,
             dead_letters: Arc::new(single::Nowhere),

@@ -29,7 +29,7 @@ use std::path::PathBuf;
 use crate::registry::Registry;
 
 pub use problem::Problems;
-pub use setup::{Pipeline, Setup};
+pub use setup::{LedgerSetup, Pipeline, Setup};
 pub use written::Written;
 
 /// Reads and checks a configuration that is to be run.

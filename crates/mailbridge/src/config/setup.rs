@@ -1,10 +1,10 @@
 //! A configuration that has been checked: everything is built, nothing is opened.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use mailbridge_compose::Composer;
 use mailbridge_core::{
-    AsRequests, Decoder, Files, Input, Output,
+    AsRequests, Decoder, Files, Input, Output, StateStore,
     plugin::{Build, Bus},
 };
 use mailbridge_engine::Settings;
@@ -46,6 +46,8 @@ pub struct Pipeline {
     pub tests: Vec<Test>,
     /// What requests may refer to.
     pub files: Arc<dyn Files>,
+    /// Against producers that publish a request twice, and workers that hold it at once.
+    pub ledger: Option<LedgerSetup>,
     /// Where requests come from.
     pub from: Port<dyn Input>,
     /// Where outcomes go.
@@ -62,6 +64,14 @@ impl Pipeline {
             None => Arc::new(AsRequests),
         }
     }
+}
+
+/// The ledger of a pipeline.
+pub struct LedgerSetup {
+    /// Where it is kept.
+    pub store: Port<dyn StateStore>,
+    /// How long a claim lasts unless it is renewed.
+    pub lease: Duration,
 }
 
 /// One end of a pipeline on a bus.

@@ -4,11 +4,14 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use mailbridge_core::{Mail, Mailbox, Result};
-use mailbridge_engine::{Observer, Requests, Settings, health::Health};
+use mailbridge_engine::{Observer, Requests, Settings, StoreHost, health::Health, ledger::Ledger};
 use mailbridge_graph::{Connection, Graph, Options};
 use mailbridge_sandbox::Running;
 
-use crate::{config::Pipeline, sandboxes};
+use crate::{
+    config::{LedgerSetup, Pipeline},
+    sandboxes,
+};
 
 /// Connections that are open.
 pub struct Connections {
@@ -75,9 +78,16 @@ pub fn requests(
         input: pipeline.from.build,
         mail,
         files: pipeline.files,
+        ledger: pipeline.ledger.map(ledger),
         outcomes: pipeline.outcomes.map(|port| port.build),
         dead_letters: pipeline.dead_letters.build,
         settings: pipeline.settings,
         observer,
     }
+}
+
+/// The ledger as this worker sees it.
+fn ledger(setup: LedgerSetup) -> Ledger {
+    let store = Arc::new(StoreHost::new(setup.store.build));
+    Ledger::new(store, setup.lease, Arc::new(jiff::Timestamp::now))
 }

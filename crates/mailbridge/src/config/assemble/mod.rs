@@ -31,7 +31,7 @@ use crate::{
 pub fn assemble(loaded: Loaded, registry: &Registry, purpose: Purpose) -> Result<Setup, Problems> {
     let Loaded { tree, places } = loaded;
     let notes = Notes { places, problems: Vec::new(), warnings: Vec::new() };
-    let mut assembly = Assembly { registry, purpose, notes, used: Used::default() };
+    let mut assembly = Assembly { registry, purpose, notes, used: Used::default(), state: None };
     let setup = assembly.setup(tree);
     let mut notes = assembly.notes;
     let nothing = setup.as_ref().is_some_and(|setup| setup.pipelines.is_empty());
@@ -58,6 +58,7 @@ struct Named {
 struct Used {
     connections: BTreeSet<String>,
     buses: BTreeSet<String>,
+    state: bool,
 }
 
 struct Assembly<'a> {
@@ -65,6 +66,8 @@ struct Assembly<'a> {
     purpose: Purpose,
     notes: Notes,
     used: Used,
+    /// The file's `state`, as it stands.
+    state: Option<Value>,
 }
 
 impl Assembly<'_> {
@@ -79,9 +82,10 @@ impl Assembly<'_> {
         let report = self.optional(&["report"], report);
         let connections = self.connections(connections);
         let named = Named { connections, buses: self.buses(buses) };
-        if let Some(state) = state {
+        if let Some(state) = &state {
             self.state(state, &named);
         }
+        self.state = state;
         let pipelines = self.pipelines(pipelines, &named);
         self.warn_of_unused(&named);
         let connections = named.connections.into_iter();
@@ -156,7 +160,10 @@ impl Assembly<'_> {
     }
 
     fn warn_of_unused(&mut self, named: &Named) {
-        let Used { connections, buses } = &self.used;
+        let Used { connections, buses, state } = &self.used;
+        if self.state.is_some() && !state {
+            self.notes.warn(&["state"], "no pipeline of this configuration keeps state");
+        }
         for name in named.connections.keys().filter(|name| !connections.contains(*name)) {
             self.notes.warn(&["connections", name], "no pipeline uses this connection");
         }

@@ -8,6 +8,7 @@ use mailbridge_core::{
     Code, Error, Files, Keep, StateStore,
     plugin::{self, Build, Bus, Malformed},
 };
+use mailbridge_engine::Settings;
 use serde_json::Value;
 
 use super::{Assembly, Key, Named, below, only_entry};
@@ -15,9 +16,9 @@ use crate::{
     config::{
         Purpose,
         expectation::{self, Test},
-        model::RequestsSection,
+        model::{Dedupe, RequestsSection},
         rules::{self, Readers},
-        setup::{Pipeline, Port},
+        setup::{LedgerSetup, Pipeline, Port},
         templates,
     },
     names::known,
@@ -78,7 +79,13 @@ impl Assembly<'_> {
         // The ends are taken from the section as it stands, so that their mistakes are told beside
         // those of the section itself.
         let part = |part: &str| section.get(part).cloned();
-        let needs = settings.needs();
+        let dedupe = typed.as_ref().and_then(|typed| typed.dedupe);
+        let ledger = dedupe.map(|it| self.ledger(&under(key, "dedupe"), it, &settings, named));
+        let mut needs = settings.needs();
+        if let Some(dedupe) = dedupe {
+            // the bus must not hand a request out again while it is claimed
+            needs.deadline = dedupe.lease(settings.deadline);
+        }
         let source = |bus: Arc<dyn Bus>, section| bus.source(section, needs);
         let target = |bus: Arc<dyn Bus>, section| bus.target(section);
         let from = part("from").map(|from| self.port(&under(key, "from"), from, named, source));
@@ -97,6 +104,10 @@ impl Assembly<'_> {
             compose,
             tests,
             files: files?,
+            ledger: match ledger {
+                None => None,
+                Some(ledger) => Some(ledger?),
+            },
             from: from??,
             outcomes: match outcomes {
                 None => None,
@@ -158,10 +169,38 @@ impl Assembly<'_> {
         }
     }
 
-    pub(super) fn state(&mut self, section: Value, named: &Named) {
+    /// Who is at which request, kept in the file's `state`.
+    fn ledger(
+        &mut self,
+        key: Key<'_>,
+        dedupe: Dedupe,
+        settings: &Settings,
+        named: &Named,
+    ) -> Option<LedgerSetup> {
+        let lease = dedupe.lease(settings.deadline);
+        if lease <= settings.deadline {
+            let message = "expected more than `deadline`, or a claim runs out while mail is sent";
+            return self.notes.refuse(&under(key, "lease"), message.to_owned());
+        }
+        if dedupe.window.get() < lease {
+            let message = "expected no less than `lease`: a claim must not be forgotten";
+            return self.notes.refuse(&under(key, "window"), message.to_owned());
+        }
+        let Some(state) = self.state.clone() else {
+            let message =
+                "needs `state` at the top of the file, such as { bus: NAME, bucket: NAME }";
+            return self.notes.refuse(key, message.to_owned());
+        };
+        self.used.state = true;
+        let keep = Keep::AtLeast(dedupe.window.get());
+        let state_of = |bus: Arc<dyn Bus>, section| bus.state(section, keep);
+        let store = self.port::<dyn StateStore>(&["state"], state, named, state_of)?;
+        Some(LedgerSetup { store, lease })
+    }
+
+    pub(super) fn state(&mut self, section: &Value, named: &Named) {
         let state = |bus: Arc<dyn Bus>, section| bus.state(section, Keep::Forever);
-        self.port::<dyn StateStore>(&["state"], section, named, state);
-        self.notes.warn(&["state"], "no pipeline of this configuration keeps state");
+        self.port::<dyn StateStore>(&["state"], section.clone(), named, state);
     }
 
     fn check_connection(&mut self, key: Key<'_>, name: &str, named: &Named) {
