@@ -19,10 +19,12 @@ mod http;
 pub mod metric;
 mod operation;
 mod pacing;
+mod tenants;
 mod token;
 mod wire;
 
 pub use config::{Connection, Limits, Options, Resolved, SandboxAccess};
 pub use credential::{Expiring, Expiry, Notify};
 pub use graph::Graph;
+pub use tenants::open;
 pub use wire::message::MARK_PROPERTY;

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use mailbridge_core::{Mail, Mailbox, Result};
 use mailbridge_engine::{Observer, Requests, Settings, health::Health};
-use mailbridge_graph::{Connection, Graph, Options};
+use mailbridge_graph::{Connection, Options};
 use mailbridge_sandbox::Running;
 
 use crate::{config::Pipeline, sandboxes};
@@ -31,15 +31,15 @@ impl Connections {
         };
         let mut mails = BTreeMap::new();
         for (name, connection) in connections {
-            let resolved = match &sandbox {
+            let tenancies = match &sandbox {
                 Some(running) if sandboxes::goes_there(&connection) => {
                     let (connection, access) = sandboxes::enter(connection, running);
-                    connection.resolve(Some(&access))?
+                    connection.resolve_all(Some(&access))?
                 }
-                _ => connection.resolve(None)?,
+                _ => connection.resolve_all(None)?,
             };
-            let graph: Arc<dyn Mail> = Arc::new(Graph::new(&name, resolved, options)?);
-            mails.insert(name, graph);
+            let mail = mailbridge_graph::open(&name, tenancies, options)?;
+            mails.insert(name, mail);
         }
         Ok(Self { mails, sandbox })
     }
