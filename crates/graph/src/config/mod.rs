@@ -5,6 +5,7 @@
 
 mod check;
 mod credentials;
+mod patterns;
 
 use std::{collections::BTreeMap, time::Duration};
 

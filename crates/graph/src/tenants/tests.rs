@@ -73,10 +73,10 @@ fn scope(error: &Error) -> Scope {
     }
 }
 
-fn no_consent() -> Option<Error> {
+fn no_consent() -> Error {
     let after = Some(Duration::from_secs(7));
     let verdict = Verdict::Blocked { scope: Scope::Connection, after };
-    Some(Error::new(Code::CredentialConsentMissing, verdict, "no"))
+    Error::new(Code::CredentialConsentMissing, verdict, "no")
 }
 
 #[tokio::test]
@@ -99,7 +99,7 @@ async fn each_mailbox_goes_to_its_tenant() {
 async fn a_tenant_that_is_blocked_closes_its_own_mailboxes_only() {
     let (a, b) = (Fake::default(), Fake::default());
     let tenants = tenants(&[("a", &a, &["*@a.com"]), ("b", &b, &["*@b.com"])]);
-    a.fails(no_consent());
+    a.fails(Some(no_consent()));
     let error = perform(&tenants, "one@a.com").await.unwrap_err();
     assert_eq!(error.field("tenant"), Some("a"));
     let after = Some(Duration::from_secs(7));
@@ -108,7 +108,7 @@ async fn a_tenant_that_is_blocked_closes_its_own_mailboxes_only() {
     tenants.ready().await.unwrap();
 
     // none is left
-    b.fails(no_consent());
+    b.fails(Some(no_consent()));
     assert_eq!(scope(&perform(&tenants, "two@b.com").await.unwrap_err()), Scope::Connection);
     assert_eq!(scope(&perform(&tenants, "one@a.com").await.unwrap_err()), Scope::Connection);
     assert_eq!(scope(&tenants.ready().await.unwrap_err()), Scope::Connection);
@@ -137,7 +137,7 @@ async fn what_is_one_mailboxs_own_stays_its_own() {
 async fn the_only_tenant_is_the_connection() {
     let only = Fake::default();
     let tenants = tenants(&[("only", &only, &["*"])]);
-    only.fails(no_consent());
+    only.fails(Some(no_consent()));
     let error = perform(&tenants, "any-user-id").await.unwrap_err();
     assert_eq!((scope(&error), error.field("tenant")), (Scope::Connection, None));
 }
