@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use mailbridge_core::{
-    StateStore,
+    Output, StateStore,
     plugin::{self, Build, Bus, Malformed},
 };
 use serde_json::Value;
@@ -92,6 +92,20 @@ impl Assembly<'_> {
             },
             dead_letters: dead_letters??,
         })
+    }
+
+    /// Where it is told that a credential of a connection ends.
+    pub(super) fn notify(
+        &mut self,
+        sections: Vec<(String, Value)>,
+        named: &Named,
+    ) -> BTreeMap<String, Port<dyn Output>> {
+        let target = |bus: Arc<dyn Bus>, section| bus.target(section);
+        let port = |(name, section): (String, Value)| {
+            let port = self.port(&["connections", &name, "notify"], section, named, target);
+            Some((name, port?))
+        };
+        sections.into_iter().filter_map(port).collect()
     }
 
     pub(super) fn state(&mut self, section: Value, named: &Named) {
