@@ -7,6 +7,7 @@ mod at_least_once;
 mod challenge;
 mod clock;
 mod doubt;
+mod kinds;
 mod metric;
 mod once;
 mod pace;
