@@ -6,6 +6,7 @@
 
 mod bad_input;
 mod doctor;
+mod expiring;
 mod forms;
 mod health;
 mod identity;
