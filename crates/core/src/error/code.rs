@@ -181,7 +181,7 @@ codes! {
         "assign the identity to the virtual machine, app or container, or correct the id under `managed_identity`"
     CredentialAppNotFound "credential_app_not_found"
         "the app is not known in this tenant"
-        "check `client_id` and `tenant`, and that an administrator of the tenant has consented"
+        "check that `client_id` is the application (client) id, not the object id, which looks the same; then `tenant`, and that an administrator of the tenant has consented"
     CredentialAppDisabled "credential_app_disabled"
         "the app is disabled in this tenant"
         "enable sign-in for the enterprise application"

@@ -286,6 +286,15 @@ fn one_registration_in_several_tenants() {
 }
 
 #[test]
+fn a_mailbox_is_reached_where_a_tenant_has_it() {
+    let mut connection = with("tenants", json!({ "contoso.com": ["*@contoso.com"] }));
+    assert!(connection.reaches("it@contoso.com") && connection.reaches("sales*"));
+    assert!(!connection.reaches("*@fabrikam.com"));
+    connection.tenants.clear();
+    assert!(connection.reaches("*@fabrikam.com"));
+}
+
+#[test]
 fn the_ids_that_people_mix_up_are_told_apart() {
     let tenant = "99999999-2222-3333-4444-555555555555";
     let mut section = base();

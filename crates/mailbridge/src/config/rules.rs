@@ -2,6 +2,7 @@
 //! places are added by the caller.
 
 use mailbridge_core::Guarantee;
+use mailbridge_graph::{Connection, config::is_personal};
 use serde_json::{Map, Value};
 
 use super::{model::RequestsSection, secret_key};
@@ -29,6 +30,11 @@ pub fn requests(section: &RequestsSection) -> Vec<(&'static str, String)> {
         "mailbox",
         "expected a user principal name, mail address or user id",
     );
+    for (key, mailbox) in mailboxes(section) {
+        let detail = "this is a personal account, which an app without a user cannot use; name a \
+                      mailbox of a work tenant";
+        unless(!is_personal(mailbox), key, detail);
+    }
     unless((1..=IN_FLIGHT_MAX).contains(&settings.in_flight), "in_flight", "expected 1 to 10000");
     unless(!settings.deadline.is_zero(), "deadline", "expected more than 0s");
     unless(policy.attempts_max >= 1, "retry.attempts_max", "expected 1 or more");
@@ -44,6 +50,29 @@ pub fn requests(section: &RequestsSection) -> Vec<(&'static str, String)> {
         "this is a choice for `guarantee: at_least_once` only; `once` looks in the mailbox instead",
     );
     wrong
+}
+
+/// The mailboxes that a pipeline names, patterns included, each with its key.
+fn mailboxes(section: &RequestsSection) -> impl Iterator<Item = (&'static str, &str)> {
+    let own = section.mailbox.iter().map(|mailbox| ("mailbox", mailbox.as_str()));
+    own.chain(section.allow_mailboxes.iter().map(|pattern| ("allow_mailboxes", pattern.as_str())))
+}
+
+/// The mailboxes that a pipeline names and that its connection does not reach.
+pub fn out_of_reach(
+    section: &RequestsSection,
+    connection: &Connection,
+) -> Vec<(&'static str, String)> {
+    let lost = mailboxes(section).filter(|(_, mailbox)| !connection.reaches(mailbox));
+    let told = |(key, mailbox)| {
+        let message = format!(
+            "no tenant of connection `{}` has `{mailbox}`; add it, or a pattern such as \
+             \"*@contoso.com\", to one of its `tenants`",
+            section.connection
+        );
+        (key, message)
+    };
+    lost.map(told).collect()
 }
 
 /// What to say of a secret that lies readable in the file. It works.
@@ -142,6 +171,8 @@ mod tests {
         for (extra, key) in [
             (json!({ "mailbox": null }), "allow_mailboxes"),
             (json!({ "mailbox": " " }), "mailbox"),
+            (json!({ "mailbox": "me@outlook.com" }), "mailbox"),
+            (json!({ "allow_mailboxes": ["*@contoso.com", "*@Hotmail.co.uk"] }), "allow_mailboxes"),
             (json!({ "in_flight": 0 }), "in_flight"),
             (json!({ "deadline": "0s" }), "deadline"),
             (json!({ "retry": { "attempts_max": 0 } }), "retry.attempts_max"),
@@ -151,6 +182,16 @@ mod tests {
             let wrong = requests(&section(&extra));
             assert_eq!(wrong.iter().map(|it| it.0).collect::<Vec<_>>(), [key], "{extra}");
         }
+    }
+
+    #[test]
+    fn mailboxes_that_no_tenant_has_are_named() {
+        let tenants = json!({ "tenants": { "contoso.com": ["*@contoso.com"] } });
+        let connection: Connection = serde_json::from_value(tenants).unwrap();
+        let both = json!({ "mailbox": "it@contoso.com", "allow_mailboxes": ["*", "*@x.org"] });
+        let lost = out_of_reach(&section(&both), &connection);
+        assert_eq!(lost.iter().map(|it| it.0).collect::<Vec<_>>(), ["allow_mailboxes"]);
+        assert!(lost[0].1.contains("`*@x.org`"), "{lost:?}");
     }
 
     #[test]

@@ -64,7 +64,11 @@ impl Assembly<'_> {
         let typed: Option<RequestsSection> = self.section(key, section.clone(), plugin::parse);
         if let Some(typed) = &typed {
             self.check_connection(key, &typed.connection, named);
-            for (path, message) in rules::requests(typed) {
+            let connection = named.connections.get(&typed.connection).and_then(Option::as_ref);
+            let lost = connection.map(|connection| rules::out_of_reach(typed, connection));
+            for (path, message) in
+                rules::requests(typed).into_iter().chain(lost.into_iter().flatten())
+            {
                 let key: Vec<&str> = key.iter().copied().chain(path.split('.')).collect();
                 self.notes.fault(&key, message);
             }
