@@ -24,8 +24,8 @@ fn wanted() -> Value {
 fn challenge(status: u16) -> Reply {
     let claims = STANDARD.encode(wanted().to_string());
     let value = format!(
-        r#"Bearer realm="", authorization_uri="https://login.example/authorize", {}, claims="{claims}""#,
-        r#"error="insufficient_claims""#,
+        r#"Bearer realm="", authorization_uri="https://login.example/authorize", {}"#,
+        format_args!(r#"error="insufficient_claims", claims="{claims}""#),
     );
     let body = r#"{"error":{"code":"InvalidAuthenticationToken","message":"secret words"}}"#;
     Reply::json(status, body)
