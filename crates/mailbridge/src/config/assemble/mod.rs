@@ -31,7 +31,7 @@ use crate::{
 pub fn assemble(loaded: Loaded, registry: &Registry, purpose: Purpose) -> Result<Setup, Problems> {
     let Loaded { tree, places } = loaded;
     let notes = Notes { places, problems: Vec::new(), warnings: Vec::new() };
-    let mut assembly = Assembly { registry, notes, used: Used::default() };
+    let mut assembly = Assembly { registry, purpose, notes, used: Used::default() };
     let setup = assembly.setup(tree);
     let mut notes = assembly.notes;
     let nothing = setup.as_ref().is_some_and(|setup| setup.pipelines.is_empty());
@@ -62,6 +62,7 @@ struct Used {
 
 struct Assembly<'a> {
     registry: &'a Registry,
+    purpose: Purpose,
     notes: Notes,
     used: Used,
 }

@@ -11,6 +11,7 @@ use serde_json::Value;
 use super::{Assembly, Key, Named, only_entry};
 use crate::{
     config::{
+        Purpose,
         model::RequestsSection,
         rules::{self, Readers},
         setup::{Pipeline, Port},
@@ -64,11 +65,15 @@ impl Assembly<'_> {
         let typed: Option<RequestsSection> = self.section(key, section.clone(), plugin::parse);
         if let Some(typed) = &typed {
             self.check_connection(key, &typed.connection, named);
-            let connection = named.connections.get(&typed.connection).and_then(Option::as_ref);
-            let lost = connection.map(|connection| rules::out_of_reach(typed, connection));
-            for (path, message) in
-                rules::requests(typed).into_iter().chain(lost.into_iter().flatten())
-            {
+            let mut wrong = rules::requests(typed);
+            if let Some(Some(connection)) = named.connections.get(&typed.connection) {
+                wrong.extend(rules::out_of_reach(typed, connection));
+            }
+            // whoever only examines connections says of such a mailbox what there is to say
+            if self.purpose == Purpose::Run {
+                wrong.extend(rules::personal(typed));
+            }
+            for (path, message) in wrong {
                 let key: Vec<&str> = key.iter().copied().chain(path.split('.')).collect();
                 self.notes.fault(&key, message);
             }
