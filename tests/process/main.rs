@@ -9,6 +9,7 @@ mod compose;
 mod copies;
 mod corpus;
 mod doctor;
+mod expiring;
 mod forms;
 mod health;
 mod identity;

@@ -20,6 +20,7 @@ pub mod metric;
 mod operation;
 mod pacing;
 mod preview;
+mod tenants;
 mod token;
 mod wire;
 
@@ -27,4 +28,5 @@ pub use config::{Connection, Limits, Options, Resolved, SandboxAccess};
 pub use credential::{Expiring, Expiry, Notify};
 pub use graph::Graph;
 pub use preview::{Preview, PreviewBody, preview};
+pub use tenants::open;
 pub use wire::message::MARK_PROPERTY;

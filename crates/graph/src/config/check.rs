@@ -6,7 +6,7 @@ use mailbridge_core::{Code, Error, Result, SecretSource, limits::BODY_BYTES_MAX}
 use reqwest::Url;
 use uuid::Uuid;
 
-use super::{Credential, Credentials, Environment, Kind, Limits, ManagedIdentity};
+use super::{Credential, Credentials, Environment, Kind, Limits, ManagedIdentity, patterns};
 use crate::cloud::{self, refuse};
 
 /// Tenants with the mailboxes in them.
@@ -38,18 +38,17 @@ pub(super) fn tenants(
         return Err(at("tenants", "give `tenant`, or `tenants` with the mailboxes of each"));
     }
     let mut all = Vec::with_capacity(tenants.len());
-    let mut taken = BTreeMap::new();
     for (tenant, mailboxes) in tenants {
         let key = format!("tenants.{tenant}");
         let checked = one_tenant(&key, Some(tenant.clone()))?;
         if mailboxes.is_empty() {
             return Err(at(key, "give the mailboxes of this tenant, such as \"*@contoso.com\""));
         }
-        for pattern in mailboxes {
-            if let Some(other) = taken.insert(pattern.to_ascii_lowercase(), tenant.as_str())
-                && other != tenant
-            {
-                let detail = "another tenant has the same pattern: a mailbox is in one tenant";
+        let earlier = tenants.iter().take_while(|(other, _)| *other != tenant);
+        for (other, theirs) in earlier {
+            if mailboxes.iter().any(|own| theirs.iter().any(|their| patterns::meet(own, their))) {
+                let detail = "a pattern here and one of another tenant name the same mailboxes, \
+                              and a mailbox is in one tenant";
                 return Err(at(key, detail).with("other", other));
             }
         }

@@ -5,6 +5,7 @@
 
 mod check;
 mod credentials;
+mod patterns;
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -223,6 +224,13 @@ impl Connection {
             }
         }
         flaws
+    }
+
+    /// Whether a mailbox, or some that fit a pattern, can be used through this connection: with
+    /// `tenants`, whether one of them has it.
+    pub fn reaches(&self, pattern: &str) -> bool {
+        let mut all = self.tenants.values().flatten();
+        self.tenants.is_empty() || all.any(|own| patterns::meet(own, pattern))
     }
 
     /// Checks the connection and works out its endpoints, for its only or its first tenant.

@@ -68,7 +68,8 @@ fn only_the_sandbox_needs_no_identity() {
     assert_eq!(refused(bare).0, "cloud");
 
     let nothing: Connection = serde_json::from_value(json!({})).unwrap();
-    assert_eq!(nothing.resolve(Some(&sandbox())).unwrap_err().field("key"), Some("tenant"));
+    // the credential first: where it is a federated one, tenant and client id may come with it
+    assert_eq!(nothing.resolve(Some(&sandbox())).unwrap_err().field("key"), Some("credential"));
 }
 
 #[test]
@@ -139,6 +140,7 @@ fn the_schema_names_every_key() {
     assert_eq!(
         names,
         [
+            "cae",
             "client_id",
             "cloud",
             "credential",
@@ -146,6 +148,7 @@ fn the_schema_names_every_key() {
             "limits",
             "provider",
             "tenant",
+            "tenants",
             "token_endpoint"
         ]
     );
@@ -274,10 +277,21 @@ fn one_registration_in_several_tenants() {
         (json!({ "common": ["*"] }), "tenants.common"),
         (json!({ "contoso.com": [] }), "tenants.contoso.com"),
         (json!({ "a.com": ["*@X.com"], "b.com": ["*@x.com"] }), "tenants.b.com"),
+        (json!({ "a.com": ["*@x.com"], "b.com": ["it@x.com"] }), "tenants.b.com"),
+        (json!({ "a.com": ["*"], "b.com": ["*@y.com"] }), "tenants.b.com"),
     ] {
         assert_eq!(refused(tenants(value)).0, key);
     }
     assert_eq!(refused(with("tenants", two)).0, "tenants");
+}
+
+#[test]
+fn a_mailbox_is_reached_where_a_tenant_has_it() {
+    let mut connection = with("tenants", json!({ "contoso.com": ["*@contoso.com"] }));
+    assert!(connection.reaches("it@contoso.com") && connection.reaches("sales*"));
+    assert!(!connection.reaches("*@fabrikam.com"));
+    connection.tenants.clear();
+    assert!(connection.reaches("*@fabrikam.com"));
 }
 
 #[test]

@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime};
 use async_trait::async_trait;
 use jiff::Timestamp;
 use mailbridge_core::{Code, Error, Result, Scope, Secret, SecretSource, Verdict};
-use reqwest::{Client, StatusCode, Url, header};
+use reqwest::{Client, StatusCode, Url, header, redirect, retry};
 use serde::Deserialize;
 
 use crate::{
@@ -69,7 +69,13 @@ impl ManagedIdentity {
             url.query_pairs_mut().append_pair(name, id);
         }
         // the address is this machine's own: a proxy would ask another's
-        let client = Client::builder().no_proxy().connect_timeout(CONNECT_MAX).build();
+        // and neither the platform's header nor a token follows a redirect
+        let client = Client::builder()
+            .no_proxy()
+            .redirect(redirect::Policy::none())
+            .retry(retry::never())
+            .connect_timeout(CONNECT_MAX)
+            .build();
         let client = client.map_err(|_| {
             Error::blocked(Code::Internal, "a client for the identity endpoint cannot be built")
         })?;

@@ -25,6 +25,7 @@ use crate::{
 };
 use certificate::Certificate;
 use client_secret::ClientSecret;
+pub(crate) use expiry::SOON;
 pub use expiry::{Expiring, Expiry, Notify};
 use federated_token::FederatedToken;
 use managed_identity::ManagedIdentity;

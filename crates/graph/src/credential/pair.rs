@@ -36,14 +36,14 @@ impl Issuer for Pair {
         for index in (first..count).chain(0..first) {
             let Some((label, issuer)) = self.all.get(index) else { continue };
             match issuer.issue(claims).await {
-                Ok(issued) => {
+                Ok(token) => {
                     if self.working.swap(index, Ordering::Relaxed) != index {
                         tracing::warn!(
                             connection = %self.connection, credential = %label,
                             "this credential works, the one before does not"
                         );
                     }
-                    return Ok(issued);
+                    return Ok(token);
                 }
                 Err(error) if !is_refusal(&error) => return Err(error),
                 Err(error) => {
@@ -109,7 +109,7 @@ mod tests {
                 Some(code) => Err(Error::blocked(code, "no")),
                 None => Ok(Issued {
                     access_token: Secret::new("t"),
-                    expires_in: Duration::from_mins(60),
+                    expires_in: Duration::from_hours(1),
                     refresh_in: None,
                 }),
             }

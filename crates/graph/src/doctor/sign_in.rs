@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use mailbridge_core::{Code, Error, Result, Secret};
 use reqwest::Client;
 use tokio::time::timeout;
@@ -22,8 +22,6 @@ use crate::{
 
 /// A token request that takes longer has failed.
 const PATIENCE: Duration = Duration::from_secs(15);
-/// A credential that ends sooner is told of.
-const EXPIRING: SignedDuration = SignedDuration::from_hours(30 * 24);
 
 const KNOWN: &str = "the tenant knows the app, and it may sign in";
 const ASSIGNED: &str = "this machine has the identity";
@@ -172,7 +170,7 @@ fn right(tried: &[Tried<'_>]) -> String {
 }
 
 fn expiring(tried: &Tried<'_>, chart: &mut Chart) {
-    let soon = Timestamp::now().saturating_add(EXPIRING).unwrap_or(Timestamp::MAX);
+    let soon = Timestamp::now().saturating_add(credential::SOON).unwrap_or(Timestamp::MAX);
     if let Some(ends) = tried.ends.filter(|ends| *ends < soon) {
         let observation = Observation::new(Finding::CredentialExpiring).about(&tried.label);
         chart.note(observation.detail("ends", day(ends)));

@@ -3,8 +3,9 @@
 //! it is classified here.
 //!
 //! Nothing is repeated, with one exception that cannot do harm: a request that Graph refused for
-//! its token is made once more with a fresh one, which has what Graph's claims challenge asked for. Redirects are not followed, and the client's own
-//! retries are off: every repetition is somebody's decision.
+//! its token is made once more with a fresh one, got with the claims that Graph asked for.
+//! Redirects are not followed, and the client's own retries are off: every repetition is somebody's
+//! decision.
 
 mod answer;
 mod call;

@@ -96,7 +96,7 @@ fn meaning(number: u64, skew: Option<Skew>) -> Option<Code> {
         700_024 | 500_133 => Code::CredentialClockSkew,
         // "the assertion is invalid", for its time among other reasons
         50_012 | 50_013 | 50_027 if skew.is_some() => Code::CredentialClockSkew,
-        // "invalid signature, the key was not found", "no thumbprint nor key id in the token header",
+        // "invalid signature, the key was not found", "no thumbprint nor key id in the header",
         // "not a supported signature algorithm", "subject name in certificate isn't authorized"
         700_027 | 5_002_723 | 5_002_738 | 700_030 => Code::CredentialCertificateUnknown,
         // "no matching federated identity record found", "no configured federated credentials"

@@ -40,3 +40,56 @@ impl Clock {
         off.then_some(skew)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        io,
+        sync::{Arc, Mutex},
+        time::SystemTime,
+    };
+
+    use reqwest::header::{DATE, HeaderValue};
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Book(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Book {
+        fn write(&mut self, text: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(text);
+            Ok(text.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_clock_that_is_off_is_told_once_for_as_long_as_it_is() {
+        let book = Book::default();
+        let writer = book.clone();
+        let subscriber = tracing_subscriber::fmt().with_ansi(false);
+        let subscriber = subscriber.with_writer(move || writer.clone()).finish();
+        let login = Url::parse("https://login.example/t/oauth2/v2.0/token").unwrap();
+        let clock = Clock::default();
+        let check = |minutes| {
+            let date = SystemTime::now() + Duration::from_mins(minutes);
+            let date = HeaderValue::from_str(&httpdate::fmt_http_date(date)).unwrap();
+            clock.check(&login, &HeaderMap::from_iter([(DATE, date)])).is_some()
+        };
+        tracing::subscriber::with_default(subscriber, || {
+            assert!(check(10) && check(10) && check(10));
+            assert!(!check(4));
+            assert!(check(10));
+        });
+        let told = String::from_utf8(book.0.lock().unwrap().clone()).unwrap();
+        let lines: Vec<_> = told.lines().collect();
+        assert_eq!(lines.len(), 2, "{told}");
+        for line in lines {
+            assert!(line.contains("clock_skew_seconds=-") && line.contains("NTP"), "{line}");
+        }
+    }
+}

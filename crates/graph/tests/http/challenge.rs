@@ -24,7 +24,8 @@ fn wanted() -> Value {
 fn challenge(status: u16) -> Reply {
     let claims = STANDARD.encode(wanted().to_string());
     let value = format!(
-        r#"Bearer realm="", authorization_uri="https://login.example/oauth2/authorize", error="insufficient_claims", claims="{claims}""#
+        r#"Bearer realm="", authorization_uri="https://login.example/authorize", {}"#,
+        format_args!(r#"error="insufficient_claims", claims="{claims}""#),
     );
     let body = r#"{"error":{"code":"InvalidAuthenticationToken","message":"secret words"}}"#;
     Reply::json(status, body)

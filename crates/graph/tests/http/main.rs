@@ -8,6 +8,7 @@ mod challenge;
 mod clock;
 mod doubt;
 mod fake;
+mod kinds;
 mod large;
 mod metric;
 mod once;

@@ -91,7 +91,7 @@ pub fn graph_with(stub: &Stub, options: Options, keys: &Value) -> Graph {
 }
 
 pub async fn perform(
-    graph: &Graph,
+    graph: &dyn Mail,
     mailbox: &str,
     request: &str,
     guarantee: Guarantee,

@@ -104,9 +104,18 @@ fn told(connection: &Connection) -> String {
         Cloud::Named(name) => named(*name).to_owned(),
         Cloud::Explicit(hosts) => hosts.graph.clone(),
     };
-    let tenant = connection.tenant.as_deref().unwrap_or_default();
-    let app = connection.client_id.as_deref().unwrap_or_default();
-    format!("to {cloud}, tenant {tenant}, as app {app}")
+    format!("to {cloud}, {}", who(connection))
+}
+
+fn who(connection: &Connection) -> String {
+    let tenancies = connection.clone().resolve_all(None).unwrap_or_default();
+    let tenants: Vec<_> = tenancies.into_iter().filter_map(|it| it.tenant).collect();
+    if tenants.is_empty() {
+        return "as the identity that azure gives this machine".to_owned();
+    }
+    let app = connection.client_id.as_deref().or(connection.environment.client_id.as_deref());
+    let several = if tenants.len() > 1 { "tenants" } else { "tenant" };
+    format!("{several} {}, as app {}", tenants.join(" and "), app.unwrap_or_default())
 }
 
 fn named(cloud: Named) -> &'static str {

@@ -4,7 +4,7 @@ use std::{path::PathBuf, sync::Arc};
 
 use mailbridge_core::{Code, Error, Result};
 use mailbridge_engine::{Observer, health::Health};
-use mailbridge_graph::Options;
+use mailbridge_graph::{Notify, Options};
 use tokio::task::JoinSet;
 
 use crate::{
@@ -18,6 +18,7 @@ use crate::{
     log,
     registry::Registry,
     run::{
+        notify::OnBus,
         report::{End, Report},
         signals::Signals,
         until_done,
@@ -73,7 +74,7 @@ async fn run(setup: Setup, options: Options) -> Result<Exit> {
     let signals = Signals::new().map_err(|cause| {
         Error::permanent(Code::Internal, "signals cannot be taken").with("cause", cause.kind())
     })?;
-    let Setup { connections, pipelines, report, http, .. } = setup;
+    let Setup { connections, notify, pipelines, report, http, .. } = setup;
     // First what may be refused: the port, and counting, which must begin before anything counts.
     let side = match &http.listen {
         Some(listen) => Some((Bound::new(listen).await?, Metrics::start()?)),
@@ -81,8 +82,12 @@ async fn run(setup: Setup, options: Options) -> Result<Exit> {
     };
     let used = |name: &str| pipelines.iter().any(|pipeline| pipeline.connection == name);
     let connections = connections.into_iter().filter(|(name, _)| used(name)).collect();
-    let connections =
-        Connections::open(connections, wiring::mailboxes(&pipelines), options).await?;
+    let notify = notify.into_iter().map(|(name, port)| {
+        let on_bus: Arc<dyn Notify> = Arc::new(OnBus(port.build));
+        (name, on_bus)
+    });
+    let mailboxes = wiring::mailboxes(&pipelines);
+    let connections = Connections::open(connections, mailboxes, options, notify.collect()).await?;
     let ends = ends(&pipelines);
     let report = Report::new(report).map(Arc::new);
     let health = Health::new();

@@ -6,6 +6,12 @@ use mailbridge_graph::{
     cloud::{Cloud, Named},
     config::{Credential, Kind},
 };
+use serde_json::Value;
+
+/// Takes out what is the program's own of a connection: where it is told that a credential ends.
+pub fn take_notify(section: &mut Value) -> Option<Value> {
+    section.as_object_mut()?.remove("notify").filter(|section| !section.is_null())
+}
 
 /// All mistakes of a connection. Its own check tells the first; so what was told is replaced by
 /// something right, and it is checked again.

@@ -7,7 +7,7 @@ use mailbridge_engine::Settings;
 use mailbridge_graph::Connection;
 use serde_json::Value;
 
-use super::{load::Loaded, model::RequestsSection};
+use super::{connection::take_notify, load::Loaded, model::RequestsSection};
 
 /// What could be read; what could not is left out.
 #[derive(Default)]
@@ -25,7 +25,9 @@ impl Written {
             section.into_iter().flatten()
         };
         let connection = |(name, section): (&String, &Value)| {
-            Some((name.clone(), plugin::parse(section.clone()).ok()?))
+            let mut section = section.clone();
+            take_notify(&mut section);
+            Some((name.clone(), plugin::parse(section).ok()?))
         };
         let pipeline = |(_, section): (&String, &Value)| {
             let section: RequestsSection = plugin::parse(section.get("requests")?.clone()).ok()?;

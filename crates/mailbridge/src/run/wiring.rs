@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use mailbridge_core::{Mail, Mailbox, Result};
 use mailbridge_engine::{Observer, Requests, Settings, StoreHost, health::Health, ledger::Ledger};
-use mailbridge_graph::{Connection, Graph, Options};
+use mailbridge_graph::{Connection, Expiry, Notify, Options};
 use mailbridge_sandbox::Running;
 
 use crate::{
@@ -16,35 +16,43 @@ use crate::{
 /// Connections that are open.
 pub struct Connections {
     mails: BTreeMap<String, Arc<dyn Mail>>,
+    /// Tell when credentials end, until they are dropped.
+    _expiries: Vec<Expiry>,
     /// The sandbox, if one of them goes there.
     pub sandbox: Option<Running>,
 }
 
 impl Connections {
-    /// Opens connections. `mailboxes` are those they are used for, patterns included.
+    /// Opens connections. `mailboxes` are those they are used for, patterns included; `notify`, by
+    /// connection, wants to know when its credentials end.
     pub async fn open(
         connections: BTreeMap<String, Connection>,
         mailboxes: impl Iterator<Item = &str>,
         options: Options,
+        mut notify: BTreeMap<String, Arc<dyn Notify>>,
     ) -> Result<Self> {
         let sandbox = if connections.values().any(sandboxes::goes_there) {
             Some(sandboxes::start(sandboxes::domains(mailboxes)).await?)
         } else {
             None
         };
-        let mut mails = BTreeMap::new();
+        let (mut mails, mut expiries) = (BTreeMap::new(), Vec::new());
         for (name, connection) in connections {
-            let resolved = match &sandbox {
+            let tenancies = match &sandbox {
                 Some(running) if sandboxes::goes_there(&connection) => {
                     let (connection, access) = sandboxes::enter(connection, running);
-                    connection.resolve(Some(&access))?
+                    connection.resolve_all(Some(&access))?
                 }
-                _ => connection.resolve(None)?,
+                _ => connection.resolve_all(None)?,
             };
-            let graph: Arc<dyn Mail> = Arc::new(Graph::new(&name, resolved, options)?);
-            mails.insert(name, graph);
+            // all tenants of a connection share its credentials
+            let first = tenancies.first().map(|tenancy| &tenancy.resolved);
+            let notify = notify.remove(&name);
+            expiries.extend(first.map(|first| Expiry::start(&name, first, notify)));
+            let mail = mailbridge_graph::open(&name, tenancies, options)?;
+            mails.insert(name, mail);
         }
-        Ok(Self { mails, sandbox })
+        Ok(Self { mails, _expiries: expiries, sandbox })
     }
 
     /// A connection by name.

@@ -151,7 +151,7 @@ async fn what_is_wrong_with_the_files_is_named() {
     assert!(refused(&garbage).await.contains("neither PEM nor a PFX file"));
     let mixed = source(place.file("mixed.pem", format!("{}{}", made.certificate, other.key)));
     assert!(refused(&mixed).await.contains("does not belong to the certificate"));
-    let locked = made.key.replace("BEGIN PRIVATE", "BEGIN ENCRYPTED PRIVATE");
+    let locked = made.key.replace("PRIVATE KEY", "ENCRYPTED PRIVATE KEY");
     let locked = source(place.file("locked.pem", format!("{}{locked}", made.certificate)));
     assert!(refused(&locked).await.contains("encrypted"));
     let curve = KeyPair::generate().unwrap();

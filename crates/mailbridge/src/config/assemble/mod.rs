@@ -75,11 +75,15 @@ impl Assembly<'_> {
         for key in rules::literal_secrets(&tree) {
             self.notes.warn(&below(&[], &key), rules::LITERAL_SECRET);
         }
-        let model::File { connections, buses, state, pipelines, http, log, report } =
+        let model::File { mut connections, buses, state, pipelines, http, log, report } =
             self.top(tree)?;
         let http = self.optional(&["http"], http);
         let log = self.optional(&["log"], log);
         let report = self.optional(&["report"], report);
+        let notify = connections
+            .iter_mut()
+            .filter_map(|(name, section)| Some((name.clone(), connection::take_notify(section)?)));
+        let notify: Vec<_> = notify.collect();
         let connections = self.connections(connections);
         let named = Named { connections, buses: self.buses(buses) };
         if let Some(state) = &state {
@@ -87,10 +91,12 @@ impl Assembly<'_> {
         }
         self.state = state;
         let pipelines = self.pipelines(pipelines, &named);
+        let notify = self.notify(notify, &named);
         self.warn_of_unused(&named);
         let connections = named.connections.into_iter();
         Some(Setup {
             connections: connections.filter_map(|(name, it)| Some((name, it?))).collect(),
+            notify,
             pipelines,
             http: http?,
             log: log?,

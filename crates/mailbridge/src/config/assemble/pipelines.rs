@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, ffi::OsString, sync::Arc};
 use mailbridge_attachments::{Attachments, Place, Variables};
 use mailbridge_compose::{Composer, TemplateFiles};
 use mailbridge_core::{
-    Code, Error, Files, Keep, StateStore,
+    Code, Error, Files, Keep, Output, StateStore,
     plugin::{self, Build, Bus, Malformed},
 };
 use mailbridge_engine::Settings;
@@ -70,7 +70,15 @@ impl Assembly<'_> {
         let typed: Option<RequestsSection> = self.section(key, section.clone(), plugin::parse);
         if let Some(typed) = &typed {
             self.check_connection(key, &typed.connection, named);
-            for (path, message) in rules::requests(typed) {
+            let mut wrong = rules::requests(typed);
+            if let Some(Some(connection)) = named.connections.get(&typed.connection) {
+                wrong.extend(rules::out_of_reach(typed, connection));
+            }
+            // whoever only examines connections says of such a mailbox what there is to say
+            if self.purpose == Purpose::Run {
+                wrong.extend(rules::personal(typed));
+            }
+            for (path, message) in wrong {
                 let key: Vec<&str> = key.iter().copied().chain(path.split('.')).collect();
                 self.notes.fault(&key, message);
             }
@@ -196,6 +204,20 @@ impl Assembly<'_> {
         let state_of = |bus: Arc<dyn Bus>, section| bus.state(section, keep);
         let store = self.port::<dyn StateStore>(&["state"], state, named, state_of)?;
         Some(LedgerSetup { store, lease })
+    }
+
+    /// Where it is told that a credential of a connection ends.
+    pub(super) fn notify(
+        &mut self,
+        sections: Vec<(String, Value)>,
+        named: &Named,
+    ) -> BTreeMap<String, Port<dyn Output>> {
+        let target = |bus: Arc<dyn Bus>, section| bus.target(section);
+        let port = |(name, section): (String, Value)| {
+            let port = self.port(&["connections", &name, "notify"], section, named, target);
+            Some((name, port?))
+        };
+        sections.into_iter().filter_map(port).collect()
     }
 
     pub(super) fn state(&mut self, section: &Value, named: &Named) {

@@ -1,0 +1,143 @@
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use mailbridge_core::{
+    Doubt, Guarantee, Message, Position,
+    contract::{Key, decode::decode},
+};
+use tokio::time::Instant;
+
+use super::*;
+
+/// Answers as it is told, and writes down who was asked for.
+#[derive(Clone, Default)]
+struct Fake(Arc<Mutex<(Option<Error>, Vec<String>)>>);
+
+impl Fake {
+    fn fails(&self, error: Option<Error>) {
+        self.0.lock().unwrap().0 = error;
+    }
+
+    fn asked(&self) -> Vec<String> {
+        std::mem::take(&mut self.0.lock().unwrap().1)
+    }
+
+    fn answer(&self) -> Result<()> {
+        self.0.lock().unwrap().0.clone().map_or(Ok(()), Err)
+    }
+}
+
+#[async_trait]
+impl Mail for Fake {
+    async fn ready(&self) -> Result<()> {
+        self.answer()
+    }
+
+    async fn perform(&self, attempt: Attempt<'_>) -> Result<Completion> {
+        self.0.lock().unwrap().1.push(attempt.mailbox.to_string());
+        self.answer().map(|()| Completion::Absent)
+    }
+}
+
+fn tenants(of: &[(&str, &Fake, &[&str])]) -> Tenants {
+    let tenant = |(name, fake, mailboxes): &(&str, &Fake, &[&str])| Tenant {
+        name: (*name).to_owned(),
+        mailboxes: mailboxes.iter().map(ToString::to_string).collect(),
+        mail: Box::new((*fake).clone()),
+        blocked: AtomicBool::new(false),
+    };
+    Tenants(of.iter().map(tenant).collect())
+}
+
+async fn perform(tenants: &Tenants, mailbox: &str) -> Result<Completion> {
+    let json = r#"{"id":"1","to":"bob@x.org","subject":"Hi","text":"hello"}"#;
+    let message = Message { payload: json.into(), ..Message::default() };
+    let request = decode(&message, &Position::new("1")).unwrap().request;
+    let attempt = Attempt {
+        request: &request,
+        mailbox: &Mailbox::new(mailbox),
+        mark: &Key::of_id("1").mark("orders"),
+        guarantee: Guarantee::Once,
+        doubt: Doubt::None,
+        deadline: Instant::now() + Duration::from_secs(20),
+    };
+    tenants.perform(attempt).await
+}
+
+fn scope(error: &Error) -> Scope {
+    match error.verdict() {
+        Verdict::Blocked { scope, .. } => scope,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn no_consent() -> Error {
+    let after = Some(Duration::from_secs(7));
+    let verdict = Verdict::Blocked { scope: Scope::Connection, after };
+    Error::new(Code::CredentialConsentMissing, verdict, "no")
+}
+
+#[tokio::test]
+async fn each_mailbox_goes_to_its_tenant() {
+    let (a, b) = (Fake::default(), Fake::default());
+    let tenants = tenants(&[("a", &a, &["*@a.com", "it@x.org"]), ("b", &b, &["*@b.com"])]);
+    for mailbox in ["one@A.com", "IT@x.org", "two@b.com"] {
+        perform(&tenants, mailbox).await.unwrap();
+    }
+    assert_eq!(a.asked(), ["one@A.com", "IT@x.org"]);
+    assert_eq!(b.asked(), ["two@b.com"]);
+
+    let error = perform(&tenants, "she@x.org").await.unwrap_err();
+    assert_eq!(error.code(), Code::RequestMailboxNoTenant);
+    assert_eq!((error.verdict(), error.field("key")), (Verdict::Permanent, Some("tenants")));
+    assert!(a.asked().is_empty() && b.asked().is_empty());
+}
+
+#[tokio::test]
+async fn a_tenant_that_is_blocked_closes_its_own_mailboxes_only() {
+    let (a, b) = (Fake::default(), Fake::default());
+    let tenants = tenants(&[("a", &a, &["*@a.com"]), ("b", &b, &["*@b.com"])]);
+    a.fails(Some(no_consent()));
+    let error = perform(&tenants, "one@a.com").await.unwrap_err();
+    assert_eq!(error.field("tenant"), Some("a"));
+    let after = Some(Duration::from_secs(7));
+    assert_eq!(error.verdict(), Verdict::Blocked { scope: Scope::Mailbox, after });
+    perform(&tenants, "two@b.com").await.unwrap();
+    tenants.ready().await.unwrap();
+
+    // none is left
+    b.fails(Some(no_consent()));
+    assert_eq!(scope(&perform(&tenants, "two@b.com").await.unwrap_err()), Scope::Connection);
+    assert_eq!(scope(&perform(&tenants, "one@a.com").await.unwrap_err()), Scope::Connection);
+    assert_eq!(scope(&tenants.ready().await.unwrap_err()), Scope::Connection);
+
+    // one is back, and with it the connection
+    a.fails(None);
+    tenants.ready().await.unwrap();
+    perform(&tenants, "one@a.com").await.unwrap();
+    assert_eq!(scope(&perform(&tenants, "two@b.com").await.unwrap_err()), Scope::Mailbox);
+}
+
+#[tokio::test]
+async fn what_is_one_mailboxs_own_stays_its_own() {
+    let (a, b) = (Fake::default(), Fake::default());
+    let tenants = tenants(&[("a", &a, &["*@a.com"]), ("b", &b, &["*@b.com"])]);
+    for fake in [&a, &b] {
+        let verdict = Verdict::Blocked { scope: Scope::Mailbox, after: None };
+        fake.fails(Some(Error::new(Code::MailboxDenied, verdict, "no")));
+    }
+    for mailbox in ["one@a.com", "two@b.com"] {
+        assert_eq!(scope(&perform(&tenants, mailbox).await.unwrap_err()), Scope::Mailbox);
+    }
+}
+
+#[tokio::test]
+async fn the_only_tenant_is_the_connection() {
+    let only = Fake::default();
+    let tenants = tenants(&[("only", &only, &["*"])]);
+    only.fails(Some(no_consent()));
+    let error = perform(&tenants, "any-user-id").await.unwrap_err();
+    assert_eq!((scope(&error), error.field("tenant")), (Scope::Connection, None));
+}
