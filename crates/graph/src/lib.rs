@@ -26,5 +26,5 @@ mod wire;
 pub use config::{Connection, Limits, Options, Resolved, SandboxAccess};
 pub use credential::{Expiring, Expiry, Notify};
 pub use graph::Graph;
-pub use tenants::open;
+pub use tenants::{Tenants, Trouble};
 pub use wire::message::MARK_PROPERTY;
