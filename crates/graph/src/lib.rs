@@ -28,5 +28,5 @@ pub use config::{Connection, Limits, Options, Resolved, SandboxAccess};
 pub use credential::{Expiring, Expiry, Notify};
 pub use graph::Graph;
 pub use preview::{Preview, PreviewBody, preview};
-pub use tenants::open;
+pub use tenants::{Tenants, Trouble};
 pub use wire::message::MARK_PROPERTY;

@@ -13,40 +13,55 @@ use super::*;
 
 /// Answers as it is told, and writes down who was asked for.
 #[derive(Clone, Default)]
-struct Fake(Arc<Mutex<(Option<Error>, Vec<String>)>>);
+struct Fake(Arc<Mutex<Told>>);
+
+#[derive(Default)]
+struct Told {
+    ready: Option<Error>,
+    perform: Option<Error>,
+    hangs: bool,
+    asked: Vec<String>,
+}
 
 impl Fake {
+    /// As when there is no token.
     fn fails(&self, error: Option<Error>) {
-        self.0.lock().unwrap().0 = error;
+        self.0.lock().unwrap().ready.clone_from(&error);
+        self.fails_mail(error);
+    }
+
+    /// As when there is a token that is granted nothing.
+    fn fails_mail(&self, error: Option<Error>) {
+        self.0.lock().unwrap().perform = error;
     }
 
     fn asked(&self) -> Vec<String> {
-        std::mem::take(&mut self.0.lock().unwrap().1)
-    }
-
-    fn answer(&self) -> Result<()> {
-        self.0.lock().unwrap().0.clone().map_or(Ok(()), Err)
+        std::mem::take(&mut self.0.lock().unwrap().asked)
     }
 }
 
 #[async_trait]
 impl Mail for Fake {
     async fn ready(&self) -> Result<()> {
-        self.answer()
+        let hangs = self.0.lock().unwrap().hangs;
+        if hangs {
+            std::future::pending::<()>().await;
+        }
+        self.0.lock().unwrap().ready.clone().map_or(Ok(()), Err)
     }
 
     async fn perform(&self, attempt: Attempt<'_>) -> Result<Completion> {
-        self.0.lock().unwrap().1.push(attempt.mailbox.to_string());
-        self.answer().map(|()| Completion::Absent)
+        let mut told = self.0.lock().unwrap();
+        told.asked.push(attempt.mailbox.to_string());
+        told.perform.clone().map_or(Ok(Completion::Absent), Err)
     }
 }
 
 fn tenants(of: &[(&str, &Fake, &[&str])]) -> Tenants {
     let tenant = |(name, fake, mailboxes): &(&str, &Fake, &[&str])| Tenant {
-        name: (*name).to_owned(),
         mailboxes: mailboxes.iter().map(ToString::to_string).collect(),
         mail: Box::new((*fake).clone()),
-        blocked: AtomicBool::new(false),
+        gate: Gate::new("c", (*name).to_owned()),
     };
     Tenants(of.iter().map(tenant).collect())
 }
@@ -95,7 +110,7 @@ async fn each_mailbox_goes_to_its_tenant() {
     assert!(a.asked().is_empty() && b.asked().is_empty());
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_tenant_that_is_blocked_closes_its_own_mailboxes_only() {
     let (a, b) = (Fake::default(), Fake::default());
     let tenants = tenants(&[("a", &a, &["*@a.com"]), ("b", &b, &["*@b.com"])]);
@@ -140,4 +155,63 @@ async fn the_only_tenant_is_the_connection() {
     only.fails(Some(no_consent()));
     let error = perform(&tenants, "any-user-id").await.unwrap_err();
     assert_eq!((scope(&error), error.field("tenant")), (Scope::Connection, None));
+    assert_eq!(scope(&tenants.ready().await.unwrap_err()), Scope::Connection);
+    assert!(tenants.troubles().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_blocked_tenant_is_tried_by_one_mail_at_a_time() {
+    let (a, b) = (Fake::default(), Fake::default());
+    let tenants = tenants(&[("a", &a, &["*@a.com"]), ("b", &b, &["*@b.com"])]);
+    let denied = Error::blocked(Code::GraphPermissionMissing, "nothing is granted");
+    a.fails_mail(Some(denied));
+    for n in 0..100 {
+        let error = perform(&tenants, &format!("m{n}@a.com")).await.unwrap_err();
+        assert_eq!((scope(&error), error.code()), (Scope::Mailbox, Code::GraphPermissionMissing));
+    }
+    assert_eq!(a.asked(), ["m0@a.com"]);
+    // this one does not show in the tenant's own word
+    tenants.ready().await.unwrap();
+    assert_eq!(tenants.troubles().len(), 1);
+
+    let mut waited = Duration::ZERO;
+    for _ in 0..20 {
+        let error = perform(&tenants, "m0@a.com").await.unwrap_err();
+        let Verdict::Blocked { after: Some(after), .. } = error.verdict() else { panic!() };
+        assert!(after >= Duration::from_secs(1) && after <= Duration::from_secs(30), "{after:?}");
+        tokio::time::advance(after).await;
+        waited += after;
+    }
+    let asked = a.asked().len();
+    assert!((15..=21).contains(&asked), "{asked}");
+    assert!(waited > Duration::from_mins(5), "the pauses grow: {waited:?}");
+
+    a.fails_mail(None);
+    tokio::time::advance(Duration::from_secs(30)).await;
+    for n in 0..100 {
+        perform(&tenants, &format!("m{n}@a.com")).await.unwrap();
+    }
+    assert!(tenants.troubles().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn none_is_ready_for_the_reason_of_the_first_and_one_that_hangs_holds_nobody_up() {
+    let (a, b) = (Fake::default(), Fake::default());
+    let tenants = tenants(&[("a", &a, &["*@a.com"]), ("b", &b, &["*@b.com"])]);
+    a.fails(Some(no_consent()));
+    b.fails(Some(Error::blocked(Code::CredentialAppNotFound, "no")));
+    let error = tenants.ready().await.unwrap_err();
+    assert_eq!((error.code(), error.field("tenant")), (Code::CredentialConsentMissing, Some("a")));
+    let codes: Vec<_> = tenants.troubles().iter().map(|it| it.error.code()).collect();
+    assert_eq!(codes, [Code::CredentialConsentMissing, Code::CredentialAppNotFound]);
+
+    a.0.lock().unwrap().hangs = true;
+    b.fails(None);
+    tenants.ready().await.unwrap();
+
+    // and whoever is ready first, the others are heard
+    a.0.lock().unwrap().hangs = false;
+    a.fails(None);
+    tenants.ready().await.unwrap();
+    assert!(tenants.troubles().is_empty(), "{:?}", tenants.troubles());
 }

@@ -11,7 +11,7 @@ use std::{
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, decode_header};
 use mailbridge_core::{Code, Doubt, Error, Guarantee::AtLeastOnce, Mail, Scope, Verdict};
-use mailbridge_graph::{Connection, Graph, Options};
+use mailbridge_graph::{Connection, Graph, Options, Tenants};
 use rcgen::{CertificateParams, KeyPair, PKCS_RSA_SHA256};
 use reqwest::Url;
 use serde::Deserialize;
@@ -349,9 +349,9 @@ async fn one_app_in_two_tenants_has_a_token_of_each() {
     }))
     .unwrap();
     let tenancies = connection.resolve_all(None).unwrap();
-    let mail = mailbridge_graph::open("both", tenancies, Options::default()).unwrap();
+    let mail = Tenants::open("both", tenancies, Options::default()).unwrap();
     let within = Duration::from_secs(20);
-    let send = |mailbox| perform(&*mail, mailbox, PLAIN, AtLeastOnce, Doubt::None, within);
+    let send = |mailbox| perform(&mail, mailbox, PLAIN, AtLeastOnce, Doubt::None, within);
 
     let error = send("it@fabrikam.com").await.unwrap_err();
     assert_eq!(error.code(), Code::CredentialAppNotFound);

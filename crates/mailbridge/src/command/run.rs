@@ -14,7 +14,7 @@ use crate::{
         text,
     },
     exit::Exit,
-    http::{Bound, Metrics},
+    http::{Bound, Metrics, Witnesses},
     log,
     registry::Registry,
     run::{
@@ -99,7 +99,8 @@ async fn run(setup: Setup, options: Options) -> Result<Exit> {
         let observer = report.clone().map(|report| report as Arc<dyn Observer>);
         ready.push(wiring::requests(pipeline, mail, &health, observer));
     }
-    let _serving = side.map(|(bound, metrics)| serve(bound, metrics, health));
+    let asked = Witnesses { health, connections: Arc::new(connections.all()) };
+    let _serving = side.map(|(bound, metrics)| serve(bound, metrics, asked));
     tracing::info!(version = env!("CARGO_PKG_VERSION"), pipelines = ready.len(), "started");
     let exit = until_done(ready, signals).await;
     tracing::info!("stopped");
@@ -113,11 +114,11 @@ async fn run(setup: Setup, options: Options) -> Result<Exit> {
 }
 
 /// Serves health and metrics until what it returns is dropped.
-fn serve(bound: Bound, metrics: Metrics, health: Health) -> JoinSet<()> {
+fn serve(bound: Bound, metrics: Metrics, asked: Witnesses) -> JoinSet<()> {
     tracing::info!(address = %bound.address(), "health and metrics are served");
     let mut side = JoinSet::new();
     side.spawn(metrics.clone().keep_up());
-    let serve = bound.serve(health, metrics);
+    let serve = bound.serve(asked, metrics);
     side.spawn(async move {
         if let Err(cause) = serve.await {
             tracing::error!(%cause, "the HTTP side has ended");

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use mailbridge_core::{Mail, Mailbox, Result};
 use mailbridge_engine::{Observer, Requests, Settings, StoreHost, health::Health, ledger::Ledger};
-use mailbridge_graph::{Connection, Expiry, Notify, Options};
+use mailbridge_graph::{Connection, Expiry, Notify, Options, Tenants};
 use mailbridge_sandbox::Running;
 
 use crate::{
@@ -15,7 +15,7 @@ use crate::{
 
 /// Connections that are open.
 pub struct Connections {
-    mails: BTreeMap<String, Arc<dyn Mail>>,
+    mails: BTreeMap<String, Arc<Tenants>>,
     /// Tell when credentials end, until they are dropped.
     _expiries: Vec<Expiry>,
     /// The sandbox, if one of them goes there.
@@ -49,15 +49,20 @@ impl Connections {
             let first = tenancies.first().map(|tenancy| &tenancy.resolved);
             let notify = notify.remove(&name);
             expiries.extend(first.map(|first| Expiry::start(&name, first, notify)));
-            let mail = mailbridge_graph::open(&name, tenancies, options)?;
-            mails.insert(name, mail);
+            let mail = Tenants::open(&name, tenancies, options)?;
+            mails.insert(name, Arc::new(mail));
         }
         Ok(Self { mails, _expiries: expiries, sandbox })
     }
 
     /// A connection by name.
     pub fn get(&self, name: &str) -> Option<Arc<dyn Mail>> {
-        self.mails.get(name).cloned()
+        self.mails.get(name).map(|mail| Arc::clone(mail) as Arc<dyn Mail>)
+    }
+
+    /// All of them, by name.
+    pub fn all(&self) -> BTreeMap<String, Arc<Tenants>> {
+        self.mails.clone()
     }
 }
 
