@@ -41,10 +41,10 @@ pub fn admit(
     let mut doubt = None;
     let (key, traceparent, request) = match decoder.decode(message, position) {
         Ok(None) => return None,
-        Ok(Some(decoded)) => {
+        Ok(Some(found)) => {
             let now = Timestamp::now();
-            doubt = decoded.doubt.map(|since| now.duration_since(since).unsigned_abs());
-            let Decoded { request, key, traceparent, .. } = decoded;
+            doubt = found.doubt.map(|since| now.duration_since(since).unsigned_abs());
+            let Decoded { request, key, traceparent, .. } = found;
             (key, traceparent, Ok(request))
         }
         Err(undecodable) => (undecodable.key, undecodable.traceparent, Err(undecodable.error)),

@@ -103,7 +103,7 @@ pub async fn perform(
 }
 
 pub async fn perform_with(
-    graph: &Graph,
+    graph: &dyn Mail,
     mailbox: &str,
     request: &str,
     guarantee: Guarantee,
