@@ -175,11 +175,17 @@ impl Directory {
         !known
     }
 
-    /// Changes an app, in whichever tenant it is; `None` when there is none, else what the last
-    /// change said.
-    pub fn change<T>(&self, client_id: &str, mut change: impl FnMut(&mut App) -> T) -> Option<T> {
+    /// Changes an app, in this tenant or in whichever it is; `None` when there is none, else what
+    /// the last change said.
+    pub fn change<T>(
+        &self,
+        tenant: Option<&str>,
+        client_id: &str,
+        mut change: impl FnMut(&mut App) -> T,
+    ) -> Option<T> {
+        let meant = |entry: &&TenantEntry| tenant.is_none_or(|name| entry.is_named(name));
         let mut found = None;
-        for app in self.tenants.iter().filter_map(|tenant| tenant.app(client_id)) {
+        for app in self.tenants.iter().filter(meant).filter_map(|entry| entry.app(client_id)) {
             found = Some(change(&mut app.state().app));
         }
         found

@@ -19,7 +19,11 @@ use crate::world::World;
 
 /// Powers over one sandbox. Cheap to copy.
 #[derive(Clone, Debug)]
-pub struct Handle(Arc<World>);
+pub struct Handle(
+    Arc<World>,
+    /// Whose apps it changes; without it, an app's in every tenant.
+    Option<Arc<str>>,
+);
 
 /// The thing that was named does not exist.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -35,7 +39,7 @@ impl std::error::Error for NotThere {}
 
 impl Handle {
     pub(crate) fn new(world: Arc<World>) -> Self {
-        Self(world)
+        Self(world, None)
     }
 
     pub(crate) fn world(&self) -> &World {

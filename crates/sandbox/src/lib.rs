@@ -37,7 +37,7 @@
 //! | `GET faults` | | `{"faults": [`[`Rule`]`]}` |
 //! | `POST faults` | a [`Fault`], or an array of them | `{"ids": [..]}` |
 //! | `DELETE faults` | `?id=`; all without | `{"cleared": n}` |
-//! | `POST apps` | `{"client_id"}`, and what changes | `{}` |
+//! | `POST apps` | `{"client_id", "tenant"?}`, and what changes, in all tenants or in one | `{}` |
 //! | `POST apps/add` | `{"tenant", "app"}`, an [`App`] | `{}` |
 //! | `POST apps/secrets` | `{"client_id", "action", "secret"?, "id"?, "expires"?}` | `{}` |
 //! | `POST apps/certificates` | as secrets, with `"certificate"` and `"thumbprint"` | `{}` |

@@ -159,6 +159,9 @@ fn change_federated(handle: &Handle, change: &FederatedChange) -> Result<(), Ref
 #[serde(deny_unknown_fields)]
 struct AppChange {
     client_id: String,
+    /// Its id or a domain: what changes, changes there only
+    #[serde(default)]
+    tenant: Option<String>,
     #[serde(default)]
     disabled: Option<bool>,
     #[serde(default)]
@@ -178,6 +181,8 @@ struct AppChange {
 
 fn change_app(handle: &Handle, change: &AppChange) -> Result<(), Refused> {
     let app = &change.client_id;
+    let narrowed = change.tenant.as_deref().map(|tenant| handle.in_tenant(tenant)).transpose()?;
+    let handle = narrowed.as_ref().unwrap_or(handle);
     if let Some(disabled) = change.disabled {
         handle.set_app_disabled(app, disabled)?;
     }

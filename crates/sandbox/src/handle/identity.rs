@@ -7,6 +7,17 @@ use crate::config::{App, Certificate, FEDERATED_LIMIT, FederatedCredential, Mail
 use crate::login::TokenCounts;
 
 impl Handle {
+    /// The same powers, but what it changes of an app changes in one tenant only, named by its id
+    /// or a domain: one tenant's consent, say.
+    ///
+    /// # Errors
+    /// When there is no such tenant.
+    pub fn in_tenant(&self, tenant: &str) -> Result<Self, NotThere> {
+        let missing = || NotThere(format!("there is no tenant {tenant}"));
+        self.0.directory.tenant(tenant).ok_or_else(missing)?;
+        Ok(Self(self.0.clone(), Some(tenant.into())))
+    }
+
     /// Registers an app in a tenant, named by its id or a domain.
     ///
     /// # Errors
@@ -90,7 +101,7 @@ impl Handle {
         client_id: &str,
         credential: &FederatedCredential,
     ) -> Result<(), NotThere> {
-        let room = self.0.directory.change(client_id, |app| {
+        let room = self.0.directory.change(self.1.as_deref(), client_id, |app| {
             let room = app.federated.len() < FEDERATED_LIMIT;
             if room {
                 app.federated.push(credential.clone());
@@ -172,7 +183,8 @@ impl Handle {
     }
 
     fn change(&self, client_id: &str, change: impl FnMut(&mut App)) -> Result<(), NotThere> {
-        self.0.directory.change(client_id, change).ok_or_else(|| no_app(client_id))
+        let changed = self.0.directory.change(self.1.as_deref(), client_id, change);
+        changed.ok_or_else(|| no_app(client_id))
     }
 }
 

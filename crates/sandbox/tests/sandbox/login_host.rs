@@ -55,6 +55,27 @@ async fn an_app_may_be_blocked_or_not_installed() {
 }
 
 #[tokio::test]
+async fn one_app_in_two_tenants_has_the_consent_of_each_for_itself() {
+    let app = || App::new("both").secret("s");
+    let other = Tenant::new("00000000-0000-4000-8000-0000000000d2").domain("fabrikam.example");
+    let tenants = Sandbox::builder().tenant(Tenant::demo().app(app())).tenant(other.app(app()));
+    let world = start_with(tenants).await;
+    let ask = async |tenant: &str| world.ask_token_of(tenant, &form("both", "s")).await;
+    let change = json!({"client_id": "both", "tenant": "fabrikam.example", "installed": false});
+    world.admin_post("apps", change).await;
+    ask(DEMO_TENANT_ID).await.expect(StatusCode::OK);
+    aadsts(&ask("fabrikam.example").await.json(), "unauthorized_client", 700_016);
+    world.handle().in_tenant("fabrikam.example").unwrap().set_app_installed("both", true).unwrap();
+    ask("fabrikam.example").await.expect(StatusCode::OK);
+
+    assert!(world.handle().in_tenant("elsewhere.example").is_err());
+    let elsewhere = json!({"client_id": "both", "tenant": "elsewhere.example"});
+    world.admin(Method::POST, "apps", Some(elsewhere)).await.expect(StatusCode::NOT_FOUND);
+    let only_there = world.handle().in_tenant("fabrikam.example").unwrap();
+    assert!(only_there.set_app_installed(DEMO_CLIENT_ID, true).is_err(), "another tenant's app");
+}
+
+#[tokio::test]
 async fn a_client_that_asks_all_the_time_is_in_a_loop() {
     let world = start_with(Sandbox::builder().loop_limit(3)).await;
     for _ in 0..2 {
