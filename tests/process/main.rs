@@ -16,3 +16,4 @@ mod rig;
 mod rotation;
 mod stop;
 mod storm;
+mod tenants;

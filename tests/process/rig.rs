@@ -41,6 +41,8 @@ pub struct Plan {
     pub guarantee: &'static str,
     /// Who the program is.
     pub identity: Identity,
+    /// Mailboxes that requests may name.
+    pub allow: &'static str,
     /// Lines for the pipeline, six spaces deep.
     pub pipeline: &'static str,
     /// More arguments for `run`.
@@ -53,6 +55,7 @@ impl Default for Plan {
         Self {
             guarantee: "once",
             identity: secret,
+            allow: "*@contoso.example",
             pipeline: "      deadline: 5s\n      settle_time: 5s",
             args: Vec::new(),
             sandbox: Sandbox::builder().seed(7).budgets(Budgets::graph()),
@@ -297,7 +300,7 @@ fn config(
     sandbox: &str,
     http: std::net::SocketAddr,
 ) -> String {
-    let Plan { guarantee, pipeline, .. } = plan;
+    let Plan { guarantee, allow, pipeline, .. } = plan;
     format!(
         r#"
 http: {{ listen: "{http}" }}
@@ -315,7 +318,7 @@ pipelines:
       from: {{ bus: events, stream: MAIL, consumer: mailbridge, subjects: ["mail.send.>"] }}
       connection: contoso
       mailbox: noreply@{DEMO_DOMAIN}
-      allow_mailboxes: ["*@{DEMO_DOMAIN}"]
+      allow_mailboxes: ["{allow}"]
       guarantee: {guarantee}
       outcomes: {{ bus: events, subject: mail.outcome }}
       dead_letters: {{ bus: events, subject: mail.dead }}
