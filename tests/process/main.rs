@@ -20,3 +20,4 @@ mod rig;
 mod rotation;
 mod stop;
 mod storm;
+mod tenants;

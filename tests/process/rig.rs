@@ -45,6 +45,8 @@ pub struct Plan {
     pub connection: &'static str,
     /// Where state is kept, as one line.
     pub state: &'static str,
+    /// Mailboxes that requests may name.
+    pub allow: &'static str,
     /// Lines for the pipeline, six spaces deep.
     pub pipeline: String,
     /// More arguments for `run`.
@@ -59,6 +61,7 @@ impl Default for Plan {
             identity: secret,
             connection: "",
             state: "",
+            allow: "*@contoso.example",
             pipeline: "      deadline: 5s\n      settle_time: 5s".to_owned(),
             args: Vec::new(),
             sandbox: Sandbox::builder().seed(7).budgets(Budgets::graph()),
@@ -303,7 +306,7 @@ fn config(
     sandbox: &str,
     http: std::net::SocketAddr,
 ) -> String {
-    let Plan { guarantee, connection, state, pipeline, .. } = plan;
+    let Plan { guarantee, connection, state, allow, pipeline, .. } = plan;
     let state = if state.is_empty() { String::new() } else { format!("state: {state}") };
     format!(
         r#"
@@ -324,7 +327,7 @@ pipelines:
       from: {{ bus: events, stream: MAIL, consumer: mailbridge, subjects: ["mail.send.>"] }}
       connection: contoso
       mailbox: noreply@{DEMO_DOMAIN}
-      allow_mailboxes: ["*@{DEMO_DOMAIN}"]
+      allow_mailboxes: ["{allow}"]
       guarantee: {guarantee}
       outcomes: {{ bus: events, subject: mail.outcome }}
       dead_letters: {{ bus: events, subject: mail.dead }}
