@@ -19,7 +19,7 @@
 mod gate;
 
 use async_trait::async_trait;
-use futures_util::{FutureExt as _, StreamExt as _, stream::FuturesUnordered};
+use futures_util::{FutureExt as _, StreamExt as _, future::join_all, stream::FuturesUnordered};
 use mailbridge_core::{Attempt, Code, Completion, Error, Mail, Mailbox, Result, Scope, Verdict};
 use tokio::time::Instant;
 
@@ -142,6 +142,10 @@ impl Mail for Tenants {
         let result = tenant.mail.perform(attempt).await;
         tenant.gate.tried(begun, &result);
         result.map_err(|error| self.narrowed(tenant, error))
+    }
+
+    async fn tidy(&self) {
+        join_all(self.0.iter().map(|tenant| tenant.mail.tidy())).await;
     }
 }
 

@@ -4,10 +4,9 @@ use std::{
 };
 
 use mailbridge_core::{
-    Doubt, Guarantee, Message, Position,
+    Deadline, Doubt, Guarantee, Message, NoFiles, Position,
     contract::{Key, decode::decode},
 };
-use tokio::time::Instant;
 
 use super::*;
 
@@ -55,6 +54,10 @@ impl Mail for Fake {
         told.asked.push(attempt.mailbox.to_string());
         told.perform.clone().map_or(Ok(Completion::Absent), Err)
     }
+
+    async fn tidy(&self) {
+        self.0.lock().unwrap().asked.push("tidy".to_owned());
+    }
 }
 
 fn tenants(of: &[(&str, &Fake, &[&str])]) -> Tenants {
@@ -76,7 +79,8 @@ async fn perform(tenants: &Tenants, mailbox: &str) -> Result<Completion> {
         mark: &Key::of_id("1").mark("orders"),
         guarantee: Guarantee::Once,
         doubt: Doubt::None,
-        deadline: Instant::now() + Duration::from_secs(20),
+        deadline: &Deadline::fixed(Duration::from_secs(20)),
+        files: &NoFiles,
     };
     tenants.perform(attempt).await
 }
@@ -214,4 +218,14 @@ async fn none_is_ready_for_the_reason_of_the_first_and_one_that_hangs_holds_nobo
     a.fails(None);
     tenants.ready().await.unwrap();
     assert!(tenants.troubles().is_empty(), "{:?}", tenants.troubles());
+}
+
+#[tokio::test]
+async fn every_tenant_is_tidied() {
+    let (contoso, fabrikam) = (Fake::default(), Fake::default());
+    let both = tenants(&[("contoso", &contoso, &["*@a"]), ("fabrikam", &fabrikam, &["*@b"])]);
+    both.tidy().await;
+    for fake in [contoso, fabrikam] {
+        assert_eq!(fake.0.lock().unwrap().asked, ["tidy"]);
+    }
 }
