@@ -139,17 +139,7 @@ async fn varied_storm(count: usize, args: Vec<&'static str>) -> Rig {
         rig.handle().add_fault(fault);
     }
     let _program = rig.start();
-    let begun = std::time::Instant::now();
-    for share in [50u64, 80, 90, 95, 98, 99, 100] {
-        rig.sent(u64::try_from(count).unwrap() * share / 100, LOAD).await;
-        println!("{share}% sent after {:?}", begun.elapsed());
-    }
     rig.drained(LOAD).await;
-    println!("drained after {:?}", begun.elapsed());
-    let mut attempts: Vec<_> =
-        rig.outcomes().await.into_iter().map(|(k, o)| (o[0].data.attempts, k)).collect();
-    attempts.sort();
-    println!("{:?}", &attempts[attempts.len().saturating_sub(30)..]);
     rig
 }
 
