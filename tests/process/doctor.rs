@@ -4,7 +4,7 @@
 
 mod cases;
 mod kinds;
-mod world;
+pub mod world;
 
 use std::collections::BTreeSet;
 

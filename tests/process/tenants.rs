@@ -11,7 +11,10 @@ use mailbridge_sandbox::{
 use mailbridge_testkit::program::Program;
 use serde_json::Value;
 
-use crate::rig::{LOAD, Plan, Rig, SOON, request, until};
+use crate::{
+    doctor::world::{SECRET, doctor},
+    rig::{LOAD, Plan, Rig, SOON, request, until},
+};
 
 const OTHER: &str = "fabrikam.example";
 const OTHER_ID: &str = "5a0d0001-5a0d-4000-8000-00000000da7b";
@@ -193,4 +196,57 @@ async fn a_mailbox_of_no_tenant_is_refused_and_the_cure_is_named() {
     let rejected = by_status(Status::Rejected).next().expect("the other");
     assert_eq!(rejected.data.code.as_deref(), Some("request_mailbox_no_tenant"));
     assert_eq!(rig.messages("DEAD").await.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_doctor_walks_the_steps_in_each_tenant_with_its_own_mailboxes() {
+    let app = || App::new(DEMO_CLIENT_ID).secret(SECRET).roles(ALL_ROLES);
+    let tenant = |id: &str, domain: &str| Tenant::new(id).domain(domain).any_mailbox_of(domain);
+    let sandbox = Sandbox::builder()
+        .tenant(tenant(DEMO_TENANT_ID, DEMO_DOMAIN).app(app()))
+        .tenant(tenant(OTHER_ID, OTHER).app(app().not_installed()));
+    let sandbox = sandbox.start_local().await.expect("a sandbox");
+    let url = sandbox.base_url();
+    let config = format!(
+        r#"
+connections:
+  both:
+    tenants: {{ {DEMO_DOMAIN}: ["*@{DEMO_DOMAIN}"], {OTHER}: ["*@{OTHER}"] }}
+    client_id: {DEMO_CLIENT_ID}
+    credential: {{ client_secret: {{ file: secret }} }}
+    cloud: {{ login: "{url}", graph: "{url}" }}
+buses:
+  files: {{ local: {{}} }}
+pipelines:
+  orders:
+    requests:
+      from: {{ bus: files, path: requests.ndjson }}
+      connection: both
+      allow_mailboxes: ["it@{DEMO_DOMAIN}", "hr@{OTHER}"]
+      dead_letters: {{ bus: files, path: dead.ndjson }}
+"#
+    );
+    let told = |report: &Value| {
+        let all = report["connections"].as_array().expect("a list").iter();
+        let told = all.map(|it| {
+            let tenant = it["tenant"].as_str().unwrap_or_default().to_owned();
+            (tenant, it["steps"][0]["status"] == "ok", it["steps"][5]["found"].to_string())
+        });
+        told.collect::<Vec<_>>()
+    };
+    let ran = doctor(&config, &["--format", "json"]).await;
+    let [(here, true, mine), (there, false, _)] = &told(&ran.report())[..] else {
+        panic!("{:#}", ran.report())
+    };
+    assert_eq!((ran.code, here.as_str(), there.as_str()), (1, DEMO_DOMAIN, OTHER));
+    assert!(mine.contains("it@") && !mine.contains("hr@"), "{mine}");
+    assert!(ran.stdout.contains("app_not_in_tenant"), "{}", ran.stdout);
+
+    let other = sandbox.handle().in_tenant(OTHER).expect("the tenant");
+    other.set_app_installed(DEMO_CLIENT_ID, true).expect("the app");
+    let ran = doctor(&config, &["--format", "json"]).await;
+    let [(_, true, _), (_, true, theirs)] = &told(&ran.report())[..] else {
+        panic!("{:#}", ran.report())
+    };
+    assert!(ran.code == 0 && theirs.contains("hr@") && !theirs.contains("it@"), "{theirs}");
 }

@@ -11,7 +11,7 @@ use mailbridge_engine::InDoubt;
 use mailbridge_graph::{
     Connection,
     cloud::{Cloud, Named},
-    config::Flaw,
+    config::{Flaw, Tenancy},
 };
 
 use super::doctor::Doctor;
@@ -109,13 +109,19 @@ fn told(connection: &Connection) -> String {
 
 fn who(connection: &Connection) -> String {
     let tenancies = connection.clone().resolve_all(None).unwrap_or_default();
-    let tenants: Vec<_> = tenancies.into_iter().filter_map(|it| it.tenant).collect();
-    if tenants.is_empty() {
-        return "as the identity that azure gives this machine".to_owned();
-    }
     let app = connection.client_id.as_deref().or(connection.environment.client_id.as_deref());
-    let several = if tenants.len() > 1 { "tenants" } else { "tenant" };
-    format!("{several} {}, as app {}", tenants.join(" and "), app.unwrap_or_default())
+    let app = app.unwrap_or_default();
+    if !connection.tenants.is_empty() {
+        let tenants = tenancies.iter().map(|Tenancy { tenant, mailboxes, .. }| {
+            let tenant = tenant.as_deref().unwrap_or_default();
+            format!("\n    tenant        {tenant}, mailboxes {}", mailboxes.join(" "))
+        });
+        return tenants.fold(format!("as app {app}"), |told, tenant| told + &tenant);
+    }
+    match tenancies.into_iter().find_map(|it| it.tenant) {
+        Some(tenant) => format!("tenant {tenant}, as app {app}"),
+        None => "as the identity that azure gives this machine".to_owned(),
+    }
 }
 
 fn named(cloud: Named) -> &'static str {
