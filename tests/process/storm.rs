@@ -1,5 +1,5 @@
 //! 5,000 requests, faults before and after the effect, and five kills in the middle. Then mails of
-//! every size, while nearly half of all requests come to grief and nothing shows soon.
+//! every size, while a third of all requests come to grief and nothing shows soon.
 
 use std::{path::Path, time::Duration};
 
