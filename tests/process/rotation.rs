@@ -139,3 +139,37 @@ async fn five_hundred_sends_from_cold_are_one_token_request() {
     assert_no_failed_request(&rig, 500).await;
     assert_eq!(token_requests(&rig).requests, 1);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn while_a_token_lives_a_login_host_that_is_down_is_nobodys_concern() {
+    let lifetime = Duration::from_secs(16);
+    let sandbox = Sandbox::builder().budgets(Budgets::graph()).token_lifetime(lifetime);
+    let rig = Rig::new(Plan { sandbox, ..Plan::default() }).await;
+    let program = rig.start();
+    rig.publish_load(0, 100, 10).await;
+    rig.sent(100, SOON).await;
+    rig.handle().set_outage(Outage::Unavailable);
+    // from half of its life on, whoever sends has a successor asked for
+    let mut count = 100;
+    until(SOON, "a successor was asked for in vain", async || {
+        rig.publish_load(count, 1, 10).await;
+        count += 1;
+        program.lines().iter().any(|line| line.text.contains("\"old_token_serves\":true"))
+    })
+    .await;
+    rig.publish_load(count, 500, 50).await;
+    count += 500;
+    rig.sent(count as u64, SOON).await;
+    let (status, _) = rig.readyz().await.expect("an answer");
+    assert_eq!(status, 200, "and it is still green");
+    rig.drained(SOON).await;
+    assert_no_failed_request(&rig, count).await;
+
+    // longer than the token's life: held, and resumed
+    rig.red("login_unavailable").await;
+    rig.publish_load(count, 200, 20).await;
+    assert!(rig.messages("DEAD").await.is_empty(), "nothing is dead-lettered");
+    rig.handle().set_outage(Outage::None);
+    rig.drained(SOON).await;
+    rig.assert_exactly_once(count + 200).await;
+}
