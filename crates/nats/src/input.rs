@@ -141,7 +141,13 @@ impl NatsInput {
         let (headers, id) = headers::incoming(message.headers.as_ref());
         let address = Some(message.subject.to_string());
         Ok(Delivery {
-            message: Message { address, id, key: None, headers, payload: message.payload },
+            message: Message {
+                address,
+                id,
+                headers,
+                payload: message.payload,
+                ..Message::default()
+            },
             position,
             seen_before,
             receipt: Receipt::new(NatsReceipt::new(&self.shared, reply, received_at)),

@@ -95,7 +95,7 @@ impl<I: Input> Input for Redeliver<I> {
             let (due, full, idle) = match self.park.take_due() {
                 Take::Due(held) => {
                     self.logs_turn = true;
-                    return Ok(Some(self.park.hand_out(held)));
+                    return Ok(Some(self.park.hand_out(*held)));
                 }
                 Take::Wait { due, full, idle } => (due, full, idle),
             };
@@ -123,7 +123,7 @@ async fn sleep_until(due: Option<Instant>) {
 }
 
 enum Take {
-    Due(Held),
+    Due(Box<Held>),
     /// Nothing is due. `full`: nothing new may be taken; `idle`: nothing is parked or out.
     Wait {
         due: Option<Instant>,
@@ -148,7 +148,7 @@ impl Park {
         if due.is_some_and(|due| due <= Instant::now())
             && let Some(Reverse(parked)) = lot.parked.pop()
         {
-            return Take::Due(parked.held);
+            return Take::Due(Box::new(parked.held));
         }
         let full = lot.parked.len() >= self.parked_max;
         Take::Wait { due, full, idle: lot.parked.is_empty() && lot.out == 0 }

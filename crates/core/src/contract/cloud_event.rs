@@ -77,7 +77,7 @@ impl<D: Serialize> CloudEvent<D> {
             key: self.subject.clone().map(Into::into),
             headers,
             payload: payload.into(),
-            address: None,
+            ..Message::default()
         })
     }
 }

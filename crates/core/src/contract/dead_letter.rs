@@ -70,7 +70,7 @@ impl DeadLetter<'_> {
             key: original.key.clone(),
             headers,
             payload: original.payload.clone(),
-            address: None,
+            ..Message::default()
         }
     }
 }

@@ -21,7 +21,10 @@ pub use attachment::{Attachment, Content, Reference};
 pub use cloud_event::CloudEvent;
 pub use dead_letter::DeadLetter;
 pub use decode::{Decoded, Undecodable};
-pub use event::{Change, EventMessage, MailEvent};
+pub use event::{
+    AttachmentKind, Change, EventAttachment, FileContent, LeftOut, MailContent, MailEvent,
+    MailHeader,
+};
 pub use json::{
     AnswerRequest, AnyRequest, CategorizeRequest, DeleteRequest, MarkReadRequest, MoveRequest,
     SendRequest,

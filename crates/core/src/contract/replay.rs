@@ -81,6 +81,7 @@ impl Replay {
             key: letter.key.clone(),
             headers,
             payload: letter.payload.clone(),
+            ..Message::default()
         };
         let (pipeline, code, key) = (own("pipeline"), own("code"), own("key"));
         Ok(Self { message, pipeline, status: Some(status), code, key, time })
