@@ -21,9 +21,9 @@ pub use shared::{SharedKafka, shared};
 
 /// From the start of the process until clients are served. It takes 3 s; the rest is for a machine
 /// that is busy with other tests.
-const READY_WITHIN: Duration = Duration::from_secs(60);
+const READY_WITHIN: Duration = Duration::from_mins(1);
 /// From SIGTERM to the end, with the log flushed.
-const ENDED_WITHIN: Duration = Duration::from_secs(60);
+const ENDED_WITHIN: Duration = Duration::from_mins(1);
 /// Before a taken port is tried again.
 const PORT_TAKEN_PAUSE: Duration = Duration::from_millis(200);
 /// Any does, as long as it is the same at every start. (22 characters, a base64 UUID.)
