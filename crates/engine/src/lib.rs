@@ -13,6 +13,7 @@
 
 mod backoff;
 pub mod decide;
+pub mod events;
 pub mod health;
 mod hold;
 mod host;

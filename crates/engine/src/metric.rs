@@ -21,6 +21,17 @@ pub const HELD: &str = "mailbridge_stream_held";
 /// Settles that came too late, by `pipeline`: the delivery was no longer ours.
 pub const STALE: &str = "mailbridge_settles_stale_total";
 
+/// Parts of mails that events were asked to hold and do not, by `pipeline`, `what` and `code`; also
+/// those that are stored elsewhere instead.
+pub const LEFT_OUT: &str = "mailbridge_events_left_out_total";
+/// What is done to mails once their events are out, by `pipeline`, `operation` and `code` (empty when
+/// done).
+pub const AFTER: &str = "mailbridge_events_after_total";
+/// Calls about subscriptions, item by item, by `result`.
+pub const NOTIFICATIONS: &str = "mailbridge_notifications_total";
+/// Mailboxes by how their subscription is, by `pipeline` and `state`.
+pub const SUBSCRIPTIONS: &str = "mailbridge_subscriptions";
+
 /// Every metric of the engine with its meaning, for the program to describe them.
 pub const ALL: &[(&str, &str)] = &[
     (RECEIVED, "deliveries taken from the bus"),
@@ -33,4 +44,8 @@ pub const ALL: &[(&str, &str)] = &[
     (SECONDS, "seconds from delivery to settled, for requests that ended"),
     (HELD, "1 while the stream is held"),
     (STALE, "settles that came too late: the delivery was no longer ours"),
+    (LEFT_OUT, "parts of mails that events do not hold, or only refer to, by what and code"),
+    (AFTER, "what was done to mails whose events are out, by operation and code"),
+    (NOTIFICATIONS, "what Graph told a callback, by result"),
+    (SUBSCRIPTIONS, "mailboxes by the state of their subscription"),
 ];

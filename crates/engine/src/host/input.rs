@@ -23,6 +23,7 @@ pub struct InputHost {
 }
 
 /// What came from an input.
+#[expect(clippy::large_enum_variant, reason = "there is one at a time, nearly always a delivery")]
 pub enum Next {
     /// A delivery.
     Delivery(Delivery),
