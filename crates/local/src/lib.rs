@@ -17,11 +17,13 @@ mod output;
 mod position;
 pub mod record;
 mod shared;
+mod spool;
 mod state;
 mod store;
 
 use std::{
     collections::BTreeMap,
+    net::SocketAddr,
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
 };
@@ -31,8 +33,9 @@ use mailbridge_core::{
     Code, Error, Input, Keep, Needs, Output, Result, StateStore, plugin::Plugin,
 };
 
-pub use config::{Config, Location, Source, Store, Target};
+pub use config::{Config, Http, Lines, Location, Source, Store, Target};
 use position::Log;
+use spool::{Access, Server, Spool};
 
 /// The database's name in `dir`.
 const DATABASE: &str = "mailbridge.redb";
@@ -47,6 +50,27 @@ pub struct Local {
 impl Local {
     fn database(&self) -> PathBuf {
         self.dir.join(DATABASE)
+    }
+
+    /// Where requests wait that are posted to an address.
+    async fn spool(&self, address: SocketAddr) -> Result<Spool> {
+        let file = spool::file(&self.dir, address);
+        blocking(move || Spool::open(&file)).await
+    }
+
+    async fn lines(&self, lines: &Lines, needs: &Needs) -> Result<Box<dyn Input>> {
+        let path = match &lines.path {
+            Location::Standard => return input::stdin(needs).await,
+            Location::File(path) => path,
+        };
+        let name = config::name_in(&self.dir, path);
+        let log = if lines.remember {
+            let database = self.database();
+            blocking(move || store::Store::log(&store::Store::open(&database)?, name)).await?
+        } else {
+            self.log_in_memory(&name)
+        };
+        input::file(log, path, lines.follow, needs).await
     }
 
     /// A log that is remembered as long as this bus is there.
@@ -78,26 +102,26 @@ impl Plugin for Local {
     }
 
     async fn input(&self, source: &Source, needs: &Needs) -> Result<Box<dyn Input>> {
-        match &source.path {
-            Location::Standard => input::stdin(needs).await,
-            Location::File(path) => {
-                let name = config::name_in(&self.dir, path);
-                let log = if source.remember {
-                    let database = self.database();
-                    blocking(move || store::Store::log(&store::Store::open(&database)?, name))
-                        .await?
-                } else {
-                    self.log_in_memory(&name)
-                };
-                input::file(log, path, source.follow, needs).await
+        match source {
+            Source::Lines(lines) => self.lines(lines, needs).await,
+            Source::Http(Http { address, token, bytes_max }) => {
+                let spool = self.spool(*address).await?;
+                let access = Access { token: token.clone(), bytes_max: *bytes_max };
+                let server = Server::start(*address, spool.clone(), access).await?;
+                Ok(input::as_asked(spool::Reader::new(spool, server).await?, needs))
             }
         }
     }
 
     async fn output(&self, target: &Target) -> Result<Box<dyn Output>> {
-        let target = target.path.clone();
-        let output = blocking(move || output::Lines::open(&target)).await?;
-        Ok(Box::new(output))
+        match target.clone() {
+            Target::Lines(location) => {
+                Ok(Box::new(blocking(move || output::Lines::open(&location)).await?))
+            }
+            Target::Outcomes(address) => {
+                Ok(Box::new(spool::Outcomes::new(self.spool(address).await?)))
+            }
+        }
     }
 
     async fn store(&self, store: &Store, keep: Keep) -> Result<Box<dyn StateStore>> {
