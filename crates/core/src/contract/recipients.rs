@@ -68,7 +68,9 @@ impl Request {
 
 /// The recipients in the headers of a message; members of groups one by one.
 fn named(mail: &MimeMail) -> Vec<String> {
-    let Some(message) = MessageParser::new().parse_headers(&mail.raw[..]) else { return Vec::new() };
+    let Some(message) = MessageParser::new().parse_headers(&mail.raw[..]) else {
+        return Vec::new();
+    };
     let to_whom = |name: &HeaderName<'_>| {
         TO_WHOM.iter().any(|known| name.as_str().as_bytes().eq_ignore_ascii_case(known))
     };
@@ -116,7 +118,8 @@ mod tests {
 
     #[test]
     fn whom_a_mail_from_parts_goes_to() {
-        let mut mail = request(r#"{"to":"A <a@x.org>","cc":["c@x.org"],"bcc":"b@x.org","text":"t"}"#);
+        let mut mail =
+            request(r#"{"to":"A <a@x.org>","cc":["c@x.org"],"bcc":"b@x.org","text":"t"}"#);
         assert_eq!(mail.recipients().unwrap(), ["a@x.org", "c@x.org", "b@x.org"]);
         mail.redirect(&Address::parse("staging@x.org"));
         assert_eq!(mail.recipients().unwrap(), ["staging@x.org"]);

@@ -8,8 +8,8 @@ use std::{
 
 use async_trait::async_trait;
 use mailbridge_core::{
-    Attempt, Code, Completion, Doubt, Error, Mail, Mailbox, Reports, Result, Scope, Verdict,
-    adapter::Budget, contract::Request,
+    Attempt, Budget, Code, Completion, Doubt, Error, Mail, Mailbox, Reports, Result, Scope, Verdict,
+    contract::Request,
 };
 use tokio::time::Instant;
 
