@@ -109,7 +109,8 @@ impl Door {
         let method = call.operation.method();
         let mut request = self.origin.request(method, call.url, token.authorization())?;
         let headers = request.headers();
-        headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
+        let accept = if call.operation.take().pieces { "*/*" } else { "application/json" };
+        headers.insert(ACCEPT, HeaderValue::from_static(accept));
         headers.insert(PREFER, call.prefer.header());
         if call.operation.effect() == Effect::Directory {
             headers.insert(CONSISTENCY_LEVEL, HeaderValue::from_static("eventual"));
