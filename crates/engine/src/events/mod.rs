@@ -5,3 +5,4 @@ pub mod callback;
 pub mod content;
 pub mod encode;
 pub mod make;
+pub mod wake;
