@@ -1,3 +1,5 @@
+mod changes;
+
 use std::{
     sync::{Arc, Mutex},
     time::Duration,
@@ -19,6 +21,8 @@ struct Told {
     ready: Option<Error>,
     perform: Option<Error>,
     hangs: bool,
+    /// What a rule names here.
+    named: Vec<Mailbox>,
     asked: Vec<String>,
 }
 
@@ -63,7 +67,7 @@ impl Mail for Fake {
 fn tenants(of: &[(&str, &Fake, &[&str])]) -> Tenants {
     let tenant = |(name, fake, mailboxes): &(&str, &Fake, &[&str])| Tenant {
         mailboxes: mailboxes.iter().map(ToString::to_string).collect(),
-        mail: Box::new((*fake).clone()),
+        graph: Arc::new((*fake).clone()),
         gate: Gate::new("c", (*name).to_owned()),
     };
     Tenants(of.iter().map(tenant).collect())
