@@ -24,8 +24,8 @@ pub const STALE: &str = "mailbridge_settles_stale_total";
 /// Parts of mails that events were asked to hold and do not, by `pipeline`, `what` and `code`; also
 /// those that are stored elsewhere instead.
 pub const LEFT_OUT: &str = "mailbridge_events_left_out_total";
-/// What is done to mails once their events are out, by `pipeline`, `operation` and `code` (empty when
-/// done).
+/// What is done to mails once their events are out, by `pipeline`, `operation` and `code` (empty
+/// when done).
 pub const AFTER: &str = "mailbridge_events_after_total";
 /// Calls about subscriptions, item by item, by `result`.
 pub const NOTIFICATIONS: &str = "mailbridge_notifications_total";
