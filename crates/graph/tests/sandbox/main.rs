@@ -3,6 +3,7 @@
 
 #![cfg(test)]
 
+mod changes;
 mod full;
 mod once;
 mod rig;
