@@ -234,7 +234,7 @@ fn a_wrong_setting_is_named_before_anything_is_asked() {
         ("CLOUD", "us_gov_l5", "use setup.ps1 or Terraform"),
         ("CREDENTIAL", "password", "secret, certificate, federated or none"),
         ("CREDENTIAL", "federated", "needs FEDERATED_ISSUER"),
-        ("PERMISSIONS", "Mail.Send Mail.Read", "names 'Mail.Read'"),
+        ("PERMISSIONS", "Mail.Send Mail.Reed", "names 'Mail.Reed'"),
         ("MAILBOXES", "*@contoso.com", "MAILBOX_GROUP"),
         ("MULTI_TENANT", "true", "yes or no"),
         ("YEARS", "0", "1 to 10"),
