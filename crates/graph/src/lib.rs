@@ -1,4 +1,5 @@
-//! Microsoft Graph behind the [`Mail`](mailbridge_core::Mail) port.
+//! Microsoft Graph behind the ports [`Mail`](mailbridge_core::Mail), which sends, and
+//! [`Changes`](mailbridge_core::Changes), which tells what happens.
 //!
 //! One [`Graph`] is one connection: an app in a tenant, its token, its HTTP client and the pace of
 //! each of its mailboxes. [`config`] says what a connection is made of, `operation` has one module

@@ -1,6 +1,6 @@
-//! One app in several tenants, behind the ports [`Mail`] and, in `changes`, [`Changes`]: each mailbox goes to the Graph of its own
-//! tenant, with that tenant's token. Which tenant a mailbox is in is written in the configuration;
-//! nothing is asked to find out.
+//! One app in several tenants, behind the ports [`Mail`] and, in `changes`, [`Changes`]: each mailbox
+//! goes to the Graph of its own tenant, with that tenant's token. Which tenant a mailbox is in is
+//! written in the configuration; nothing is asked to find out.
 //!
 //! A block (no token, no consent, nothing granted) is first of all one tenant's: its mailboxes are
 //! closed, each by itself, and the others go on. How long for is kept by the tenant's [`Gate`], so

@@ -76,7 +76,7 @@ pub(crate) enum Operation {
     ListSubscriptions,
 }
 
-/// An answer with whole messages may be longer than others: there are many in a page, and a text may
+/// An answer with whole messages may be longer than others: there are many in a page, and texts may
 /// be long. A page that is longer than this is asked for again, smaller.
 const MESSAGES_BYTES_MAX: usize = 64 * 1024 * 1024;
 

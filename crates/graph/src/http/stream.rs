@@ -1,4 +1,4 @@
-//! An answer that is read in pieces: content of any length, of which a piece at a time is in memory.
+//! An answer that is read in pieces: content of any length, a piece of it in memory at a time.
 //!
 //! The way in is the door's own. What breaks off in the middle has no effect and may be asked for
 //! again, from its beginning: Graph has no ranges here.

@@ -55,6 +55,8 @@ pub enum Reply {
     },
     /// A success that announces more than it says before the line is closed.
     Torn(String),
+    /// The same, and the line stays open.
+    Stalled(String),
     /// Close the line without a word.
     Cut,
     /// Say nothing, ever.
@@ -163,11 +165,10 @@ async fn serve(stream: TcpStream, log: Log, script: Script) {
         }
         match reply {
             Reply::Late(..) | Reply::Cut => return,
-            Reply::Torn(body) => {
-                let length = body.len() + 1;
-                let text = format!("HTTP/1.1 200 X\r\ncontent-length: {length}\r\n\r\n{body}");
-                stream.write_all(text.as_bytes()).await.ok();
-                return;
+            Reply::Torn(body) => return begin(&mut stream, &body).await,
+            Reply::Stalled(body) => {
+                begin(&mut stream, &body).await;
+                std::future::pending::<()>().await;
             }
             Reply::Silence => std::future::pending().await,
             Reply::Answer { status, headers, body } => {
@@ -183,6 +184,13 @@ async fn serve(stream: TcpStream, log: Log, script: Script) {
             }
         }
     }
+}
+
+/// All of an answer but its last byte.
+async fn begin(stream: &mut BufReader<TcpStream>, body: &str) {
+    let length = body.len() + 1;
+    let text = format!("HTTP/1.1 200 X\r\ncontent-length: {length}\r\n\r\n{body}");
+    stream.write_all(text.as_bytes()).await.ok();
 }
 
 async fn read(stream: &mut BufReader<TcpStream>) -> Option<Asked> {

@@ -9,7 +9,10 @@ use mailbridge_core::{
     contract::{AttachmentKind, MessageId},
 };
 use mailbridge_graph::{Graph, Options};
-use mailbridge_sandbox::{Bulk, DeltaFaults, Handle, Pointer, Running, Sandbox};
+use mailbridge_sandbox::{
+    App, Bulk, DEMO_CLIENT_ID, DEMO_CLIENT_SECRET, DEMO_TENANT_ID, DeltaFaults, Group, Handle,
+    Pointer, Running, Sandbox, Tenant,
+};
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
@@ -90,6 +93,7 @@ async fn everything_that_is_there_is_told_whatever_the_service_does_on_the_way()
     let graph = graph(&running, Options::default());
     let (items, cursor) = round(&graph, None, &Select::default()).await;
     assert_eq!(told(&items), there(sandbox, "inbox"));
+    assert!(items.len() > 95, "nothing was told twice: the faults do not bite");
     for item in items {
         let Item::Present(found) = item else { panic!("{item:?}") };
         assert!(found.complete && found.version.is_some() && found.received.is_some());
@@ -331,4 +335,23 @@ async fn mailboxes_by_a_filter_over_pages() {
     let found = graph.discover(&rule, &deadline()).await.unwrap();
     let expected: Vec<_> = (0..150).map(|number| Mailbox::new(name(number))).collect();
     assert_eq!(found, expected);
+}
+
+#[tokio::test]
+async fn members_of_a_group_and_of_groups_in_it() {
+    let night = Group::new("Night").member("bob@contoso.example").member("Support");
+    let support = Group::new("Support").member(MAILBOX).member("Night");
+    let id = support.id();
+    let roles = ["GroupMember.Read.All", "User.Read.All"];
+    let app = App::new(DEMO_CLIENT_ID).secret(DEMO_CLIENT_SECRET).roles(roles);
+    let tenant = Tenant::new(DEMO_TENANT_ID).app(app).any_mailbox_of("contoso.example");
+    let tenant = tenant.group(support).group(night);
+    let running = Sandbox::builder().tenant(tenant).start_local().await.unwrap();
+    let graph = graph(&running, Options::default());
+    let rule = Rule::Group(id);
+    let found = graph.discover(&rule, &deadline()).await.unwrap();
+    assert_eq!(found, [MAILBOX, "bob@contoso.example"].map(Mailbox::new));
+    let nowhere = Rule::Group("00000000-0000-0000-0000-000000000009".to_owned());
+    let error = graph.discover(&nowhere, &deadline()).await.unwrap_err();
+    assert_eq!(error.code(), Code::GraphGroupNotFound, "{error:?}");
 }

@@ -5,6 +5,8 @@ use mailbridge_core::{
     contract::{AttachmentKind, MessageId},
 };
 
+use mailbridge_graph::Options;
+
 use super::*;
 use crate::scene::token;
 
@@ -110,9 +112,21 @@ async fn content_comes_in_pieces() {
 
 #[tokio::test]
 async fn what_breaks_off_or_stalls_is_not_the_end() {
-    let scene = Scene::new(|_| Reply::Torn("half of it".to_owned())).await;
-    let error = read(&scene, What::Mime(&id())).await.unwrap_err();
-    assert_is(&error, Code::GraphCut, Verdict::Transient { after: None });
+    let options = Options { request_timeout: Duration::from_millis(200), ..Options::default() };
+    for (torn, code) in [(true, Code::GraphCut), (false, Code::GraphTimeout)] {
+        let scene = Scene::with(options, json!("s"), move |_| {
+            let half = "half of it".to_owned();
+            if torn { Reply::Torn(half) } else { Reply::Stalled(half) }
+        })
+        .await;
+        let deadline = soon();
+        let message = id();
+        let what = What::Mime(&message);
+        let mut content = scene.graph.content(&mailbox(), what, &deadline).await.unwrap();
+        assert_eq!(content.next().await.unwrap().as_deref(), Some(&b"half of it"[..]));
+        let error = content.next().await.unwrap_err();
+        assert_is(&error, code, Verdict::Transient { after: None });
+    }
 }
 
 #[tokio::test]
@@ -157,7 +171,7 @@ async fn whoever_may_only_read_is_not_told_that_a_permission_is_missing() {
             _ => Reply::error(403, "ErrorAccessDenied"),
         })
         .await;
-        let graph = crate::scene::graph(&stub, mailbridge_graph::Options::default(), &json!("s"));
+        let graph = crate::scene::graph(&stub, Options::default(), &json!("s"));
         let scene = Scene { stub, graph };
         let error = page(&scene, None, &Select::default(), 5).await.unwrap_err();
         assert_eq!(error.code(), expected, "{role}");

@@ -5,7 +5,8 @@ use mailbridge_core::changes::Rule;
 use super::*;
 
 fn user(name: &str) -> Value {
-    json!({ "id": name, "mail": format!("{name}@contoso.com"), "userPrincipalName": format!("{name}@contoso.com") })
+    let address = format!("{name}@contoso.com");
+    json!({ "id": name, "mail": address, "userPrincipalName": address })
 }
 
 async fn discover(scene: &Scene, rule: Rule) -> Result<Vec<String>> {
