@@ -1,0 +1,8 @@
+//! The built program over a real Kafka broker: workers that come and go, a broker that restarts,
+//! records that nobody should have written, and records of clients that nobody here wrote.
+
+mod bad_input;
+mod blocked;
+mod rig;
+mod third_party;
+mod workers;
