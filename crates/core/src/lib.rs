@@ -19,6 +19,7 @@ pub mod mailbox;
 pub mod message;
 pub mod plugin;
 pub mod port;
+pub mod report;
 pub mod secret;
 
 pub use deadline::Deadline;
@@ -31,4 +32,5 @@ pub use port::{
     AsRequests, Attempt, Completion, Decoder, Doubt, File, Files, Guarantee, Input, Keep, Mail,
     Needs, NoFiles, Output, Put, Revision, StateStore,
 };
+pub use report::{Original, Report, Reports};
 pub use secret::{Secret, SecretSource};

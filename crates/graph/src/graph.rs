@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use mailbridge_core::{Attempt, Completion, Mail, Result, contract::Operation};
+use mailbridge_core::{Attempt, Completion, Mail, Reports, Result, contract::Operation};
 
 use crate::{
     config::{Options, Resolved},
@@ -84,5 +84,9 @@ impl Mail for Graph {
 
     async fn tidy(&self) {
         send::sweep(self).await;
+    }
+
+    fn reports(&self) -> Option<&dyn Reports> {
+        Some(self)
     }
 }

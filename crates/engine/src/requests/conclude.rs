@@ -61,7 +61,7 @@ impl Line {
                 match status {
                     // The attempt that ended it may have happened a moment ago.
                     Status::Unknown => memory.doubtful(),
-                    Status::Accepted | Status::Rejected => memory.harmless(false),
+                    Status::Accepted | Status::Rejected | Status::Bounced => memory.harmless(false),
                 }
                 self.not_published(job, &error)
             }

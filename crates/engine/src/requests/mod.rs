@@ -71,7 +71,7 @@ impl Requests {
             decoder: self.decoder,
             mail: self.mail,
             files: self.files,
-            outcomes: self.outcomes.map(OutputHost::new),
+            outcomes: self.outcomes.map(OutputHost::new).map(Arc::new),
             dead_letters: OutputHost::new(self.dead_letters),
             observer: self.observer,
         };
@@ -84,6 +84,9 @@ impl Requests {
         // ends with the input too, which nobody has to stop
         let tidying = stop.child_token();
         lines.spawn(tidying.clone().run_until_cancelled_owned(tidy(mail)));
+        if let Some(watch) = line.watch(&hold) {
+            lines.spawn(tidying.clone().run_until_cancelled_owned(watch.run()));
+        }
         loop {
             let taken = tokio::select! {
                 biased;

@@ -47,10 +47,16 @@ pub(crate) enum Operation {
     MoveMessage,
     /// `DELETE /users/{id}/messages/{id}`, of a message that a request names
     DeleteMessage,
+    /// `GET /users/{id}/mailFolders/inbox/messages?$filter=…`
+    FindReports,
+    /// `GET /users/{id}/messages/{id}/$value`, of a report
+    ReadReport,
+    /// `PATCH /users/{id}/messages/{id}`, of a report
+    NoteReport,
 }
 
 impl Operation {
-    pub(crate) const ALL: [Self; 19] = [
+    pub(crate) const ALL: [Self; 22] = [
         Self::SendMail,
         Self::CreateDraft,
         Self::UpdateDraft,
@@ -70,6 +76,9 @@ impl Operation {
         Self::UpdateMessage,
         Self::MoveMessage,
         Self::DeleteMessage,
+        Self::FindReports,
+        Self::ReadReport,
+        Self::NoteReport,
     ];
 
     /// Its name in metrics and logs.
@@ -117,6 +126,9 @@ impl Operation {
             Self::UpdateMessage => ("update_message", PATCH, 200, Effect::Message),
             Self::MoveMessage => ("move_message", POST, 201, Effect::Message),
             Self::DeleteMessage => ("delete_message", DELETE, 204, Effect::Message),
+            Self::FindReports => ("find_reports", GET, 200, Effect::None),
+            Self::ReadReport => ("read_report", GET, 200, Effect::Message),
+            Self::NoteReport => ("note_report", PATCH, 200, Effect::Message),
         }
     }
 

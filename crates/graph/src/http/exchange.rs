@@ -120,7 +120,8 @@ fn build(call: &Call<'_>, token: &Token, client_request_id: Uuid) -> Result<Requ
     let mut request = Request::new(call.operation.method(), url);
     let mut headers = HeaderMap::with_capacity(8);
     headers.insert(AUTHORIZATION, token.authorization());
-    headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
+    let accept = if call.operation == Operation::ReadReport { "*/*" } else { "application/json" };
+    headers.insert(ACCEPT, HeaderValue::from_static(accept));
     headers.insert(PREFER, IMMUTABLE_IDS);
     let mut text = Uuid::encode_buffer();
     if let Ok(id) = HeaderValue::from_str(client_request_id.as_hyphenated().encode_lower(&mut text))

@@ -18,7 +18,7 @@ use crate::{
     graph::Graph,
     http::{Body, Operation},
     operation::{Session, answer, edit},
-    wire::{self, answer::Original},
+    wire::{self, answer::Original, message::Tags},
 };
 
 /// The mark of a draft that is half made.
@@ -79,7 +79,7 @@ async fn begin<'a>(
     if marked {
         return Ok(draft);
     }
-    let properties = wire::message::mark_draft(&mark, parcel.categories())?;
+    let properties = wire::message::mark_draft(tags(attempt, &mark), parcel.categories())?;
     update(graph, session, attempt, draft, properties).await
 }
 
@@ -103,8 +103,14 @@ async fn begin_answer<'a>(
     let made = create(graph, session, attempt, operation, &path, body).await?;
     let draft = Draft::read(&made)?;
     let original: Original = answer(&made, "graph's answer to a new answer cannot be read")?;
-    let change = wire::answer::update(answer_to, &original, &first_mark(attempt, parcel))?;
+    let mark = first_mark(attempt, parcel);
+    let change = wire::answer::update(answer_to, &original, tags(attempt, &mark))?;
     update(graph, session, attempt, draft, change).await
+}
+
+/// What a draft carries with it.
+pub(super) fn tags<'a>(attempt: &Attempt<'a>, mark: &'a str) -> Tags<'a> {
+    Tags { mark: Some(mark), origin: attempt.origin }
 }
 
 fn first_mark<'a>(attempt: &Attempt<'a>, parcel: &Parcel<'a>) -> String {
@@ -156,7 +162,8 @@ async fn complete<'a>(
     parcel: &Parcel<'a>,
 ) -> Result<Draft> {
     attach::attach(session, draft, parcel.apart()).await?;
-    let properties = wire::message::mark_draft(attempt.mark.as_str(), parcel.categories())?;
+    let properties =
+        wire::message::mark_draft(tags(attempt, attempt.mark.as_str()), parcel.categories())?;
     let body = Body::Json(properties.into());
     let sealed = session.insist(Operation::UpdateDraft, &draft.path("")?, body).await?;
     let whole = renewed(draft.clone(), &sealed);
