@@ -44,11 +44,11 @@ impl Metrics {
     }
 }
 
-/// The kind follows from the name, by Prometheus's own rule.
+/// The kind follows from the name, by Prometheus's own rule; an age goes up and down.
 fn describe(name: &'static str, meaning: &'static str) {
     if name.ends_with("_total") {
         metrics::describe_counter!(name, meaning);
-    } else if name.ends_with("_seconds") {
+    } else if name.ends_with("_seconds") && !name.ends_with("_age_seconds") {
         metrics::describe_histogram!(name, metrics::Unit::Seconds, meaning);
     } else {
         metrics::describe_gauge!(name, meaning);
