@@ -8,6 +8,7 @@
 //! It serves one process: the directory that it keeps positions and state in is locked, and so is
 //! each file that it writes. For a pool of workers there are buses with a server.
 
+mod back;
 mod batches;
 mod config;
 mod error;
@@ -28,7 +29,8 @@ use std::{
 
 use async_trait::async_trait;
 use mailbridge_core::{
-    Code, Error, Input, Keep, Needs, Output, Result, StateStore, plugin::Plugin,
+    Code, Error, Input, Keep, Needs, Output, Result, StateStore,
+    plugin::{Begin, Plugin, ReadBack},
 };
 
 pub use config::{Config, Location, Source, Store, Target};
@@ -104,6 +106,27 @@ impl Plugin for Local {
         let file = store.path.clone().unwrap_or_else(|| self.database());
         let store = blocking(move || store::Store::open(&file)).await?;
         Ok(Box::new(state::State::new(store, keep)))
+    }
+
+    async fn read_back(&self, target: &Target, name: &str, begin: Begin) -> Result<ReadBack> {
+        match &target.path {
+            Location::Standard => Err(error::setting(
+                "path",
+                "standard output keeps nothing that could be read back; give a file",
+            )),
+            Location::File(path) => back::read(&self.dir, path, name, begin).await,
+        }
+    }
+
+    async fn write_back(&self, source: &Source) -> Result<Box<dyn Output>> {
+        let Location::File(path) = source.path.clone() else {
+            return Err(error::setting(
+                "path",
+                "nobody can write to this process's standard input; give a file",
+            ));
+        };
+        let output = blocking(move || output::Lines::beside(&path)).await?;
+        Ok(Box::new(output))
     }
 }
 

@@ -85,6 +85,19 @@ impl Replay {
         let (pipeline, code, key) = (own("pipeline"), own("code"), own("key"));
         Ok(Self { message, pipeline, status: Some(status), code, key, time })
     }
+
+    /// Says that the request may have been put back before, and carried out at `until` at the
+    /// latest. So whoever takes it up looks first, however it ended the first time.
+    pub fn doubt(&mut self, until: Timestamp) {
+        let mut headers = Headers::new();
+        for (name, value) in self.message.headers.iter() {
+            if !name.eq_ignore_ascii_case(DOUBT_HEADER) {
+                headers.push(name, value.clone());
+            }
+        }
+        headers.push(DOUBT_HEADER, until.to_string());
+        self.message.headers = headers;
+    }
 }
 
 /// The original's headers. Those that steered NATS are not put back: the id is another one, and
@@ -183,6 +196,18 @@ mod tests {
         assert_eq!(replay.status.as_deref(), Some("rejected"));
         assert_eq!(replay.pipeline.as_deref(), Some("orders"));
         assert_eq!(replay.key.as_deref(), Some(Key::of_position(&at).as_str()));
+    }
+
+    #[test]
+    fn what_may_have_been_put_back_before_is_in_doubt_since_the_latest_time() {
+        let at = Position::new("1");
+        let until: Timestamp = "2026-01-02T03:04:05Z".parse().unwrap();
+        for status in [Status::Rejected, Status::Unknown] {
+            let mut replay = Replay::of(&dead(&original(None), &at, status)).unwrap();
+            replay.doubt(until);
+            let decoded = decode(&replay.message, &at).unwrap();
+            assert_eq!(decoded.doubt, Some(until), "{status:?}");
+        }
     }
 
     #[test]

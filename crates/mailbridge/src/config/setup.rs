@@ -4,8 +4,8 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use mailbridge_compose::Composer;
 use mailbridge_core::{
-    AsRequests, Decoder, Files, Input, Output,
-    plugin::{Build, Bus},
+    AsRequests, Decoder, Files,
+    plugin::{Bus, SourceEnd, TargetEnd},
 };
 use mailbridge_engine::Settings;
 use mailbridge_graph::Connection;
@@ -47,11 +47,11 @@ pub struct Pipeline {
     /// What requests may refer to.
     pub files: Arc<dyn Files>,
     /// Where requests come from.
-    pub from: Port<dyn Input>,
+    pub from: Port<dyn SourceEnd>,
     /// Where outcomes go.
-    pub outcomes: Option<Port<dyn Output>>,
+    pub outcomes: Option<Port<dyn TargetEnd>>,
     /// Where dead letters go.
-    pub dead_letters: Port<dyn Output>,
+    pub dead_letters: Port<dyn TargetEnd>,
 }
 
 impl Pipeline {
@@ -67,7 +67,7 @@ impl Pipeline {
 /// One end of a pipeline on a bus.
 pub struct Port<P: ?Sized> {
     /// Builds it.
-    pub build: Arc<dyn Build<P>>,
+    pub build: Arc<P>,
     /// The same in words, such as `events (nats): stream MAIL, consumer mailbridge`.
     pub told: String,
 }

@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use mailbridge_core::{Mail, Mailbox, Result};
+use mailbridge_core::{Mail, Mailbox, Output, Result, plugin::Build};
 use mailbridge_engine::{Observer, Requests, health::Health};
 use mailbridge_graph::{Connection, Graph, Options};
 use mailbridge_sandbox::Running;
@@ -73,7 +73,7 @@ pub fn requests(
         input: pipeline.from.build,
         mail,
         files: pipeline.files,
-        outcomes: pipeline.outcomes.map(|port| port.build),
+        outcomes: pipeline.outcomes.map(|port| port.build as Arc<dyn Build<dyn Output>>),
         dead_letters: pipeline.dead_letters.build,
         settings: pipeline.settings,
         observer,

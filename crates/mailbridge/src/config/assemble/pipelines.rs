@@ -160,7 +160,7 @@ impl Assembly<'_> {
 
     pub(super) fn state(&mut self, section: Value, named: &Named) {
         let state = |bus: Arc<dyn Bus>, section| bus.state(section, Keep::Forever);
-        self.port::<dyn StateStore>(&["state"], section, named, state);
+        self.port::<dyn Build<dyn StateStore>>(&["state"], section, named, state);
         self.notes.warn(&["state"], "no pipeline of this configuration keeps state");
     }
 
@@ -180,7 +180,7 @@ impl Assembly<'_> {
         key: Key<'_>,
         section: Value,
         named: &Named,
-        take: impl Fn(Arc<dyn Bus>, Value) -> Result<Arc<dyn Build<P>>, Malformed>,
+        take: impl Fn(Arc<dyn Bus>, Value) -> Result<Arc<P>, Malformed>,
     ) -> Option<Port<P>> {
         let Value::Object(mut section) = section else {
             let message = "expected `bus`, and the keys of its plugin".to_owned();
