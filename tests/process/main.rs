@@ -5,6 +5,7 @@
 //! never with what the program says of itself.
 
 mod bad_input;
+mod bounces;
 mod compose;
 mod corpus;
 mod forms;

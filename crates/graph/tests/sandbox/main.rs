@@ -3,6 +3,7 @@
 
 #![cfg(test)]
 
+mod bounce;
 mod full;
 mod once;
 mod rig;
