@@ -86,6 +86,7 @@ fn documents() -> Documents {
     }
     documents.insert("errors/README.md".into(), error_index());
     documents.insert("reference/classification.md".into(), classification());
+    documents.insert("reference/doctor.md".into(), doctor());
     documents.insert("reference/metrics.md".into(), metrics());
     for (name, schema) in [
         ("request", schema_for!(AnyRequest)),
@@ -136,6 +137,17 @@ fn classification() -> String {
          function; this is the whole of it. *Again*: it did not happen, and is tried again. *In doubt*: it \
          may have happened, and the mailbox is looked at first. *Permanent*: dead letter. *Waits*: nothing \
          is charged, nothing is dead-lettered.\n\n{table}"
+    )
+}
+
+fn doctor() -> String {
+    let table = mailbridge_graph::doctor::table();
+    format!(
+        "# What the doctor finds\n\n`mailbridge doctor FILE` walks the six steps of setting an app up, against \
+         the live service, and names what is wrong by the ids below. It sends nothing and changes nothing: \
+         changing and sending are tried on a message that does not exist. A warning leaves the exit code 0; a \
+         failed step makes it 1. The steps by hand: [Microsoft Entra](../guide/entra.md). The shape of \
+         `--format json`: `mailbridge schema doctor`.\n{table}"
     )
 }
 

@@ -29,6 +29,11 @@ async fn others_take(throttled: bool) -> Duration {
     let took = start.elapsed();
     if throttled {
         assert_eq!(rig.handle().truth().sent_from(&mailbox(0)).len(), 0);
+        let metrics = rig.metrics().await;
+        let waiting = metrics.lines().find(|line| line.starts_with("mailbridge_requests_waiting{"));
+        let waiting: usize =
+            waiting.and_then(|line| line.rsplit(' ').next()?.parse().ok()).expect("a number");
+        assert!((1..=own).contains(&waiting), "the others of {own} are in the worker: {waiting}");
         rig.handle().set_mailbox(&mailbox(0), MailboxState::Ok).expect("the mailbox");
         rig.drained(LOAD).await;
         rig.assert_exactly_once(COUNT).await;

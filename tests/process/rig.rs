@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
+    path::Path,
     time::Duration,
 };
 
@@ -38,8 +39,14 @@ pub struct Rig {
 #[derive(Clone)]
 pub struct Plan {
     pub guarantee: &'static str,
+    /// Who the program is.
+    pub identity: Identity,
     /// Lines for the connection, four spaces deep.
     pub connection: &'static str,
+    /// Where state is kept, as one line.
+    pub state: &'static str,
+    /// Mailboxes that requests may name.
+    pub allow: &'static str,
     /// Lines for the pipeline, six spaces deep.
     pub pipeline: String,
     /// More arguments for `run`.
@@ -51,12 +58,29 @@ impl Default for Plan {
     fn default() -> Self {
         Self {
             guarantee: "once",
+            identity: secret,
             connection: "",
+            state: "",
+            allow: "*@contoso.example",
             pipeline: "      deadline: 5s\n      settle_time: 5s".to_owned(),
             args: Vec::new(),
             sandbox: Sandbox::builder().seed(7).budgets(Budgets::graph()),
         }
     }
+}
+
+/// Lines of the connection, four spaces deep, and the program's environment; files go into the
+/// folder.
+pub type Identity = fn(&Running, &Path) -> (String, Vec<(&'static str, String)>);
+
+/// The demo app with its secret in a file.
+pub fn secret(_: &Running, folder: &Path) -> (String, Vec<(&'static str, String)>) {
+    std::fs::write(folder.join("secret"), DEMO_CLIENT_SECRET).expect("a secret file");
+    let lines = format!(
+        "    tenant: {DEMO_TENANT_ID}\n    client_id: {DEMO_CLIENT_ID}\n    \
+         credential: {{ client_secret: {{ file: secret }} }}"
+    );
+    (lines, Vec::new())
 }
 
 impl Rig {
@@ -77,10 +101,12 @@ impl Rig {
         let jetstream = jetstream::new(client);
         let http = free_port();
         let launch = Launch::mailbridge().expect("the program");
-        std::fs::write(launch.folder().join("secret"), DEMO_CLIENT_SECRET).expect("a secret file");
-        let config = config(&plan, nats.url(), &sandbox.base_url(), http);
+        let (identity, environment) = (plan.identity)(&sandbox, launch.folder());
+        let config = config(&plan, &identity, nats.url(), &sandbox.base_url(), http);
         let launch =
             launch.args(["run"]).args(&plan.args).config(&config).expect("a configuration");
+        let launch =
+            environment.into_iter().fold(launch, |launch, (name, value)| launch.env(name, value));
         for (name, subject) in [("OUTCOMES", "mail.outcome"), ("DEAD", "mail.dead")] {
             let config = stream::Config {
                 name: name.into(),
@@ -273,18 +299,24 @@ fn free_port() -> std::net::SocketAddr {
     socket.local_addr().expect("its address")
 }
 
-fn config(plan: &Plan, nats: &str, sandbox: &str, http: std::net::SocketAddr) -> String {
-    let Plan { guarantee, connection, pipeline, .. } = plan;
+fn config(
+    plan: &Plan,
+    identity: &str,
+    nats: &str,
+    sandbox: &str,
+    http: std::net::SocketAddr,
+) -> String {
+    let Plan { guarantee, connection, state, allow, pipeline, .. } = plan;
+    let state = if state.is_empty() { String::new() } else { format!("state: {state}") };
     format!(
         r#"
 http: {{ listen: "{http}" }}
+{state}
 connections:
   contoso:
     provider: microsoft365
     grant_type: client_credentials
-    tenant: {DEMO_TENANT_ID}
-    client_id: {DEMO_CLIENT_ID}
-    credential: {{ client_secret: {{ file: secret }} }}
+{identity}
     cloud: {{ login: "{sandbox}", graph: "{sandbox}" }}
 {connection}
 buses:
@@ -295,7 +327,7 @@ pipelines:
       from: {{ bus: events, stream: MAIL, consumer: mailbridge, subjects: ["mail.send.>"] }}
       connection: contoso
       mailbox: noreply@{DEMO_DOMAIN}
-      allow_mailboxes: ["*@{DEMO_DOMAIN}"]
+      allow_mailboxes: ["{allow}"]
       guarantee: {guarantee}
       outcomes: {{ bus: events, subject: mail.outcome }}
       dead_letters: {{ bus: events, subject: mail.dead }}

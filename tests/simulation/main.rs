@@ -1,6 +1,11 @@
 //! The engine's promises under a crash at every step and seeded faults on every port, in virtual
 //! time. A failure names its seed or its step, and the same again reproduces it.
 
+mod at_least_once;
+mod ends;
+mod expired;
+mod maybe;
+
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use mailbridge_core::{
@@ -22,15 +27,26 @@ fn settings() -> Settings {
 }
 
 fn worker(bus: &Bus, room: &Mailroom, power: &Power, health: &Health) -> Requests {
+    worker_with(settings(), bus, room, power, health)
+}
+
+fn worker_with(
+    settings: Settings,
+    bus: &Bus,
+    room: &Mailroom,
+    power: &Power,
+    health: &Health,
+) -> Requests {
     Requests {
         name: PIPELINE.to_owned(),
         input: bus.input(power),
         decoder: Arc::new(mailbridge_core::AsRequests),
         mail: room.port(power),
+        ledger: None,
         files: Arc::new(mailbridge_core::NoFiles),
         outcomes: Some(bus.output(power, "outcomes")),
         dead_letters: bus.output(power, "dead"),
-        settings: settings(),
+        settings,
         health: health.register(PIPELINE),
         observer: None,
     }

@@ -23,7 +23,9 @@ pub struct Delivery {
     pub receipt: Receipt,
 }
 
-/// A message's place on its bus, such as `nats:MAIL/42` or `local:requests.ndjson/17`.
+/// A message's place on its bus, such as `nats:MAIL/42@1790230470084404000` (stream, sequence, when
+/// it was stored) or `local:requests.ndjson/17@5f0c9e1d3a`. The same at every delivery, and never
+/// that of another message, also not when a stream or a file is made again under the same name.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Position(String);
 
@@ -54,7 +56,9 @@ pub enum SeenBefore {
     /// It was handed out this many times before (JetStream's delivery count less one).
     Times(u64),
     /// The bus cannot tell (a file read on after a crash, a Kafka record below the end offset
-    /// that was read at assignment).
+    /// that was read at assignment, a consumer that has lost its memory): whoever says so now may
+    /// not know of a delivery to somebody else a moment ago. Said once for each such loss; what
+    /// comes again after it is counted by `Times`.
     Maybe,
 }
 

@@ -9,11 +9,13 @@
 //! publish and receive).
 
 pub mod adapter;
+pub mod changes;
 pub mod contract;
 pub mod deadline;
 pub mod delivery;
 pub mod duration;
 pub mod error;
+pub mod file_store;
 pub mod limits;
 pub mod mailbox;
 pub mod message;
@@ -21,16 +23,20 @@ pub mod plugin;
 pub mod port;
 pub mod report;
 pub mod secret;
+pub mod template;
 
+pub use changes::{Changes, Subscriptions};
 pub use deadline::Deadline;
 pub use delivery::{Delivery, Disposition, Position, Receipt, SeenBefore, Settle, Settled};
 pub use duration::Span;
 pub use error::{Code, Error, Result, Scope, Verdict};
+pub use file_store::{FileStore, FileWriter};
 pub use mailbox::Mailbox;
-pub use message::{Headers, Message};
+pub use message::{Headers, Labels, Message};
 pub use port::{
     AsRequests, Attempt, Completion, Decoder, Doubt, File, Files, Guarantee, Input, Keep, Mail,
     Needs, NoFiles, Output, Put, Revision, StateStore,
 };
 pub use report::{Original, Report, Reports};
 pub use secret::{Secret, SecretSource};
+pub use template::Template;

@@ -20,6 +20,8 @@ pub struct Message {
     pub headers: Headers,
     /// The body, as it is.
     pub payload: Bytes,
+    /// Out: what an address template such as `mail.received.{mailbox}` may name. Not published.
+    pub labels: Labels,
 }
 
 /// Shows sizes only: payloads and header values hold mail, which never reaches a log.
@@ -30,6 +32,28 @@ impl fmt::Debug for Message {
             .field("headers", &self.headers)
             .field("payload_bytes", &self.payload.len())
             .finish_non_exhaustive()
+    }
+}
+
+/// Values by the names that templates in addresses and keys have for them.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Labels(Box<[(&'static str, String)]>);
+
+impl Labels {
+    /// The names that there may be: a template that names another is refused when it is read.
+    pub const NAMES: [&'static str; 4] = ["pipeline", "mailbox", "folder", "change"];
+
+    /// Adds a value under one of the [`Labels::NAMES`].
+    #[must_use]
+    pub fn with(self, name: &'static str, value: impl Into<String>) -> Self {
+        let mut all = self.0.into_vec();
+        all.push((name, value.into()));
+        Self(all.into())
+    }
+
+    /// The value under a name.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.0.iter().find(|(known, _)| *known == name).map(|(_, value)| value.as_str())
     }
 }
 

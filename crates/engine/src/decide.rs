@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use mailbridge_core::{Completion, Doubt, Error, Guarantee, Scope, Verdict};
+use mailbridge_core::{Completion, Error, Guarantee, Scope, Verdict};
 
 use crate::{
     backoff,
@@ -18,6 +18,9 @@ pub struct Tally {
     pub looks: u32,
     /// An earlier attempt may have happened, and nothing has shown yet whether it did.
     pub doubtful: bool,
+    /// It is an attempt of this worker that may have happened, not only a delivery by the bus of
+    /// which nobody here knows what became.
+    pub attempted: bool,
     /// How long until what the mailbox shows settles that doubt.
     pub settles_in: Duration,
 }
@@ -89,10 +92,14 @@ pub fn decide(
     }
 }
 
-/// Whether an attempt may be made at all while an earlier one may have happened. `once` looks first;
-/// `at_least_once` sends again, unless the policy says that it must not.
-pub fn may_try(doubt: Doubt, guarantee: Guarantee, policy: &Policy) -> bool {
-    doubt == Doubt::None || guarantee == Guarantee::Once || policy.in_doubt == InDoubt::Retry
+/// Whether an attempt may be made at all while an earlier one may have happened. `once` looks
+/// first; `at_least_once` sends again, unless the policy says that it must not.
+///
+/// That the bus has handed it out before is not enough to give a request up: most of those
+/// deliveries were never begun (dropped unread, given back by a worker that stopped), and nobody
+/// could tell the few that were.
+pub fn may_try(tally: Tally, guarantee: Guarantee, policy: &Policy) -> bool {
+    !tally.attempted || guarantee == Guarantee::Once || policy.in_doubt == InDoubt::Retry
 }
 
 /// Looking costs a request of the mailbox's budget and usually answers at once: the first looks are
@@ -169,16 +176,23 @@ mod tests {
         let policy = Policy { in_doubt: InDoubt::DeadLetter, ..Policy::default() };
         let decision = decide(Err(&error), tally(0, false), Guarantee::AtLeastOnce, &policy);
         assert_eq!(decision, Decision::GiveUp);
-        assert!(!may_try(Doubt::Old, Guarantee::AtLeastOnce, &policy));
-        assert!(may_try(Doubt::None, Guarantee::AtLeastOnce, &policy));
-        assert!(may_try(Doubt::Old, Guarantee::AtLeastOnce, &Policy::default()));
-        assert!(may_try(Doubt::Old, ONCE, &policy));
+    }
+
+    #[test]
+    fn only_an_attempt_that_is_remembered_forbids_another() {
+        let policy = Policy { in_doubt: InDoubt::DeadLetter, ..Policy::default() };
+        let hint = tally(0, true);
+        let attempted = Tally { attempted: true, ..hint };
+        assert!(!may_try(attempted, Guarantee::AtLeastOnce, &policy));
+        assert!(may_try(hint, Guarantee::AtLeastOnce, &policy));
+        assert!(may_try(attempted, Guarantee::AtLeastOnce, &Policy::default()));
+        assert!(may_try(attempted, ONCE, &policy));
     }
 
     #[test]
     fn looking_charges_nothing_however_often() {
         let settles_in = Duration::from_secs(9);
-        let tally = Tally { attempts: 19, looks: 50, doubtful: true, settles_in };
+        let tally = Tally { looks: 50, settles_in, ..tally(19, true) };
         let decision = decide(Ok(&Completion::Unsettled), tally, ONCE, &Policy::default());
         let expected = Decision::Again { after: settles_in, charged: false, doubt: false };
         assert_eq!(decision, expected, "in one piece");

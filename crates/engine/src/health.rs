@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    fmt,
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -37,11 +38,11 @@ pub enum State {
         /// The same in a sentence, with the other side's own codes.
         reason: String,
     },
-    /// The bus cannot be reached; it is tried again.
+    /// A bus cannot be read, or not be published to; it is tried again.
     Disconnected {
         /// Why.
         code: Code,
-        /// The same in a sentence.
+        /// The same in a sentence. Names the output, where it is one.
         reason: String,
     },
     /// Stopping: what is in flight is being finished.
@@ -90,6 +91,25 @@ impl Health {
     }
 }
 
+/// What a pipeline publishes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Side {
+    /// The outcomes.
+    Outcomes,
+    /// The dead letters.
+    DeadLetters,
+}
+
+/// As the configuration has it.
+impl fmt::Display for Side {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Outcomes => "outcomes",
+            Self::DeadLetters => "dead_letters",
+        })
+    }
+}
+
 /// One pipeline's pen. It notes facts; the state follows from them.
 #[derive(Clone)]
 pub struct Reporter {
@@ -104,6 +124,8 @@ struct Facts {
     mail: Option<Result<(), Error>>,
     /// What is known of the bus, once something is.
     bus: Option<Result<(), Error>>,
+    /// What is known of each output, once something is.
+    outputs: BTreeMap<Side, Option<Result<(), Error>>>,
     draining: bool,
     done: bool,
 }
@@ -117,17 +139,27 @@ impl Facts {
         if self.draining {
             return State::Draining;
         }
-        match (&self.mail, &self.bus) {
-            (Some(Err(error)), _) => {
-                let (code, reason) = parts(error);
-                State::Held { code, reason }
-            }
-            (_, Some(Err(error))) => {
-                let (code, reason) = parts(error);
-                State::Disconnected { code, reason }
-            }
-            (Some(Ok(())), Some(Ok(()))) => State::Ready,
-            _ => State::Starting,
+        if let Some(Err(error)) = &self.mail {
+            let (code, reason) = parts(error);
+            return State::Held { code, reason };
+        }
+        if let Some(Err(error)) = &self.bus {
+            let (code, reason) = parts(error);
+            return State::Disconnected { code, reason };
+        }
+        let unpublishable = self.outputs.iter().find_map(|(side, known)| match known {
+            Some(Err(error)) => Some((side, error)),
+            Some(Ok(())) | None => None,
+        });
+        if let Some((side, error)) = unpublishable {
+            let reason = format!("{side} cannot be published: {error}");
+            return State::Disconnected { code: error.code(), reason };
+        }
+        let outputs = self.outputs.values().all(Option::is_some);
+        if self.mail.is_some() && self.bus.is_some() && outputs {
+            State::Ready
+        } else {
+            State::Starting
         }
     }
 }
@@ -141,6 +173,16 @@ impl Reporter {
     /// Notes whether the bus can be read.
     pub(crate) fn bus(&self, known: Result<(), Error>) {
         self.note(|facts| facts.bus = Some(known));
+    }
+
+    /// Notes that there is an output, of which nothing is known yet.
+    pub(crate) fn unproven(&self, output: Side) {
+        self.note(|facts| drop(facts.outputs.insert(output, None)));
+    }
+
+    /// Notes whether an output can be published to.
+    pub(crate) fn output(&self, output: Side, known: Result<(), Error>) {
+        self.note(|facts| drop(facts.outputs.insert(output, Some(known))));
     }
 
     /// Notes that the pipeline is stopping.
@@ -179,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn ready_needs_both_sides_and_the_mail_side_is_named_first() {
+    fn ready_needs_every_side_and_the_mail_side_is_named_first() {
         let health = Health::new();
         let reporter = health.register("p");
         let failed = || Err(Error::transient(Code::BusLost, "gone"));
@@ -194,6 +236,17 @@ mod tests {
         assert_eq!(state(&health), "held");
         reporter.mail(Ok(()));
         assert_eq!(state(&health), "disconnected");
+        reporter.bus(Ok(()));
+        reporter.unproven(Side::DeadLetters);
+        assert_eq!(state(&health), "starting");
+        reporter.output(Side::DeadLetters, failed());
+        let State::Disconnected { code: Code::BusLost, reason } = &health.snapshot()[0].state
+        else {
+            panic!("{:?}", health.snapshot());
+        };
+        assert_eq!(reason, "dead_letters cannot be published: gone");
+        reporter.output(Side::DeadLetters, Ok(()));
+        assert_eq!(state(&health), "ready");
         reporter.draining();
         assert_eq!(state(&health), "draining");
         reporter.done();

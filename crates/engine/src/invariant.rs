@@ -5,7 +5,7 @@
 //! |---|---|---|
 //! | F1 | a request is settled `Done` only after the effect is noted and the outcome durably published | [`Published`], the only key to it; a message that is no request has neither |
 //! | F3 | performed as fresh at most once unless every earlier attempt is known not to have happened | `memory`, and `Mail::perform`'s look |
-//! | F4 | dead-lettered durably before `Rejected`, never both completed and dead-lettered | [`DeadLettered`], the only key to `Rejected` |
+//! | F4 | dead-lettered durably before `Rejected`, never both completed and dead-lettered | [`DeadLettered`], the only key to `Rejected`; `memory`, where an end that was decided stands |
 //! | F5 | a blocked path dead-letters nothing and charges no attempt | `decide` |
 //! | F7 | in flight ≤ limit, every wait bounded | the slot every delivery holds |
 //! | F8 | after a soft stop nothing new is taken, drain ends in time, the unsettled comes back | `Requests::run` |

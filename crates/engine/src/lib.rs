@@ -25,6 +25,8 @@ mod memory;
 pub mod metric;
 mod requests;
 mod settings;
+mod waiting;
 
+pub use host::StoreHost;
 pub use requests::{Admitted, Known, Observer, Requests, admit};
 pub use settings::{InDoubt, Policy, Settings};

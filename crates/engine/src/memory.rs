@@ -11,13 +11,17 @@ use std::{
     time::Duration,
 };
 
-use mailbridge_core::{Completion, Doubt, Position, SeenBefore};
+use mailbridge_core::{
+    Completion, Doubt, Position, SeenBefore,
+    contract::{OutcomeData, Status},
+};
 use tokio::time::Instant;
 
 use crate::decide::Tally;
 
-/// Deliveries remembered at once.
-const REMEMBERED_MAX: usize = 65_536;
+/// Deliveries remembered at once: more than a bus is asked to let wait, since each that waits and
+/// is forgotten costs a look when it returns. Some 350 bytes each.
+const REMEMBERED_MAX: usize = 131_072;
 
 /// A worker's memory. Clones are one.
 #[derive(Clone)]
@@ -42,8 +46,12 @@ struct Record {
     looks: u32,
     /// Since when an attempt may have happened.
     doubt_since: Option<Instant>,
+    /// That was an attempt made here, not only a hint of the bus.
+    attempted: bool,
     /// How it ended; only its outcome or its settling failed.
     ended: Option<Ended>,
+    /// How often that could not be published.
+    unpublished: u32,
 }
 
 /// How a request ended.
@@ -51,8 +59,41 @@ struct Record {
 pub enum Ended {
     /// It was done.
     Completed(Completion),
-    /// Its dead letter and its outcome are durable.
-    DeadLettered,
+    /// It was given up.
+    GivenUp(GivenUp),
+}
+
+/// A request that was given up. That stands, also when its dead letter or its outcome cannot be
+/// published now: a dead letter that is not confirmed may be stored all the same, so that a later
+/// success would leave both.
+#[derive(Clone, Debug)]
+pub struct GivenUp {
+    /// How it ended, and why.
+    pub outcome: Arc<OutcomeData>,
+    /// How much of that is durable.
+    pub durable: Durable,
+}
+
+/// How far the publishing of a request's end has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Durable {
+    /// Maybe nothing.
+    Nothing,
+    /// The dead letter.
+    DeadLetter,
+    /// The dead letter and the outcome.
+    All,
+}
+
+/// How a request stands.
+#[derive(Debug)]
+pub enum Standing {
+    /// It happened.
+    Completed(Completion),
+    /// It may have happened, so long ago at the latest.
+    InDoubt(Duration),
+    /// Nothing has happened.
+    Clear,
 }
 
 /// What the memory says to a delivery.
@@ -102,6 +143,7 @@ impl Memory {
         let unknown = match seen_before {
             SeenBefore::No => false,
             SeenBefore::Times(times) => times > record.harmless,
+            // Also of what ended well here: since then the bus may have given it to others.
             SeenBefore::Maybe => true,
         };
         let times = match seen_before {
@@ -120,6 +162,7 @@ impl Memory {
             attempts: record.attempts,
             looks: record.looks,
             doubtful: record.doubt_since.is_some(),
+            attempted: record.attempted,
             settles_in: record
                 .doubt_since
                 .map_or(Duration::ZERO, |since| settle_time.saturating_sub(since.elapsed())),
@@ -131,6 +174,25 @@ impl Memory {
 }
 
 impl Memory {
+    /// How a request stands after its delivery was worked on.
+    pub fn standing(&self, position: &Position) -> Standing {
+        let inner = self.inner();
+        let Some(record) = inner.records.get(position) else { return Standing::Clear };
+        match &record.ended {
+            Some(Ended::Completed(completion)) => Standing::Completed(completion.clone()),
+            Some(Ended::GivenUp(given_up)) if given_up.outcome.status != Status::Unknown => {
+                Standing::Clear
+            }
+            // what ended as unknown stays in doubt, for whoever takes it up again
+            Some(Ended::GivenUp(_)) | None => {
+                let since = record.doubt_since;
+                let unknown = record.ended.as_ref().map(|_| Duration::ZERO);
+                let ago = since.map(|since| since.elapsed()).or(unknown);
+                ago.map_or(Standing::Clear, Standing::InDoubt)
+            }
+        }
+    }
+
     /// The bus has confirmed that it will not deliver this again: nothing to remember.
     pub fn forget(&self, position: &Position) {
         let mut inner = self.inner();
@@ -168,7 +230,36 @@ impl Inner {
     }
 }
 
+impl Record {
+    /// An attempt made just now may have happened.
+    fn in_doubt(&mut self) {
+        self.attempts += 1;
+        self.attempted = true;
+        self.doubt_since = Some(Instant::now());
+    }
+}
+
 impl Known {
+    /// Somebody else says that an attempt may have happened, so long ago at the latest. The youngest
+    /// doubt counts.
+    pub fn doubted(&mut self, ago: Duration) {
+        let now = Instant::now();
+        let mut inner = self.memory.inner();
+        let settle_time = inner.settle_time;
+        let record = inner.record(&self.position);
+        if record.ended.is_some() {
+            return;
+        }
+        let told = now.checked_sub(ago).unwrap_or(now);
+        let since = record.doubt_since.map_or(told, |known| known.max(told));
+        record.doubt_since = Some(since);
+        drop(inner);
+        let age = now.saturating_duration_since(since);
+        self.doubt = if age < settle_time { Doubt::Young } else { Doubt::Old };
+        self.tally.doubtful = true;
+        self.tally.settles_in = settle_time.saturating_sub(age);
+    }
+
     /// Nothing was done, or what was tried did not happen.
     pub fn harmless(self, charged: bool) {
         let times = self.times;
@@ -182,17 +273,18 @@ impl Known {
     /// It may have happened: the doubt is as young as this.
     pub fn doubtful(self) {
         self.end(|record| {
-            record.attempts += 1;
             record.looks = 0;
-            record.doubt_since = Some(Instant::now());
+            record.in_doubt();
         });
     }
 
     /// A look has shown that no earlier attempt happened; this one goes on.
     pub fn cleared(&mut self) {
         self.doubt = Doubt::None;
-        self.tally.doubtful = false;
-        self.memory.inner().record(&self.position).doubt_since = None;
+        (self.tally.doubtful, self.tally.attempted) = (false, false);
+        let mut inner = self.memory.inner();
+        let record = inner.record(&self.position);
+        (record.doubt_since, record.attempted) = (None, false);
     }
 
     /// A look could not tell.
@@ -200,32 +292,40 @@ impl Known {
         self.end(|record| record.looks += 1);
     }
 
-    /// It ended; should the delivery come again all the same, nothing is done twice.
-    pub fn ended(self, ended: Ended) {
-        self.end(|record| record.ended = Some(ended));
+    /// It ended; should the delivery come again all the same, nothing is done twice. Noted at once,
+    /// whatever becomes of what is still to be published; it stays in hand meanwhile.
+    pub fn ended(&mut self, ended: Ended) {
+        self.note(|record| record.ended = Some(ended));
+    }
+
+    /// What it ended in cannot be published; says how often that was so by now.
+    pub fn unpublished(mut self) -> u32 {
+        self.note(|record| {
+            record.unpublished = record.unpublished.saturating_add(1);
+            record.unpublished
+        })
     }
 
     fn end(mut self, change: impl FnOnce(&mut Record)) {
+        self.note(change);
+    }
+
+    fn note<T>(&mut self, change: impl FnOnce(&mut Record) -> T) -> T {
         self.noted = true;
-        let mut inner = self.memory.inner();
-        let record = inner.record(&self.position);
-        record.busy = false;
-        change(record);
+        change(self.memory.inner().record(&self.position))
     }
 }
 
-/// In hand and gone without a word (a panic, a stop in the middle of an attempt): it may have
-/// happened.
 impl Drop for Known {
     fn drop(&mut self) {
-        if self.noted {
-            return;
-        }
         let mut inner = self.memory.inner();
         let record = inner.record(&self.position);
         record.busy = false;
-        record.attempts += 1;
-        record.doubt_since = Some(Instant::now());
+        if !self.noted {
+            // Gone without a word (a panic, a stop in the middle of an attempt): it may have
+            // happened.
+            record.in_doubt();
+        }
     }
 }
 
@@ -260,12 +360,35 @@ mod tests {
         let memory = memory();
         let known = take(&memory, SeenBefore::Times(1));
         assert_eq!((known.doubt, known.tally.doubtful), (Doubt::Young, true));
+        assert!(!known.tally.attempted, "only the bus says so");
         known.unsettled();
         tokio::time::advance(Duration::from_secs(31)).await;
         let known = take(&memory, SeenBefore::Times(2));
         assert_eq!((known.doubt, known.tally.looks), (Doubt::Old, 1));
         known.doubtful();
-        assert_eq!(take(&memory, SeenBefore::Times(3)).doubt, Doubt::Young);
+        let mut known = take(&memory, SeenBefore::Times(3));
+        assert_eq!((known.doubt, known.tally.attempted), (Doubt::Young, true));
+        known.cleared();
+        known.harmless(false);
+        let known = take(&memory, SeenBefore::Times(4));
+        assert_eq!((known.doubt, known.tally.attempted), (Doubt::None, false));
+        drop(known);
+        assert!(take(&memory, SeenBefore::Times(5)).tally.attempted, "gone without a word");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_a_bus_cannot_tell_is_a_doubt_until_it_is_cleared_and_when_it_says_so_anew() {
+        let memory = memory();
+        let mut known = take(&memory, SeenBefore::Maybe);
+        assert_eq!(known.doubt, Doubt::Young);
+        known.cleared();
+        known.harmless(true);
+        for times in 1..5 {
+            let known = take(&memory, SeenBefore::Times(times));
+            assert_eq!(known.doubt, Doubt::None, "{times}");
+            known.harmless(false);
+        }
+        assert_eq!(take(&memory, SeenBefore::Maybe).doubt, Doubt::Young);
     }
 
     #[tokio::test(start_paused = true)]
@@ -284,7 +407,7 @@ mod tests {
         for n in 0..10_000 {
             let position = Position::new(n.to_string());
             match memory.recall(&position, SeenBefore::No) {
-                Recall::Go(known) => known.ended(Ended::DeadLettered),
+                Recall::Go(mut known) => known.ended(Ended::Completed(Completion::Absent)),
                 Recall::Busy => panic!("in hand already"),
             }
             memory.forget(&position);

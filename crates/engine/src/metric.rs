@@ -4,12 +4,16 @@
 pub const RECEIVED: &str = "mailbridge_requests_received_total";
 /// Messages that ask for nothing here, by `pipeline`: settled, without an outcome.
 pub const SKIPPED: &str = "mailbridge_requests_skipped_total";
+/// Copies of requests that had been sent already, by `pipeline`: answered, not sent again.
+pub const COPIES: &str = "mailbridge_requests_copies_total";
 /// Requests that ended, by `pipeline`, `status` and `code` (empty when accepted).
 pub const OUTCOMES: &str = "mailbridge_outcomes_total";
 /// Deliveries given back to the bus to come again, by `pipeline` and `code`.
 pub const AGAIN: &str = "mailbridge_requests_again_total";
 /// Deliveries in the worker now, by `pipeline`.
 pub const IN_FLIGHT: &str = "mailbridge_requests_in_flight";
+/// Deliveries that this worker has sent back and that wait on the bus now, by `pipeline`.
+pub const WAITING: &str = "mailbridge_requests_waiting";
 /// Seconds from delivery to settled, for requests that ended, by `pipeline`.
 pub const SECONDS: &str = "mailbridge_request_seconds";
 /// 1 while the stream is held, by `pipeline`.
@@ -27,9 +31,11 @@ pub const BOUNCE_LOOK_AGE: &str = "mailbridge_bounce_look_age_seconds";
 pub const ALL: &[(&str, &str)] = &[
     (RECEIVED, "deliveries taken from the bus"),
     (SKIPPED, "messages that `compose.when` passes by: settled, without an outcome"),
+    (COPIES, "copies of requests that had been sent already: answered, not sent again"),
     (OUTCOMES, "requests that ended, by status and code"),
     (AGAIN, "deliveries given back to the bus to come again, by code"),
     (IN_FLIGHT, "deliveries in the worker now"),
+    (WAITING, "deliveries sent back that wait on the bus; at its bound nothing new comes"),
     (SECONDS, "seconds from delivery to settled, for requests that ended"),
     (HELD, "1 while the stream is held"),
     (STALE, "settles that came too late: the delivery was no longer ours"),

@@ -51,7 +51,9 @@ pub enum InDoubt {
     /// Send again: it may arrive twice.
     #[default]
     Retry,
-    /// Give it up as `unknown`: it may not have arrived.
+    /// Give it up as `unknown`: it may not have arrived. Needs the worker that made the attempt:
+    /// what a worker that crashed in the middle of one leaves behind cannot be told from what it
+    /// never began, and is sent again by the next one.
     DeadLetter,
 }
 

@@ -65,6 +65,20 @@ impl Named {
     }
 }
 
+/// The Graph host of the cloud that has this login host.
+pub(crate) fn graph_of(login: &Url) -> Option<&'static str> {
+    let named = [Named::Global, Named::UsGovL4, Named::China].into_iter().filter_map(Named::hosts);
+    let mut named = named.filter(|(host, _)| login.as_str().trim_end_matches('/') == *host);
+    named.next().map(|(_, graph)| graph)
+}
+
+/// The names of Microsoft's own Graph hosts.
+pub(crate) fn graph_hosts() -> impl Iterator<Item = &'static str> {
+    [Named::Global, Named::UsGovL4, Named::UsGovL5, Named::China]
+        .into_iter()
+        .filter_map(|name| name.hosts()?.1.strip_prefix("https://"))
+}
+
 /// Hosts by URL.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -105,6 +119,16 @@ pub(crate) fn endpoint(key: &'static str, text: &str) -> Result<Url> {
         )),
         _ => Err(refuse(key, "the URL must start with https://")),
     }
+}
+
+/// Whether a URL is https, or plain http that does not leave this machine: loopback, or link-local
+/// as the metadata service is.
+pub(crate) fn is_local_endpoint(text: &str) -> bool {
+    let Ok(url) = Url::parse(text) else { return false };
+    let host = url.host_str().unwrap_or_default();
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    let link_local = bare.parse::<std::net::Ipv4Addr>().is_ok_and(|ip| ip.is_link_local());
+    url.scheme() == "https" || (url.scheme() == "http" && (link_local || is_loopback(&url)))
 }
 
 fn is_loopback(url: &Url) -> bool {

@@ -10,14 +10,14 @@ use mailbridge_core::{Attempt, Completion, Mail, Reports, Result, contract::Oper
 
 use crate::{
     config::{Options, Resolved},
-    credential,
-    http::{self, Door},
+    credential::{self, Watch},
+    http::{self, Door, Origin},
     operation::{
         edit,
         send::{self, Leftovers, Sweeps},
     },
     pacing::Pacing,
-    token::{Endpoint, TokenCache},
+    token::TokenCache,
 };
 
 /// One connection to Microsoft Graph. Cheap to share, by reference or in an `Arc`.
@@ -29,6 +29,8 @@ pub struct Graph {
     pub(crate) leftovers: Leftovers,
     pub(crate) sweeps: Sweeps,
     pub(crate) options: Options,
+    /// Takes up a changed credential.
+    _watch: Watch,
 }
 
 impl Graph {
@@ -40,21 +42,19 @@ impl Graph {
     pub fn new(name: &str, resolved: Resolved, options: Options) -> Result<Self> {
         let name: Arc<str> = name.into();
         let client = http::client()?;
-        let endpoint = Endpoint {
-            client: client.clone(),
-            url: resolved.token_endpoint,
-            client_id: resolved.client_id,
-            scope: resolved.scope,
-            credential: credential::of(resolved.credential),
-        };
-        let tokens = TokenCache::new(Arc::clone(&name), Box::new(endpoint));
+        let issuer = credential::issuer(&name, &client, &resolved)?;
+        let tokens = Arc::new(TokenCache::new(Arc::clone(&name), issuer, resolved.cae));
+        let watched = Arc::clone(&tokens);
+        let watch = Watch::start(credential::all_files(&resolved), move || watched.renew());
+        let origin = Origin::of(&resolved.graph)?;
         Ok(Self {
             base: resolved.graph,
-            door: Door::new(name, client, tokens, options.request_timeout),
+            door: Door::new(name, client, origin, tokens, options.request_timeout),
             pacing: Pacing::new(resolved.limits, options.patience),
             leftovers: Leftovers::default(),
             sweeps: Sweeps::default(),
             options,
+            _watch: watch,
         })
     }
 }

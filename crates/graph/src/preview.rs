@@ -62,7 +62,10 @@ pub fn preview(
     let on = |message: &MessageId, tail| Ok(format!("{user}{}", edit::path(message, tail)?));
     let (method, path, body) = match &request.operation {
         Operation::Send(mail) => {
-            let tail = if guarantee == Guarantee::Once { "messages" } else { "sendMail" };
+            let composed = request.operation.composed();
+            let draft = composed.is_some_and(wire::mime::leaves_out);
+            let at_once = guarantee == Guarantee::AtLeastOnce && !draft;
+            let tail = if at_once { "sendMail" } else { "messages" };
             ("POST", format!("{user}/{tail}"), sent(mail, mailbox, mark, guarantee)?)
         }
         Operation::Answer(answer) => {

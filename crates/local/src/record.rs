@@ -61,7 +61,7 @@ fn as_record(line: &Bytes) -> Option<Message> {
         (None, Some(text)) => Some(STANDARD.decode(text).ok()?.into()),
         (Some(_), Some(_)) => return None,
     };
-    Some(Message { address: None, id, key, headers: headers.0, payload })
+    Some(Message { id, key, headers: headers.0, payload, ..Message::default() })
 }
 
 /// What of a message in its short form stands in the payload itself.
@@ -133,7 +133,7 @@ fn text_or_base64(bytes: Option<&[u8]>) -> (Option<&str>, Option<String>) {
 
 /// Whether the payload is a line by itself and says all that the message does.
 fn payload_says_all(message: &Message) -> bool {
-    let Message { address: _, id, key, headers, payload } = message;
+    let Message { address: _, id, key, headers, payload, labels: _ } = message;
     let one_line =
         payload.starts_with(b"{") && payload.ends_with(b"}") && !payload.contains(&b'\n');
     let Some(told) = one_line.then(|| serde_json::from_slice::<Told<'_>>(payload).ok()).flatten()

@@ -42,6 +42,13 @@ impl<T> Shared<T> {
         };
         Ok(Handle { inner: Some(inner), of: self })
     }
+
+    /// Whether somebody still has something open below this folder.
+    #[cfg(test)]
+    pub(crate) fn is_any_open(&self, folder: &Path) -> bool {
+        let open = self.open();
+        open.iter().any(|(path, it)| path.starts_with(folder) && it.strong_count() > 0)
+    }
 }
 
 /// A share in something that is open.

@@ -40,7 +40,7 @@ const REVISION: &str = "revision";
 
 const CACHE_BYTES: usize = 8 * 1024 * 1024;
 
-static OPEN: Shared<Store> = Shared::new();
+pub(crate) static OPEN: Shared<Store> = Shared::new();
 
 /// An open database.
 pub(crate) struct Store {

@@ -6,8 +6,8 @@ use clap::{Parser, Subcommand};
 
 use crate::{
     command::{
-        check::Check, explain::Explain, render::Render, run::Run, sandbox::SandboxArgs,
-        schema::SchemaOf, send::Send, test::Test,
+        check::Check, doctor::Doctor, explain::Explain, render::Render, run::Run,
+        sandbox::SandboxArgs, schema::SchemaOf, send::Send, test::Test,
     },
     config::{
         model::{Level, LogFormat},
@@ -22,6 +22,7 @@ const AFTER_HELP: &str = "\
 Examples:
   mailbridge run configs/quickstart.yaml       real requests through the built-in sandbox
   mailbridge check pipelines.yaml              what would run, and what is wrong
+  mailbridge doctor pipelines.yaml             what is right with Microsoft 365, and the cure
   mailbridge render FILE PIPELINE order.json   the mail that an event becomes
   mailbridge test configs/compose.yaml         whether events become the mails they ought to
   mailbridge sandbox                           a Microsoft Graph to try things with
@@ -63,6 +64,8 @@ enum Command {
     Run(Run),
     /// Check a configuration offline, and say what it would run
     Check(Check),
+    /// Walk the six steps of an app's setup against Microsoft 365, and say what cures each
+    Doctor(Doctor),
     /// Show the request that a pipeline makes of an event, and what Graph would be sent
     Render(Render),
     /// Run the tests that stand beside pipelines
@@ -97,7 +100,8 @@ impl Command {
     async fn run(self, registry: &Registry, wishes: &log::Wishes) -> Exit {
         match self {
             Self::Run(run) => run.run(registry, wishes).await,
-            Self::Check(check) => check.run(registry),
+            Self::Check(check) => check.run(registry, wishes).await,
+            Self::Doctor(doctor) => doctor.run(registry, wishes).await,
             Self::Render(render) => render.run(registry),
             Self::Test(test) => test.run(registry),
             Self::Sandbox(sandbox) => sandbox.run(wishes).await,

@@ -1,8 +1,14 @@
 //! Logs: to standard error, one line an event; standard output is for what a command answers.
+//!
+//! Whatever level is asked for, libraries are heard down to `info` only: below, some of them print
+//! what passes through them, and that is mail and tokens.
 
 use std::io::{self, IsTerminal as _};
 
-use tracing_subscriber::EnvFilter;
+use tracing::{Level as Severity, Metadata};
+use tracing_subscriber::{
+    EnvFilter, filter::filter_fn, layer::SubscriberExt as _, util::SubscriberInitExt as _,
+};
 
 use crate::config::model::{Level, Log, LogFormat};
 
@@ -31,9 +37,22 @@ pub fn start(wishes: &Wishes, config: &Log) {
             .flatten_event(true)
             .with_current_span(false)
             .with_span_list(false)
+            .finish()
+            .with(filter_fn(discreet))
             .try_init(),
-        LogFormat::Pretty => lines.with_ansi(terminal).with_target(false).compact().try_init(),
+        LogFormat::Pretty => lines
+            .with_ansi(terminal)
+            .with_target(false)
+            .compact()
+            .finish()
+            .with(filter_fn(discreet))
+            .try_init(),
     };
     // An error means that logging runs already.
     started.ok();
+}
+
+/// Whether an event is our own, or too general to hold what passes through.
+fn discreet(metadata: &Metadata<'_>) -> bool {
+    metadata.target().starts_with("mailbridge") || *metadata.level() <= Severity::INFO
 }

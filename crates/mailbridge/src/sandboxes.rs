@@ -44,6 +44,7 @@ pub fn domains<'a>(patterns: impl Iterator<Item = &'a str>) -> BTreeSet<String> 
 /// The connection as it enters a running sandbox.
 pub fn enter(mut connection: Connection, running: &Running) -> (Connection, SandboxAccess) {
     connection.tenant = None;
+    connection.tenants.clear();
     connection.client_id = None;
     connection.credential = None;
     connection.token_endpoint = None;

@@ -151,7 +151,13 @@ impl NatsReader {
         let (headers, id) = headers::incoming(message.headers.as_ref());
         let address = Some(message.subject.to_string());
         Ok(Some(Delivery {
-            message: Message { address, id, key: None, headers, payload: message.payload },
+            message: Message {
+                address,
+                id,
+                headers,
+                payload: message.payload,
+                ..Message::default()
+            },
             position: Position::new(format!("nats:{}/{sequence}", self.reader.stream)),
             seen_before: match delivered {
                 0 | 1 => SeenBefore::No,

@@ -113,8 +113,11 @@ pub struct Source {
     /// deadline is taken.
     #[serde(default)]
     pub ack_wait: Option<Span>,
-    /// How many messages may be waiting for an acknowledgement, over all workers; 10,000 where it
-    /// is not given. A throttled mailbox's waiting mails count.
+    /// How many messages may be waiting for an acknowledgement, over all workers; a consumer that
+    /// is made gets 100,000 where it is not given. All that is in flight counts, and all that was
+    /// sent back to wait: for a throttled mailbox, for a back-off, for a doubt to settle (the
+    /// metric `mailbridge_requests_waiting`). At this number the server hands out nothing new, for
+    /// whichever mailbox, until something of that is done.
     #[serde(default)]
     pub max_ack_pending: Option<u32>,
 }

@@ -14,7 +14,7 @@ use std::{sync::Arc, time::Duration};
 use async_nats::{Message as NatsMessage, StatusCode, Subject, Subscriber};
 use async_trait::async_trait;
 use futures_util::{FutureExt, StreamExt};
-use mailbridge_core::{Code, Delivery, Error, Input, Message, Needs, Position, Receipt, Result};
+use mailbridge_core::{Code, Delivery, Error, Input, Message, Needs, Receipt, Result};
 use tokio::{
     sync::watch,
     task::unconstrained,
@@ -136,12 +136,18 @@ impl NatsInput {
     fn deliver(&self, message: NatsMessage, received_at: Instant) -> Result<Delivery> {
         let reply = message.reply.ok_or_else(not_jetstream)?;
         let place = Place::parse(&reply).ok_or_else(not_jetstream)?;
-        let position = Position::new(format!("nats:{}/{}", place.stream, place.sequence));
-        let seen_before = self.mark.note(place.sequence, place.delivered);
+        let position = place.position();
+        let seen_before = self.mark.note(&place);
         let (headers, id) = headers::incoming(message.headers.as_ref());
         let address = Some(message.subject.to_string());
         Ok(Delivery {
-            message: Message { address, id, key: None, headers, payload: message.payload },
+            message: Message {
+                address,
+                id,
+                headers,
+                payload: message.payload,
+                ..Message::default()
+            },
             position,
             seen_before,
             receipt: Receipt::new(NatsReceipt::new(&self.shared, reply, received_at)),

@@ -3,13 +3,14 @@
 //! No authentication: the sandbox listens on loopback unless told otherwise. Errors are plain
 //! `{"error": "sentence"}`, so that nobody takes them for Graph's.
 
+mod identity;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::StatusCode;
 use axum::http::request::Parts;
-use jiff::Timestamp;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
@@ -17,7 +18,6 @@ use serde_json::{Map, Value, json};
 use crate::answer::Answer;
 use crate::body;
 use crate::bounce::Bounce;
-use crate::config::Secret;
 use crate::error::GraphError;
 use crate::fault::{Fault, seconds};
 use crate::handle::{Handle, NotThere};
@@ -80,8 +80,6 @@ fn dispatch(handle: &Handle, parts: &Parts, body: &[u8]) -> Result<Value, Refuse
         ("GET", "faults") => Ok(json!({"faults": handle.faults()})),
         ("POST", "faults") => add_faults(handle, body),
         ("DELETE", "faults") => clear_faults(handle, query),
-        ("POST", "apps/secrets") => change_secret(handle, &read(body)?),
-        ("POST", "apps") => change_app(handle, &read(body)?),
         ("POST", "messages/receive") => Ok(json!(handle.receive(&read(body)?)?)),
         ("POST", "messages/edit") => edit(handle, &read(body)?),
         ("POST", "messages/delete") => delete(handle, &read(body)?),
@@ -93,14 +91,20 @@ fn dispatch(handle: &Handle, parts: &Parts, body: &[u8]) -> Result<Value, Refuse
             Ok(json!({}))
         }
         ("POST", "uploads/expire") => Ok(json!({"expired": handle.expire_uploads()})),
-        ("POST", "tokens/revoke") => Ok(json!({"revoked": handle.revoke_tokens()})),
+        (_, path) if path.starts_with("apps") || path.starts_with("tokens") => {
+            identity::dispatch(handle, parts.method.as_str(), path, body)
+        }
         ("POST", "mailboxes") => set_mailbox(handle, &read(body)?),
         ("POST", "outage") => {
             handle.set_outage(read::<OutageChange>(body)?.login);
             Ok(json!({}))
         }
         ("POST", "clock") => {
-            handle.advance_clock(advance(&read(body)?)?);
+            let change: ClockChange = read(body)?;
+            handle.advance_clock(advance(&change)?);
+            if let Some(seconds) = change.login_skew_seconds {
+                handle.set_login_skew(seconds);
+            }
             Ok(json!({"now": handle.now()}))
         }
         ("GET", "requests") => Ok(json!({"requests": handle.requests()})),
@@ -108,17 +112,21 @@ fn dispatch(handle: &Handle, parts: &Parts, body: &[u8]) -> Result<Value, Refuse
             handle.reset();
             Ok(json!({}))
         }
-        (method, path) => Err(Refused(
-            StatusCode::NOT_FOUND,
-            format!(
-                "there is no {method} {PREFIX}{path}; known: GET truth, truth/sent, \
-                 truth/properties, faults, bounces, requests; POST faults, bounces, limits, \
-                 messages/receive, messages/edit, messages/delete, apps, apps/secrets, \
-                 tokens/revoke, uploads/expire, mailboxes, outage, clock, reset; DELETE faults, \
-                 bounces"
-            ),
-        )),
+        (method, path) => Err(unknown(method, path)),
     }
+}
+
+fn unknown(method: &str, path: &str) -> Refused {
+    Refused(
+        StatusCode::NOT_FOUND,
+        format!(
+            "there is no {method} {PREFIX}{path}; known: GET truth, truth/sent, \
+             truth/properties, faults, bounces, requests, tokens; POST faults, bounces, limits, \
+             messages/receive, messages/edit, messages/delete, apps, apps/add, apps/secrets, \
+             apps/certificates, apps/federated, tokens/revoke, tokens/refresh, uploads/expire, \
+             mailboxes, outage, clock, reset; DELETE faults, bounces"
+        ),
+    )
 }
 
 fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refused> {
@@ -226,65 +234,6 @@ fn clear_faults(handle: &Handle, query: &str) -> Result<Value, Refused> {
     Ok(json!({"cleared": handle.clear_faults(id)}))
 }
 
-#[derive(Clone, Copy, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum SecretAction {
-    Add,
-    Expire,
-    Revoke,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct SecretChange {
-    client_id: String,
-    action: SecretAction,
-    /// The secret's value, or its id; for expire and revoke without it: all
-    #[serde(default)]
-    secret: Option<String>,
-    /// With `add`: when it expires; with `expire`: in place of now
-    #[serde(default)]
-    expires: Option<Timestamp>,
-}
-
-fn change_secret(handle: &Handle, change: &SecretChange) -> Result<Value, Refused> {
-    let (app, which) = (&change.client_id, change.secret.as_deref());
-    match change.action {
-        SecretAction::Add => {
-            let value = which.ok_or_else(|| Refused::bad("add needs a secret"))?;
-            let secret = Secret { expires: change.expires, ..Secret::new(value) };
-            handle.add_secret(app, secret)?;
-        }
-        SecretAction::Expire => {
-            let at = change.expires.unwrap_or_else(|| handle.now());
-            handle.expire_secret_at(app, which, at)?;
-        }
-        SecretAction::Revoke => handle.revoke_secret(app, which)?,
-    }
-    Ok(json!({}))
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct AppChange {
-    client_id: String,
-    #[serde(default)]
-    disabled: Option<bool>,
-    #[serde(default)]
-    roles: Option<Vec<String>>,
-}
-
-fn change_app(handle: &Handle, change: &AppChange) -> Result<Value, Refused> {
-    if let Some(disabled) = change.disabled {
-        handle.set_app_disabled(&change.client_id, disabled)?;
-    }
-    if let Some(roles) = &change.roles {
-        let roles: Vec<&str> = roles.iter().map(String::as_str).collect();
-        handle.set_app_roles(&change.client_id, &roles)?;
-    }
-    Ok(json!({}))
-}
-
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct MailboxChange {
@@ -306,7 +255,10 @@ struct OutageChange {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct ClockChange {
+    #[serde(default)]
     advance_seconds: f64,
+    #[serde(default)]
+    login_skew_seconds: Option<i64>,
 }
 
 fn advance(change: &ClockChange) -> Result<Duration, Refused> {

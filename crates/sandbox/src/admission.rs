@@ -1,5 +1,7 @@
 //! Who may do what, and how much of it: token, permission, mailbox, budget, in Graph's order.
 
+mod permission;
+
 use std::sync::Arc;
 
 use axum::http::HeaderMap;
@@ -44,15 +46,21 @@ pub fn admit(
     now: Timestamp,
 ) -> Result<Admitted, GraphError> {
     let grant = grant(world, headers, now)?;
-    permit(route.operation, &grant)?;
     if route.operation == Operation::ListUsers {
+        permit(route.operation, &grant, "")?;
         return Ok(Admitted { grant, seat: None });
     }
+    let found = world.mailbox(&route.user);
+    let address = match route.operation {
+        Operation::GetUser => "",
+        _ => found.as_ref().map_or(route.user.as_str(), |mailbox| &mailbox.address),
+    };
+    permit(route.operation, &grant, address)?;
     let unknown = || match route.operation {
         Operation::GetUser => GraphError::no_directory_object(&route.user),
         _ => GraphError::invalid_user(&route.user),
     };
-    let mailbox = world.mailbox(&route.user).ok_or_else(unknown)?;
+    let mailbox = found.ok_or_else(unknown)?;
     if mailbox.tenant != grant.tenant {
         return Err(unknown());
     }
@@ -112,13 +120,14 @@ fn grant(world: &World, headers: &HeaderMap, now: Timestamp) -> Result<Arc<Grant
     match world.directory.token(token.trim(), now) {
         Lookup::Valid(grant) => Ok(grant),
         Lookup::Expired => Err(GraphError::expired_token()),
+        Lookup::Challenged(nbf) => Err(GraphError::challenged(nbf)),
         Lookup::Unknown if token.split('.').count() == 3 => Err(GraphError::revoked_token()),
         Lookup::Unknown => Err(GraphError::malformed_token()),
     }
 }
 
 /// The roles of which one is enough (learn.microsoft.com/graph/permissions-reference).
-fn permit(operation: Operation, grant: &Grant) -> Result<(), GraphError> {
+fn permit(operation: Operation, grant: &Grant, mailbox: &str) -> Result<(), GraphError> {
     let (roles, refusal): (&[&str], fn() -> GraphError) = match operation {
         Operation::SendMail
         | Operation::SendMessage
@@ -158,6 +167,5 @@ fn permit(operation: Operation, grant: &Grant) -> Result<(), GraphError> {
         | Operation::CancelUpload
         | Operation::Unknown => return Ok(()),
     };
-    let granted = grant.roles.iter().any(|role| roles.contains(&role.as_str()));
-    if granted { Ok(()) } else { Err(refusal()) }
+    permission::check(roles, grant, mailbox, refusal)
 }

@@ -10,6 +10,8 @@ use axum::http::header::{
     CACHE_CONTROL, CONTENT_TYPE, HeaderName, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE,
 };
 use axum::http::{HeaderMap, HeaderValue, Response, StatusCode};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -18,6 +20,10 @@ use crate::error::GraphError;
 
 const ODATA_JSON: &str = "application/json;odata.metadata=minimal;odata.streaming=true;\
                           IEEE754Compatible=false;charset=utf-8";
+
+const CHALLENGE: &str = "Bearer realm=\"\", \
+     authorization_uri=\"https://login.microsoftonline.com/common/oauth2/authorize\", \
+     client_id=\"00000003-0000-0000-c000-000000000000\"";
 
 /// The two ids by which a request is found again in logs.
 #[derive(Clone, Debug)]
@@ -80,10 +86,14 @@ impl Answer {
         }});
         let mut answer = Self::bytes(error.status, "application/json", body.to_string().into());
         if error.status == StatusCode::UNAUTHORIZED {
-            let challenge = "Bearer realm=\"\", \
-                 authorization_uri=\"https://login.microsoftonline.com/common/oauth2/authorize\", \
-                 client_id=\"00000003-0000-0000-c000-000000000000\"";
-            answer = answer.header(WWW_AUTHENTICATE, challenge);
+            let mut challenge = CHALLENGE.to_owned();
+            if let Some(claims) = &error.claims {
+                let claims = STANDARD.encode(claims);
+                challenge.push_str(", error=\"insufficient_claims\", claims=\"");
+                challenge.push_str(&claims);
+                challenge.push('"');
+            }
+            answer = answer.header(WWW_AUTHENTICATE, &challenge);
         }
         match error.retry_after {
             Some(wait) => answer.retry_after(wait),

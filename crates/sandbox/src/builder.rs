@@ -10,7 +10,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use crate::budget::Budgets;
-use crate::config::{IdsOnSend, Settings, Tenant};
+use crate::config::{Description, FEDERATED_LIMIT, IdsOnSend, Settings, Tenant};
 use crate::line::Lines;
 use crate::server::{Running, serve};
 use crate::world::World;
@@ -38,6 +38,44 @@ impl Builder {
     /// How long tokens live, at random in the range. 60 to 90 minutes by default.
     pub fn token_lifetime(mut self, range: impl Into<Span>) -> Self {
         self.settings.token_lifetime = range.into().0;
+        self
+    }
+
+    /// How long tokens live for clients that declare `cp1`. 20 to 28 hours by default.
+    pub fn cae_lifetime(mut self, range: impl Into<Span>) -> Self {
+        self.settings.cae_lifetime = range.into().0;
+        self
+    }
+
+    /// Where App Service's shape of the managed identity endpoint is, and what its
+    /// `X-IDENTITY-HEADER` must be. `/msi/token` and [`crate::DEMO_IDENTITY_HEADER`] by default.
+    pub fn app_service(mut self, path: impl Into<String>, header: impl Into<String>) -> Self {
+        self.settings.identity_path = path.into();
+        self.settings.identity_header = header.into();
+        self
+    }
+
+    /// A client that asks for more tokens than this in a minute gets AADSTS50196. Off by default.
+    pub fn loop_limit(mut self, per_minute: u32) -> Self {
+        self.settings.loop_limit = Some(per_minute);
+        self
+    }
+
+    /// Whether a certificate's assertion may be used only once. RFC 7523 lets a server refuse a
+    /// known `jti`; Entra takes one until it expires, and Microsoft's libraries use that, so the
+    /// default is no.
+    pub fn refuse_replays(mut self, refuse: bool) -> Self {
+        self.settings.refuse_replays = refuse;
+        self
+    }
+
+    /// Takes over a document: its tenants are added, its settings replace the ones so far.
+    pub fn describe(mut self, description: Description) -> Self {
+        self.tenants.extend(description.tenants);
+        self.settings.loop_limit = description.loop_limit;
+        self.settings.refuse_replays = description.refuse_replays;
+        self.settings.identity_path = description.app_service.path;
+        self.settings.identity_header = description.app_service.header;
         self
     }
 
@@ -111,6 +149,11 @@ impl Builder {
         if !address.ip().is_loopback() && !self.settings.allow_remote {
             return Err(StartError::NotLoopback(address));
         }
+        for app in self.tenants.iter().flat_map(|tenant| &tenant.apps) {
+            if app.federated.len() > FEDERATED_LIMIT {
+                return Err(StartError::TooManyFederated(app.client_id.clone()));
+            }
+        }
         let (graph, address) = bind(address).await?;
         let uploads = SocketAddr::new(address.ip(), self.settings.upload_port);
         let (upload, uploads) = bind(uploads).await?;
@@ -151,6 +194,8 @@ impl From<RangeInclusive<Duration>> for Span {
 pub enum StartError {
     /// It would be reachable from outside, and nobody asked for that
     NotLoopback(SocketAddr),
+    /// This app has more than 20 federated credentials
+    TooManyFederated(String),
     /// The address is taken, or not ours
     Bind { address: SocketAddr, source: io::Error },
 }
@@ -163,6 +208,11 @@ impl fmt::Display for StartError {
                 "sandbox: {address} is not a loopback address; anyone there could read its mail \
                  and its secrets; use 127.0.0.1, or allow remote access explicitly"
             ),
+            Self::TooManyFederated(app) => write!(
+                f,
+                "sandbox: the app {app} has more than {FEDERATED_LIMIT} federated credentials, \
+                 which is as many as Entra keeps"
+            ),
             Self::Bind { address, source } => write!(
                 f,
                 "sandbox: cannot listen on {address}: {source}; choose a free port, or 0 for any"
@@ -174,7 +224,7 @@ impl fmt::Display for StartError {
 impl std::error::Error for StartError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::NotLoopback(_) => None,
+            Self::NotLoopback(_) | Self::TooManyFederated(_) => None,
             Self::Bind { source, .. } => Some(source),
         }
     }

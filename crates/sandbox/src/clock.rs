@@ -1,7 +1,8 @@
 //! The sandbox's own clock: real time plus what a test has advanced it by.
 //!
 //! Token expiry, budget windows and visibility delays read it, so a test can let an hour
-//! pass without waiting. Latency and hanging are real waits and do not.
+//! pass without waiting. Latency and hanging are real waits and do not. The login host may have a
+//! clock of its own that is off.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
@@ -12,12 +13,24 @@ use jiff::{SignedDuration, Timestamp};
 #[derive(Debug, Default)]
 pub struct Clock {
     ahead_ms: AtomicI64,
+    login_skew: AtomicI64,
 }
 
 impl Clock {
     pub fn now(&self) -> Timestamp {
         let ahead = SignedDuration::from_millis(self.ahead_ms.load(Ordering::Relaxed));
         Timestamp::now().saturating_add(ahead).unwrap_or(Timestamp::MAX)
+    }
+
+    /// What the login host takes for now.
+    pub fn login(&self) -> Timestamp {
+        let skew = SignedDuration::from_secs(self.login_skew.load(Ordering::Relaxed));
+        self.now().saturating_add(skew).unwrap_or(Timestamp::MAX)
+    }
+
+    /// Sets the login host's clock off by so many seconds.
+    pub fn set_login_skew(&self, seconds: i64) {
+        self.login_skew.store(seconds, Ordering::Relaxed);
     }
 
     /// Lets time pass at once.

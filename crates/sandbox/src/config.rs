@@ -1,13 +1,47 @@
-//! What a sandbox is made of before it starts: tenants, apps, secrets, mailboxes, behaviour.
+//! What a sandbox is made of before it starts: tenants, apps, credentials, mailboxes, behaviour.
 //!
-//! Plain data with chaining setters. Nothing here runs; `builder` puts it together.
+//! Plain data with chaining setters, and readable from a file. Nothing here runs; `builder` puts it
+//! together.
 
+mod app;
+mod certificate;
+mod description;
+mod federated;
+mod grant;
+mod identity;
+
+use std::fmt;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use jiff::Timestamp;
+use serde::Deserialize;
 
 use crate::budget::Budgets;
+
+pub use app::{App, FEDERATED_LIMIT, Secret};
+pub use certificate::Certificate;
+pub use description::Description;
+pub use federated::{FederatedCredential, IssuerKeys, TOKEN_EXCHANGE_AUDIENCE};
+pub use grant::MailboxGrant;
+pub use identity::{DEMO_IDENTITY_HEADER, IDENTITY_PATH, ManagedIdentity};
+
+/// A certificate or a key that cannot be used, and why.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct BadCredential(String);
+
+impl BadCredential {
+    fn new(why: impl Into<String>) -> Self {
+        Self(why.into())
+    }
+}
+
+impl fmt::Display for BadCredential {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "sandbox: a credential cannot be used: {}", self.0)
+    }
+}
+
+impl std::error::Error for BadCredential {}
 
 /// Tenant id of [`Tenant::demo`].
 pub const DEMO_TENANT_ID: &str = "5a0d0001-5a0d-4000-8000-00000000da7a";
@@ -22,12 +56,19 @@ pub const DEMO_CLIENT_SECRET: &str = "sandbox-secret-that-opens-nothing";
 pub const ALL_ROLES: [&str; 3] = ["Mail.ReadWrite", "Mail.Send", "User.Read.All"];
 
 /// An organisation: its id, its domain, its apps and its mailboxes.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Tenant {
     pub(crate) id: String,
+    #[serde(default)]
     pub(crate) domain: Option<String>,
+    #[serde(default)]
     pub(crate) apps: Vec<App>,
+    #[serde(default)]
+    pub(crate) identities: Vec<ManagedIdentity>,
+    #[serde(default)]
     pub(crate) mailboxes: Vec<MailboxSpec>,
+    #[serde(default)]
     pub(crate) open_domains: Vec<String>,
 }
 
@@ -38,6 +79,7 @@ impl Tenant {
             id: id.into(),
             domain: None,
             apps: Vec::new(),
+            identities: Vec::new(),
             mailboxes: Vec::new(),
             open_domains: Vec::new(),
         }
@@ -64,6 +106,13 @@ impl Tenant {
         self
     }
 
+    /// A managed identity of this tenant, assigned to the machine that the sandbox stands for.
+    #[must_use]
+    pub fn identity(mut self, identity: ManagedIdentity) -> Self {
+        self.identities.push(identity);
+        self
+    }
+
     /// A mailbox that exists from the start. Takes an address or a [`MailboxSpec`].
     #[must_use]
     pub fn mailbox(mut self, mailbox: impl Into<MailboxSpec>) -> Self {
@@ -79,103 +128,9 @@ impl Tenant {
     }
 }
 
-/// A registered application.
-#[derive(Clone, Debug)]
-pub struct App {
-    pub(crate) client_id: String,
-    pub(crate) secrets: Vec<Secret>,
-    pub(crate) roles: Vec<String>,
-    pub(crate) disabled: bool,
-}
-
-impl App {
-    /// An app by its client id, with no secret and no permission yet.
-    pub fn new(client_id: impl Into<String>) -> Self {
-        Self {
-            client_id: client_id.into(),
-            secrets: Vec::new(),
-            roles: Vec::new(),
-            disabled: false,
-        }
-    }
-
-    /// Adds a secret; several may stand side by side.
-    #[must_use]
-    pub fn secret(mut self, secret: impl Into<Secret>) -> Self {
-        self.secrets.push(secret.into());
-        self
-    }
-
-    /// Grants application permissions, such as `Mail.Send`.
-    #[must_use]
-    pub fn roles<I>(mut self, roles: I) -> Self
-    where
-        I: IntoIterator<Item: Into<String>>,
-    {
-        self.roles.extend(roles.into_iter().map(Into::into));
-        self
-    }
-
-    /// An administrator has disabled it (AADSTS7000112).
-    #[must_use]
-    pub fn disabled(mut self) -> Self {
-        self.disabled = true;
-        self
-    }
-}
-
-/// A client secret. Never printed.
-#[derive(Clone)]
-pub struct Secret {
-    pub(crate) value: String,
-    pub(crate) id: Option<String>,
-    pub(crate) expires: Option<Timestamp>,
-}
-
-impl Secret {
-    /// A secret that does not expire.
-    pub fn new(value: impl Into<String>) -> Self {
-        Self { value: value.into(), id: None, expires: None }
-    }
-
-    /// The secret's own GUID, which people paste by mistake in place of its value.
-    #[must_use]
-    pub fn id(mut self, id: impl Into<String>) -> Self {
-        self.id = Some(id.into());
-        self
-    }
-
-    /// From this moment on the answer is AADSTS7000222.
-    #[must_use]
-    pub fn expires(mut self, at: Timestamp) -> Self {
-        self.expires = Some(at);
-        self
-    }
-}
-
-impl From<&str> for Secret {
-    fn from(value: &str) -> Self {
-        Self::new(value)
-    }
-}
-
-impl From<String> for Secret {
-    fn from(value: String) -> Self {
-        Self::new(value)
-    }
-}
-
-impl std::fmt::Debug for Secret {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Secret")
-            .field("id", &self.id)
-            .field("expires", &self.expires)
-            .finish_non_exhaustive()
-    }
-}
-
-/// A mailbox and its user.
-#[derive(Clone, Debug)]
+/// A mailbox and its user. In a file: its address alone, or an object.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(from = "MailboxForm")]
 pub struct MailboxSpec {
     pub(crate) address: String,
     pub(crate) name: Option<String>,
@@ -203,6 +158,28 @@ impl MailboxSpec {
     }
 }
 
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum MailboxForm {
+    Address(String),
+    Whole {
+        address: String,
+        #[serde(default)]
+        name: Option<String>,
+        #[serde(default)]
+        send_as: Vec<String>,
+    },
+}
+
+impl From<MailboxForm> for MailboxSpec {
+    fn from(form: MailboxForm) -> Self {
+        match form {
+            MailboxForm::Address(address) => Self::new(address),
+            MailboxForm::Whole { address, name, send_as } => Self { address, name, send_as },
+        }
+    }
+}
+
 impl<T: Into<String>> From<T> for MailboxSpec {
     fn from(address: T) -> Self {
         Self::new(address)
@@ -227,6 +204,11 @@ pub enum IdsOnSend {
 pub struct Settings {
     pub(crate) seed: u64,
     pub(crate) token_lifetime: RangeInclusive<Duration>,
+    pub(crate) cae_lifetime: RangeInclusive<Duration>,
+    pub(crate) identity_header: String,
+    pub(crate) identity_path: String,
+    pub(crate) loop_limit: Option<u32>,
+    pub(crate) refuse_replays: bool,
     pub(crate) budgets: Budgets,
     pub(crate) latency: RangeInclusive<Duration>,
     pub(crate) visibility_delay: RangeInclusive<Duration>,
@@ -246,6 +228,12 @@ impl Default for Settings {
             seed: 0,
             // 60 to 90 minutes at random: learn.microsoft.com/entra access-tokens
             token_lifetime: Duration::from_hours(1)..=Duration::from_mins(90),
+            // 20 to 28 hours for clients that take claims challenges: the same page
+            cae_lifetime: Duration::from_hours(20)..=Duration::from_hours(28),
+            identity_header: DEMO_IDENTITY_HEADER.to_owned(),
+            identity_path: IDENTITY_PATH.to_owned(),
+            loop_limit: None,
+            refuse_replays: false,
             budgets: Budgets::graph(),
             latency: Duration::ZERO..=Duration::ZERO,
             visibility_delay: Duration::ZERO..=Duration::ZERO,

@@ -1,14 +1,15 @@
-//! Tenants, apps with their secrets, and the tokens they were given.
+//! Tenants, apps with their credentials, and the tokens they were given.
 //!
 //! A token is known by being in this book, not by being parsed: the sandbox may revoke or expire
 //! it whatever it says about itself. How a token is asked for is `login`'s part.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, RwLock};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, RwLock};
 
 use jiff::Timestamp;
 
-use crate::config::{App, Secret, Tenant};
+use crate::config::{App, ManagedIdentity, Tenant};
 use crate::lock::{lock, read, write};
 
 /// All tenants and all live tokens.
@@ -16,6 +17,7 @@ use crate::lock::{lock, read, write};
 pub struct Directory {
     tenants: Vec<TenantEntry>,
     tokens: RwLock<HashMap<Box<str>, Arc<Grant>>>,
+    last_number: AtomicU32,
 }
 
 #[derive(Debug)]
@@ -23,41 +25,45 @@ pub struct TenantEntry {
     pub id: String,
     pub domain: Option<String>,
     pub open_domains: Vec<String>,
-    apps: Vec<AppEntry>,
+    apps: RwLock<Vec<Arc<AppEntry>>>,
 }
 
+/// An app or a managed identity of one tenant.
 #[derive(Debug)]
-struct AppEntry {
-    client_id: String,
+pub struct AppEntry {
+    pub client_id: Arc<str>,
     /// Number of the app over all tenants: the key of its budgets
-    number: u32,
+    pub number: u32,
+    /// How machines name it, when it is a managed identity
+    pub identity: Option<ManagedIdentity>,
     state: Mutex<AppState>,
 }
 
 #[derive(Debug)]
-struct AppState {
-    secrets: Vec<Secret>,
-    roles: Arc<[String]>,
-    disabled: bool,
+pub struct AppState {
+    pub app: App,
+    /// Tokens of clients that take claims challenges must answer one of at least this time
+    challenge: i64,
+}
+
+impl AppEntry {
+    /// Its credentials and permissions as they are now.
+    pub fn state(&self) -> MutexGuard<'_, AppState> {
+        lock(&self.state)
+    }
 }
 
 /// What a token stands for.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Grant {
     pub tenant: usize,
     pub app: u32,
     pub client_id: Arc<str>,
+    pub owner: Arc<AppEntry>,
     pub roles: Arc<[String]>,
     pub expires: Timestamp,
-}
-
-/// Why a client is not who it says.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Denial {
-    UnknownApp,
-    Disabled,
-    WrongSecret,
-    ExpiredSecret,
+    /// The client takes claims challenges; the challenge (seconds, 0 for none) that it answered
+    pub answered: Option<i64>,
 }
 
 /// A token, looked up.
@@ -65,43 +71,26 @@ pub enum Denial {
 pub enum Lookup {
     Valid(Arc<Grant>),
     Expired,
+    /// It was revoked, and its client can be told so: a token is needed that was asked for with
+    /// `nbf` of this many seconds
+    Challenged(i64),
     Unknown,
 }
 
 impl Directory {
     pub fn new(tenants: Vec<Tenant>) -> Self {
-        let mut number = 0;
-        let mut entry = |app: App| {
-            number += 1;
-            AppEntry {
-                client_id: app.client_id,
-                number,
-                state: Mutex::new(AppState {
-                    secrets: app.secrets,
-                    roles: app.roles.into(),
-                    disabled: app.disabled,
-                }),
-            }
-        };
-        let tenants = tenants
-            .into_iter()
-            .map(|tenant| TenantEntry {
-                id: tenant.id,
-                domain: tenant.domain,
-                open_domains: tenant.open_domains,
-                apps: tenant.apps.into_iter().map(&mut entry).collect(),
-            })
-            .collect();
-        Self { tenants, tokens: RwLock::default() }
+        let last_number = AtomicU32::new(0);
+        let tenants = tenants.into_iter().map(|tenant| TenantEntry::new(tenant, &last_number));
+        Self { tenants: tenants.collect(), tokens: RwLock::default(), last_number }
+    }
+
+    pub fn tenants(&self) -> impl Iterator<Item = (usize, &TenantEntry)> {
+        self.tenants.iter().enumerate()
     }
 
     /// A tenant by id or domain, with its number.
     pub fn tenant(&self, name: &str) -> Option<(usize, &TenantEntry)> {
-        self.tenants.iter().enumerate().find(|(_, tenant)| {
-            tenant.id.eq_ignore_ascii_case(name)
-                || tenant.domain.as_ref().is_some_and(|domain| domain.eq_ignore_ascii_case(name))
-                || tenant.open_domains.iter().any(|domain| domain.eq_ignore_ascii_case(name))
-        })
+        self.tenants().find(|(_, tenant)| tenant.is_named(name))
     }
 
     /// A tenant by its number.
@@ -117,36 +106,6 @@ impl Directory {
             .position(|tenant| tenant.open_domains.iter().any(|d| d.eq_ignore_ascii_case(domain)))
     }
 
-    /// Checks a secret and says what a token for it would hold.
-    pub fn authenticate(
-        &self,
-        tenant: usize,
-        client_id: &str,
-        secret: &str,
-        now: Timestamp,
-    ) -> Result<(u32, Arc<[String]>), Denial> {
-        let app = self
-            .tenants
-            .get(tenant)
-            .and_then(|tenant| find(&tenant.apps, client_id))
-            .ok_or(Denial::UnknownApp)?;
-        let state = lock(&app.state);
-        if state.disabled {
-            return Err(Denial::Disabled);
-        }
-        let mut matching = state.secrets.iter().filter(|known| known.value == secret).peekable();
-        if matching.peek().is_none() {
-            return Err(Denial::WrongSecret);
-        }
-        let good = matching.any(|known| known.expires.is_none_or(|at| now < at));
-        if good { Ok((app.number, state.roles.clone())) } else { Err(Denial::ExpiredSecret) }
-    }
-
-    /// Whether the app is known there at all.
-    pub fn knows(&self, tenant: usize, client_id: &str) -> bool {
-        self.tenants.get(tenant).is_some_and(|tenant| find(&tenant.apps, client_id).is_some())
-    }
-
     pub fn remember(&self, token: &str, grant: Grant, now: Timestamp) {
         let mut tokens = write(&self.tokens);
         // a token a day past its end is as good as never given, and the book stays small
@@ -157,64 +116,122 @@ impl Directory {
     }
 
     pub fn token(&self, token: &str, now: Timestamp) -> Lookup {
-        match read(&self.tokens).get(token) {
-            Some(grant) if now < grant.expires => Lookup::Valid(grant.clone()),
-            Some(_) => Lookup::Expired,
-            None => Lookup::Unknown,
+        let Some(grant) = read(&self.tokens).get(token).cloned() else { return Lookup::Unknown };
+        if now >= grant.expires {
+            return Lookup::Expired;
+        }
+        let challenge = grant.owner.state().challenge;
+        match grant.answered {
+            Some(answered) if answered < challenge => Lookup::Challenged(challenge),
+            _ => Lookup::Valid(grant),
         }
     }
 
-    /// Forgets every token: whoever holds one gets 401 from now on.
-    pub fn revoke_tokens(&self) -> usize {
-        let mut tokens = write(&self.tokens);
-        let count = tokens.len();
-        tokens.clear();
+    /// Ends the tokens of one app, or all: whoever holds one gets 401 from now on, with a claims
+    /// challenge when it said that it takes them. Says how many tokens there were.
+    pub fn revoke_tokens(&self, client_id: Option<&str>, now: Timestamp) -> usize {
+        let mut count = 0;
+        let mut challenged: Vec<Arc<AppEntry>> = Vec::new();
+        write(&self.tokens).retain(|_, grant| {
+            if client_id.is_some_and(|id| !grant.client_id.eq_ignore_ascii_case(id)) {
+                return true;
+            }
+            count += 1;
+            if grant.answered.is_some()
+                && !challenged.iter().any(|app| app.number == grant.owner.number)
+            {
+                challenged.push(grant.owner.clone());
+            }
+            grant.answered.is_some()
+        });
+        for app in challenged {
+            let mut state = app.state();
+            // later than every challenge that a token may have answered already
+            state.challenge = now.as_second().max(state.challenge + 1);
+        }
         count
     }
 
-    /// Changes an app, in whichever tenant it is; `false` when there is none.
-    fn change(&self, client_id: &str, change: impl Fn(&mut AppState)) -> bool {
-        let mut found = false;
-        for app in self.tenants.iter().filter_map(|tenant| find(&tenant.apps, client_id)) {
-            change(&mut lock(&app.state));
-            found = true;
+    /// Gives the live tokens of an app the roles that it has now; says how many there were.
+    pub fn refresh_tokens(&self, client_id: &str) -> usize {
+        let mut count = 0;
+        for grant in write(&self.tokens).values_mut() {
+            if grant.client_id.eq_ignore_ascii_case(client_id) {
+                let roles = grant.owner.state().app.roles.clone();
+                *grant = Arc::new(Grant { roles: roles.into(), ..Grant::clone(grant) });
+                count += 1;
+            }
+        }
+        count
+    }
+
+    /// Registers an app; `false` when there is no such tenant, or the app is there already.
+    pub fn add_app(&self, tenant: &str, app: App) -> bool {
+        let Some((_, tenant)) = self.tenant(tenant) else { return false };
+        let known = tenant.app(&app.client_id).is_some();
+        if !known {
+            write(&tenant.apps).push(AppEntry::new(app, None, &self.last_number));
+        }
+        !known
+    }
+
+    /// Changes an app, in this tenant or in whichever it is; `None` when there is none, else what
+    /// the last change said.
+    pub fn change<T>(
+        &self,
+        tenant: Option<&str>,
+        client_id: &str,
+        mut change: impl FnMut(&mut App) -> T,
+    ) -> Option<T> {
+        let meant = |entry: &&TenantEntry| tenant.is_none_or(|name| entry.is_named(name));
+        let mut found = None;
+        for app in self.tenants.iter().filter(meant).filter_map(|entry| entry.app(client_id)) {
+            found = Some(change(&mut app.state().app));
         }
         found
     }
+}
 
-    pub fn add_secret(&self, client_id: &str, secret: &Secret) -> bool {
-        self.change(client_id, |app| app.secrets.push(secret.clone()))
+impl TenantEntry {
+    fn new(tenant: Tenant, last_number: &AtomicU32) -> Self {
+        let apps = tenant.apps.into_iter().map(|app| (app, None));
+        let identities = tenant.identities.into_iter().map(|one| (one.app(), Some(one)));
+        let entry = |(app, identity)| AppEntry::new(app, identity, last_number);
+        Self {
+            id: tenant.id,
+            domain: tenant.domain,
+            open_domains: tenant.open_domains,
+            apps: RwLock::new(apps.chain(identities).map(entry).collect()),
+        }
     }
 
-    /// Lets secrets expire at the given time: the one with this value or id, or all.
-    pub fn expire_secret(&self, client_id: &str, which: Option<&str>, at: Timestamp) -> bool {
-        self.change(client_id, |app| {
-            for secret in app.secrets.iter_mut().filter(|secret| is(secret, which)) {
-                secret.expires = Some(at);
-            }
+    /// Whether this is one of its names: its id, its domain, an open domain.
+    pub fn is_named(&self, name: &str) -> bool {
+        let mut names = self.domain.iter().chain(&self.open_domains);
+        self.id.eq_ignore_ascii_case(name) || names.any(|own| own.eq_ignore_ascii_case(name))
+    }
+
+    /// An app or a managed identity by its client id.
+    pub fn app(&self, client_id: &str) -> Option<Arc<AppEntry>> {
+        let apps = read(&self.apps);
+        apps.iter().find(|app| app.client_id.eq_ignore_ascii_case(client_id)).cloned()
+    }
+
+    /// Its managed identities.
+    pub fn identities(&self) -> Vec<Arc<AppEntry>> {
+        read(&self.apps).iter().filter(|app| app.identity.is_some()).cloned().collect()
+    }
+}
+
+impl AppEntry {
+    fn new(app: App, identity: Option<ManagedIdentity>, last_number: &AtomicU32) -> Arc<Self> {
+        Arc::new(Self {
+            client_id: app.client_id.as_str().into(),
+            number: last_number.fetch_add(1, Ordering::Relaxed) + 1,
+            identity,
+            state: Mutex::new(AppState { app, challenge: 0 }),
         })
-    }
-
-    /// Removes secrets: the one with this value or id, or all.
-    pub fn revoke_secret(&self, client_id: &str, which: Option<&str>) -> bool {
-        self.change(client_id, |app| app.secrets.retain(|secret| !is(secret, which)))
-    }
-
-    pub fn set_disabled(&self, client_id: &str, disabled: bool) -> bool {
-        self.change(client_id, |app| app.disabled = disabled)
-    }
-
-    pub fn set_roles(&self, client_id: &str, roles: &[String]) -> bool {
-        self.change(client_id, |app| app.roles = roles.into())
     }
 }
 
 const DAY: std::time::Duration = std::time::Duration::from_hours(24);
-
-fn find<'a>(apps: &'a [AppEntry], client_id: &str) -> Option<&'a AppEntry> {
-    apps.iter().find(|app| app.client_id.eq_ignore_ascii_case(client_id))
-}
-
-fn is(secret: &Secret, which: Option<&str>) -> bool {
-    which.is_none_or(|which| secret.value == which || secret.id.as_deref() == Some(which))
-}

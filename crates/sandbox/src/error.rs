@@ -18,11 +18,13 @@ pub struct GraphError {
     pub message: Text,
     /// Rendered in decimal seconds, as learn.microsoft.com/graph/throttling shows it.
     pub retry_after: Option<Duration>,
+    /// What a new token must be asked for with, as JSON: a claims challenge
+    pub claims: Option<String>,
 }
 
 impl GraphError {
     pub fn new(status: StatusCode, code: impl Into<Text>, message: impl Into<Text>) -> Self {
-        Self { status, code: code.into(), message: message.into(), retry_after: None }
+        Self { status, code: code.into(), message: message.into(), retry_after: None, claims: None }
     }
 
     #[must_use]
@@ -240,6 +242,18 @@ impl GraphError {
 
     pub fn revoked_token() -> Self {
         Self::unauthorized("Access token validation failure. The token has been revoked.")
+    }
+
+    /// For clients that take claims challenges (learn.microsoft.com/entra/identity-platform
+    /// claims-challenge): a token is needed that was asked for with this `nbf`, in seconds.
+    pub fn challenged(nbf: i64) -> Self {
+        let claims =
+            format!(r#"{{"access_token":{{"nbf":{{"essential":true, "value":"{nbf}"}}}}}}"#);
+        let error = Self::unauthorized(
+            "Continuous access evaluation resulted in challenge with result: InteractionRequired \
+             and code: TokenIssuedBeforeRevocationTimestamp",
+        );
+        Self { claims: Some(claims), ..error }
     }
 
     fn unauthorized(message: &'static str) -> Self {

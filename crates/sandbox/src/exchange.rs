@@ -28,6 +28,9 @@ use crate::preference::Preferences;
 use crate::route::{Operation, Route, resolve};
 use crate::world::World;
 
+/// How long a login host that hangs keeps a connection: longer than any client waits.
+const HANG: Duration = Duration::from_mins(10);
+
 /// What becomes of a request: an answer, or a line that is cut.
 pub enum Outcome {
     Answer(Answer),
@@ -65,7 +68,7 @@ pub async fn exchange(
     }
     let settled = if lacks_length(&parts) {
         Settled::new(Operation::Unknown, Outcome::Answer(length_required()))
-    } else if login::is_token_path(path) {
+    } else if login::is_token_path(&world, path) {
         Settled::new(Operation::Token, token(&world, &parts, body, &ids).await)
     } else if login::is_discovery_path(path) {
         let answer = login::discovery(&world, path, &base(&parts), &ids);
@@ -115,11 +118,15 @@ async fn token(world: &World, parts: &Parts, body: Body, ids: &Correlation) -> O
         Err(error) => return Outcome::Answer(Answer::refusal(&error, ids, world.clock.now())),
     };
     let struck = world.faults.strike(When::Before, request);
-    if let Some(outcome) = suffer(world, struck.as_ref(), None, ids).await {
+    if let Some(outcome) = suffer(world, request, struck.as_ref(), None, ids).await {
         return outcome;
     }
-    match login::token(world, parts, &body, ids) {
+    match login::token(world, parts, &body, &base(parts), ids) {
         Reply::Reset => Outcome::Cut { reset: true },
+        Reply::Hang => {
+            wait(world, HANG).await;
+            Outcome::Cut { reset: false }
+        }
         Reply::Answer(answer) => answered(world, request, struck, answer, ids).await,
     }
 }
@@ -208,7 +215,7 @@ pub async fn under_faults(
     perform: impl FnOnce() -> Result<Answer, GraphError>,
 ) -> Outcome {
     let struck = world.faults.strike(When::Before, request);
-    if let Some(outcome) = suffer(world, struck.as_ref(), None, ids).await {
+    if let Some(outcome) = suffer(world, request, struck.as_ref(), None, ids).await {
         return outcome;
     }
     match perform() {
@@ -235,7 +242,7 @@ async fn answered(
         None if answer.status.is_success() => world.faults.strike(When::After, request),
         _ => None,
     };
-    match suffer(world, struck.as_ref(), Some(&answer), ids).await {
+    match suffer(world, request, struck.as_ref(), Some(&answer), ids).await {
         Some(outcome) => outcome,
         None => Outcome::Answer(answer),
     }
@@ -244,12 +251,15 @@ async fn answered(
 /// What a fault does to a request; `None` when it goes on. `real` is the answer it would have got.
 async fn suffer(
     world: &World,
+    request: fault::Request<'_>,
     kind: Option<&Kind>,
     real: Option<&Answer>,
     ids: &Correlation,
 ) -> Option<Outcome> {
     match kind? {
-        Kind::Answer(fake) => Some(Outcome::Answer(fake.answer(ids, world.clock.now()))),
+        Kind::Answer(fake) => {
+            Some(Outcome::Answer(fake.answer(request.operation, ids, world.clock.now())))
+        }
         Kind::Close { reset } => Some(Outcome::Cut { reset: *reset }),
         Kind::Hang { seconds } => {
             wait(world, fault::seconds(*seconds)).await;

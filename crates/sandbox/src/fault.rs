@@ -154,6 +154,13 @@ impl Fault {
         self
     }
 
+    /// Only requests for this path, or a pattern with `*`.
+    #[must_use]
+    pub fn path(mut self, pattern: impl Into<String>) -> Self {
+        self.matching.path = Some(pattern.into());
+        self
+    }
+
     #[must_use]
     pub fn mailbox(mut self, pattern: impl Into<String>) -> Self {
         self.matching.mailbox = Some(pattern.into());

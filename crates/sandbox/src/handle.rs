@@ -1,5 +1,7 @@
 //! What a test may do to a sandbox from inside its process: the admin API without HTTP.
 
+mod identity;
+
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,7 +9,6 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::bounce::Bounce;
-use crate::config::Secret;
 use crate::counters::Counts;
 use crate::fault::{Fault, Rule};
 use crate::lock::lock;
@@ -18,7 +19,11 @@ use crate::world::World;
 
 /// Powers over one sandbox. Cheap to copy.
 #[derive(Clone, Debug)]
-pub struct Handle(Arc<World>);
+pub struct Handle(
+    Arc<World>,
+    /// Whose apps it changes; without it, an app's in every tenant.
+    Option<Arc<str>>,
+);
 
 /// The thing that was named does not exist.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -34,7 +39,7 @@ impl std::error::Error for NotThere {}
 
 impl Handle {
     pub(crate) fn new(world: Arc<World>) -> Self {
-        Self(world)
+        Self(world, None)
     }
 
     pub(crate) fn world(&self) -> &World {
@@ -59,47 +64,6 @@ impl Handle {
     /// Removes one rule, or all. Says how many went.
     pub fn clear_faults(&self, id: Option<u64>) -> usize {
         self.0.faults.clear(id)
-    }
-
-    /// Gives an app another secret.
-    pub fn add_secret(&self, client_id: &str, secret: impl Into<Secret>) -> Result<(), NotThere> {
-        known(self.0.directory.add_secret(client_id, &secret.into()), client_id)
-    }
-
-    /// Lets an app's secret expire now: the one with this value or id, or all.
-    pub fn expire_secret(&self, client_id: &str, which: Option<&str>) -> Result<(), NotThere> {
-        self.expire_secret_at(client_id, which, self.now())
-    }
-
-    /// Lets an app's secret expire at a time: the one with this value or id, or all.
-    pub fn expire_secret_at(
-        &self,
-        client_id: &str,
-        which: Option<&str>,
-        at: Timestamp,
-    ) -> Result<(), NotThere> {
-        known(self.0.directory.expire_secret(client_id, which, at), client_id)
-    }
-
-    /// Takes an app's secret away: the one with this value or id, or all.
-    pub fn revoke_secret(&self, client_id: &str, which: Option<&str>) -> Result<(), NotThere> {
-        known(self.0.directory.revoke_secret(client_id, which), client_id)
-    }
-
-    /// Disables or enables an app.
-    pub fn set_app_disabled(&self, client_id: &str, disabled: bool) -> Result<(), NotThere> {
-        known(self.0.directory.set_disabled(client_id, disabled), client_id)
-    }
-
-    /// Replaces an app's permissions. Tokens given before keep theirs.
-    pub fn set_app_roles(&self, client_id: &str, roles: &[&str]) -> Result<(), NotThere> {
-        let roles: Vec<String> = roles.iter().map(|&role| role.to_owned()).collect();
-        known(self.0.directory.set_roles(client_id, &roles), client_id)
-    }
-
-    /// Makes every token given so far worthless; says how many there were.
-    pub fn revoke_tokens(&self) -> usize {
-        self.0.directory.revoke_tokens()
     }
 
     /// Sets how a mailbox treats requests. Takes an address or a user id.
@@ -145,7 +109,13 @@ impl Handle {
         self.0.counters.read()
     }
 
-    /// Lets time pass at once, for tokens, secrets, budgets and visibility.
+    /// Sets the login host's clock off: ahead with a positive number of seconds, behind with a
+    /// negative one. It checks assertions by that clock, and its `Date` header shows it.
+    pub fn set_login_skew(&self, seconds: i64) {
+        self.0.clock.set_login_skew(seconds);
+    }
+
+    /// Lets time pass at once, for tokens, credentials, budgets and visibility.
     pub fn advance_clock(&self, by: Duration) {
         self.0.clock.advance(by);
     }
@@ -155,14 +125,9 @@ impl Handle {
         self.0.clock.now()
     }
 
-    /// Forgets messages, truth, budgets, faults, bounces, uploads, counters and the outage. Apps,
-    /// secrets, tokens, known mailboxes and the clock stay.
+    /// Forgets messages, truth, budgets, faults, bounces, uploads, counters, the outage and the
+    /// login host's skew. Apps, credentials, tokens, known mailboxes and the clock stay.
     pub fn reset(&self) {
         self.0.reset();
     }
-}
-
-fn known(found: bool, client_id: &str) -> Result<(), NotThere> {
-    let missing = || NotThere(format!("there is no app with client id {client_id}"));
-    if found { Ok(()) } else { Err(missing()) }
 }

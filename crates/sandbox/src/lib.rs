@@ -1,10 +1,12 @@
 //! A faithful emulator of Microsoft Graph mail, in memory, over real HTTP.
 //!
 //! It answers as the login host and as Graph on one plain-HTTP port, and takes the bytes of upload
-//! sessions on another, so that a client nobody here wrote can be pointed at it: `POST /{tenant}/oauth2/v2.0/token`, then
-//! `/v1.0/users/{mailbox}/...`. It is strict where Graph is strict, keeps the *truth* of what was
-//! really sent, and can make everything go wrong that goes wrong with the real service, before or
-//! after the effect, repeatably under a seed.
+//! sessions on another, so that a client nobody here wrote can be pointed at it:
+//! `POST /{tenant}/oauth2/v2.0/token`, then `/v1.0/users/{mailbox}/...`. Secrets, certificate
+//! assertions, federated tokens and managed identities (`/metadata/identity/oauth2/token`,
+//! `/msi/token`) are verified for real. It is strict where Graph is strict, keeps the *truth* of
+//! what was really sent, and can make everything go wrong that goes wrong with the real service,
+//! before or after the effect, repeatably under a seed.
 //!
 //! Deliberately absent: delivery (nothing arrives but what the admin side injects and the reports
 //! of mails that bounce), a wall between tenants beyond what clients can see, persistence, TLS, and
@@ -35,9 +37,14 @@
 //! | `GET faults` | | `{"faults": [`[`Rule`]`]}` |
 //! | `POST faults` | a [`Fault`], or an array of them | `{"ids": [..]}` |
 //! | `DELETE faults` | `?id=`; all without | `{"cleared": n}` |
-//! | `POST apps` | `{"client_id", "disabled"?, "roles"?}` | `{}` |
-//! | `POST apps/secrets` | `{"client_id", "action", "secret"?, "expires"?}` | `{}` |
-//! | `POST tokens/revoke` | | `{"revoked": n}` |
+//! | `POST apps` | `{"client_id", "tenant"?}`, and what changes, in all tenants or in one | `{}` |
+//! | `POST apps/add` | `{"tenant", "app"}`, an [`App`] | `{}` |
+//! | `POST apps/secrets` | `{"client_id", "action", "secret"?, "id"?, "expires"?}` | `{}` |
+//! | `POST apps/certificates` | as secrets, with `"certificate"` and `"thumbprint"` | `{}` |
+//! | `POST apps/federated` | `{"client_id", "action", "credential"?, "subject"?}` | `{}` |
+//! | `GET tokens` | | `{"tokens": `[`TokenCounts`]`}` |
+//! | `POST tokens/revoke` | nothing, or `{"client_id"}` | `{"revoked": n}` |
+//! | `POST tokens/refresh` | `{"client_id"}` | `{"refreshed": n}`: tokens with the roles of now |
 //! | `POST messages/receive` | an [`Arrival`] | an [`Arrived`] |
 //! | `POST messages/edit` | `{"message", "change"}`: a [`Pointer`], a PATCH body | `{}` |
 //! | `POST messages/delete` | `{"message", "for_good"?}`: a [`Pointer`], a flag | `{}` |
@@ -48,10 +55,16 @@
 //! | `POST uploads/expire` | | `{"expired": n}` |
 //! | `POST mailboxes` | `{"mailbox", "state"}`, a [`MailboxState`] | `{}` |
 //! | `POST outage` | `{"login"}`, an [`Outage`] | `{}` |
-//! | `POST clock` | `{"advance_seconds"}` | `{"now"}` |
+//! | `POST clock` | `{"advance_seconds"?, "login_skew_seconds"?}` | `{"now"}` |
 //! | `POST reset` | | `{}` |
 //!
-//! `action` is `add`, `expire` or `revoke`; without a secret the last two mean all of the app's.
+//! What changes of an app: `disabled` (AADSTS7000112), `blocked` by Conditional Access (53003),
+//! `installed` (700016 when not), `roles` in Entra, `grants` in Exchange, `access_policy` (or
+//! `"no_access_policy": true`); the last three replace what there was. `action` is `add`, `expire`
+//! or `revoke`; without a secret (by value or id), thumbprint (SHA-1) or subject the last two mean
+//! all of the app's. Apps, certificates (PEM, or the base64 of DER), federated credentials and
+//! grants are written as in a [`Description`]. A managed identity is an app here.
+//!
 //! The property id is as in `$filter`; `duplicates` counts the values that were sent more than
 //! once. A fault rule, as JSON: `{"match": {"operation": "send_message", "mailbox":
 //! "*@contoso.example"}, "when": "after", "often": {"probability": 0.05}, "limit": 100, "kind":
@@ -94,14 +107,16 @@ pub use bounce::Bounce;
 pub use budget::Budgets;
 pub use builder::{Builder, Span, StartError};
 pub use config::{
-    ALL_ROLES, App, DEMO_CLIENT_ID, DEMO_CLIENT_SECRET, DEMO_DOMAIN, DEMO_TENANT_ID, IdsOnSend,
-    MailboxSpec, Secret, Tenant,
+    ALL_ROLES, App, BadCredential, Certificate, DEMO_CLIENT_ID, DEMO_CLIENT_SECRET, DEMO_DOMAIN,
+    DEMO_IDENTITY_HEADER, DEMO_TENANT_ID, Description, FEDERATED_LIMIT, FederatedCredential,
+    IDENTITY_PATH, IdsOnSend, IssuerKeys, MailboxGrant, MailboxSpec, ManagedIdentity, Secret,
+    TOKEN_EXCHANGE_AUDIENCE, Tenant,
 };
 pub use counters::Counts;
 pub use error::GraphError;
 pub use fault::{Fake, Fault, Kind, Matching, Often, Rule, When};
 pub use handle::{Handle, NotThere};
-pub use login::Outage;
+pub use login::{Outage, TokenCount, TokenCounts};
 pub use mailbox::MailboxState;
 pub use message::AttachmentKind;
 pub use person::{Arrival, Arrived, Pointer};

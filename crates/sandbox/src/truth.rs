@@ -254,6 +254,17 @@ impl Truth {
         self.0.mailboxes.all().iter().map(count).sum()
     }
 
+    /// Of those drafts, how many carry one extended property, whatever its value.
+    pub fn drafts_left_with_property(&self, id: &str) -> Result<usize, GraphError> {
+        let id = extended_id(id)?;
+        let count = |mailbox: &Arc<Mailbox>| {
+            let inner = lock(&mailbox.inner);
+            let has = |content: &Content| content.extended.iter().any(|(found, _)| *found == id);
+            inner.store.drafts().filter(|draft| has(&draft.content)).count()
+        };
+        Ok(self.0.mailboxes.all().iter().map(count).sum())
+    }
+
     pub fn summary(&self) -> Summary {
         let all = self.0.mailboxes.all();
         let counts =

@@ -13,7 +13,7 @@ use crate::dice::Dice;
 use crate::directory::Directory;
 use crate::fault::Faults;
 use crate::lock::lock;
-use crate::login::Outage;
+use crate::login::{Ledger, Outage};
 use crate::mailbox::registry::Registry;
 use crate::mailbox::{Inner, Mailbox};
 use crate::truth::Tally;
@@ -29,6 +29,7 @@ pub struct World {
     pub mailboxes: Registry,
     pub faults: Faults,
     pub counters: Counters,
+    pub ledger: Ledger,
     pub sent: Tally,
     pub uploads: Uploads,
     pub bounces: Bounces,
@@ -54,6 +55,7 @@ impl World {
             mailboxes,
             faults: Faults::new(settings.seed),
             counters: Counters::default(),
+            ledger: Ledger::default(),
             sent: Tally::default(),
             uploads: Uploads::default(),
             bounces: Bounces::default(),
@@ -91,8 +93,8 @@ impl World {
         *lock(&self.outage) = outage;
     }
 
-    /// Forgets messages, truth, budgets, faults, bounces, uploads, counters and the outage. Apps,
-    /// secrets, tokens, known mailboxes and the clock stay.
+    /// Forgets messages, truth, budgets, faults, bounces, uploads, counters, the outage and the
+    /// login host's skew. Apps, credentials, tokens, known mailboxes and the clock stay.
     pub fn reset(&self) {
         for mailbox in self.mailboxes.all() {
             let mut inner = lock(&mailbox.inner);
@@ -105,6 +107,8 @@ impl World {
         }
         self.faults.reset();
         self.counters.reset();
+        self.ledger.reset();
+        self.clock.set_login_skew(0);
         self.sent.reset();
         self.uploads.reset();
         self.bounces.clear();

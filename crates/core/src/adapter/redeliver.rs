@@ -95,7 +95,7 @@ impl<I: Input> Input for Redeliver<I> {
             let (due, full, idle) = match self.park.take_due() {
                 Take::Due(held) => {
                     self.logs_turn = true;
-                    return Ok(Some(self.park.hand_out(held)));
+                    return Ok(Some(self.park.hand_out(*held)));
                 }
                 Take::Wait { due, full, idle } => (due, full, idle),
             };
@@ -123,7 +123,7 @@ async fn sleep_until(due: Option<Instant>) {
 }
 
 enum Take {
-    Due(Held),
+    Due(Box<Held>),
     /// Nothing is due. `full`: nothing new may be taken; `idle`: nothing is parked or out.
     Wait {
         due: Option<Instant>,
@@ -148,7 +148,7 @@ impl Park {
         if due.is_some_and(|due| due <= Instant::now())
             && let Some(Reverse(parked)) = lot.parked.pop()
         {
-            return Take::Due(parked.held);
+            return Take::Due(Box::new(parked.held));
         }
         let full = lot.parked.len() >= self.parked_max;
         Take::Wait { due, full, idle: lot.parked.is_empty() && lot.out == 0 }
@@ -157,9 +157,9 @@ impl Park {
     fn hand_out(self: &Arc<Self>, held: Held) -> Delivery {
         self.lot().out += 1;
         let seen_before = match (held.seen_before, held.times) {
-            (SeenBefore::Maybe, _) => SeenBefore::Maybe,
-            (SeenBefore::No, 0) => SeenBefore::No,
-            (SeenBefore::No, times) => SeenBefore::Times(times),
+            (told, 0) => told,
+            // That the log cannot tell what was before was told with the first of these.
+            (SeenBefore::No | SeenBefore::Maybe, times) => SeenBefore::Times(times),
             (SeenBefore::Times(before), times) => SeenBefore::Times(before + times),
         };
         Delivery {

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::Headers;
+use crate::{Code, Error, Headers, Message, Result};
 
 /// The media type of a structured event.
 pub const STRUCTURED: &str = "application/cloudevents+json";
@@ -18,12 +18,12 @@ pub struct CloudEvent<D> {
     pub specversion: String,
     /// With `source`, unique; the same again when the event is published again.
     pub id: String,
-    /// Who publishes: `/mailbridge/<pipeline>`.
+    /// Who publishes: `/mailbridge/<pipeline>`, or `/mailbridge/<connection>`.
     pub source: String,
     /// What it is, such as `mailbridge.request.accepted`.
     #[serde(rename = "type")]
     pub kind: String,
-    /// What it is about: the request's key.
+    /// What it is about: the request's key, or the credential.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub subject: Option<String>,
     /// When it came to be.
@@ -35,6 +35,51 @@ pub struct CloudEvent<D> {
     pub traceparent: Option<String>,
     /// What happened.
     pub data: D,
+}
+
+impl<D> CloudEvent<D> {
+    /// An event of `publisher`, without a trace context.
+    pub fn new(
+        id: String,
+        publisher: &str,
+        kind: String,
+        subject: String,
+        time: Timestamp,
+        data: D,
+    ) -> Self {
+        Self {
+            specversion: "1.0".to_owned(),
+            id,
+            source: format!("/mailbridge/{publisher}"),
+            kind,
+            subject: Some(subject),
+            time,
+            datacontenttype: "application/json".to_owned(),
+            traceparent: None,
+            data,
+        }
+    }
+}
+
+impl<D: Serialize> CloudEvent<D> {
+    /// The message to publish: known by the event's id, partitioned by what it is about.
+    pub fn to_message(&self) -> Result<Message> {
+        let payload = serde_json::to_vec(self).map_err(|cause| {
+            Error::permanent(Code::Internal, "an event cannot be written as JSON")
+                .with("line", cause.line())
+        })?;
+        let mut headers = Headers::new().with("content-type", STRUCTURED);
+        if let Some(traceparent) = &self.traceparent {
+            headers.push("traceparent", traceparent.clone());
+        }
+        Ok(Message {
+            id: Some(self.id.clone()),
+            key: self.subject.clone().map(Into::into),
+            headers,
+            payload: payload.into(),
+            ..Message::default()
+        })
+    }
 }
 
 /// The attributes of an event that carries a request.

@@ -1,19 +1,17 @@
 //! A request that could not be carried out, kept as it came.
 //!
-//! The payload is the original's, byte for byte. So are the headers, with what mailbridge has to say
+//! The payload is the original's, byte for byte; only where the bus does not take a message of that
+//! size it is left out, and what is left says so. So are the headers, with what mailbridge has to say
 //! added as `mailbridge-…`; headers by which NATS itself is steered (`Nats-…`) are kept under
 //! `mailbridge-original-…`, since they would steer the dead letter.
 
 use jiff::Timestamp;
 
 use super::{Mark, OutcomeData};
-use crate::{Headers, Message};
+use crate::{Error, Headers, Message};
 
 /// The prefix of all headers that mailbridge adds.
 pub const PREFIX: &str = "mailbridge-";
-
-/// Why a dead letter has no payload: the code of the failure that left it out.
-pub const PAYLOAD_LEFT_OUT_HEADER: &str = "mailbridge-payload-left-out";
 
 /// A dead letter.
 #[derive(Debug)]
@@ -28,7 +26,20 @@ pub struct DeadLetter<'a> {
     pub time: Timestamp,
 }
 
+/// Why a dead letter has no payload: the code of the failure that left it out.
+pub const PAYLOAD_LEFT_OUT_HEADER: &str = "mailbridge-payload-left-out";
+
 impl DeadLetter<'_> {
+    /// The same without the payload, for a bus that does not take all of it because of `error`. Says
+    /// so, and how many bytes the payload had.
+    pub fn to_message_without_payload(&self, error: &Error) -> Message {
+        let mut message = self.to_message();
+        message.headers.push(PAYLOAD_LEFT_OUT_HEADER, error.code().as_str());
+        let bytes = std::mem::take(&mut message.payload).len();
+        message.headers.push(format!("{PREFIX}payload-bytes"), bytes.to_string());
+        message
+    }
+
     /// The message to publish. Its id is derived, so that a replay is the same message.
     pub fn to_message(&self) -> Message {
         let Self { original, outcome, mark, time } = self;
@@ -59,7 +70,7 @@ impl DeadLetter<'_> {
             key: original.key.clone(),
             headers,
             payload: original.payload.clone(),
-            address: None,
+            ..Message::default()
         }
     }
 }

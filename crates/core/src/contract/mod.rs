@@ -23,7 +23,10 @@ pub use bounce::{Bounce, Undelivered};
 pub use cloud_event::CloudEvent;
 pub use dead_letter::DeadLetter;
 pub use decode::{Decoded, Undecodable};
-pub use event::{Change, EventMessage, MailEvent};
+pub use event::{
+    AttachmentKind, Change, EventAttachment, FileContent, LeftOut, MailContent, MailEvent,
+    MailHeader,
+};
 pub use json::{
     AnswerRequest, AnyRequest, CategorizeRequest, DeleteRequest, MarkReadRequest, MoveRequest,
     SendRequest,

@@ -4,8 +4,8 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Bounce, CloudEvent, Key, Mark, cloud_event::STRUCTURED};
-use crate::{Error, Headers, Mailbox, Message, Position, port::Guarantee};
+use super::{Bounce, CloudEvent, Key, Mark};
+use crate::{Error, Mailbox, Position, port::Guarantee};
 
 /// How a request ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
@@ -84,36 +84,10 @@ impl Outcome {
         if let Some(bounce) = &data.bounce {
             what = format!("{what}:{}", bounce.report);
         }
-        Self {
-            specversion: "1.0".to_owned(),
-            id: mark.derive(&what).to_string(),
-            source: format!("/mailbridge/{}", data.pipeline),
-            kind: format!("mailbridge.request.{status}"),
-            subject: Some(data.key.clone()),
-            time,
-            datacontenttype: "application/json".to_owned(),
-            traceparent,
-            data,
-        }
-    }
-
-    /// The message to publish.
-    pub fn to_message(&self) -> crate::Result<Message> {
-        let payload = serde_json::to_vec(self).map_err(|cause| {
-            Error::permanent(crate::Code::Internal, "an outcome cannot be written as JSON")
-                .with("line", cause.line())
-        })?;
-        let mut headers = Headers::new().with("content-type", STRUCTURED);
-        if let Some(traceparent) = &self.traceparent {
-            headers.push("traceparent", traceparent.clone());
-        }
-        Ok(Message {
-            id: Some(self.id.clone()),
-            key: Some(self.data.key.clone().into()),
-            headers,
-            payload: payload.into(),
-            address: None,
-        })
+        let id = mark.derive(&what).to_string();
+        let kind = format!("mailbridge.request.{status}");
+        let (publisher, subject) = (data.pipeline.clone(), data.key.clone());
+        Self { traceparent, ..Self::new(id, &publisher, kind, subject, time, data) }
     }
 }
 

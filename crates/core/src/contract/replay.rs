@@ -97,6 +97,7 @@ impl Replay {
             key: letter.key.clone(),
             headers,
             payload: letter.payload.clone(),
+            ..Message::default()
         })
     }
 

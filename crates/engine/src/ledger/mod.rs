@@ -71,6 +71,11 @@ impl Ledger {
         Self { store, worker: Uuid::new_v4(), lease, clock }
     }
 
+    /// How long a claim lasts unless it is renewed.
+    pub const fn lease(&self) -> Duration {
+        self.lease
+    }
+
     /// Takes up a request, if it is free.
     ///
     /// # Errors

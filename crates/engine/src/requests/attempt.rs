@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use mailbridge_core::{
-    Attempt, Code, Completion, Deadline, Doubt, Error, Guarantee, Result, Scope, contract::Status,
+    Attempt, Code, Completion, Deadline, Doubt, Error, Guarantee, Result, Scope, Verdict,
+    contract::Status,
 };
 use tokio::time::Instant;
 
@@ -12,6 +13,7 @@ use super::{
     request::{self, Admitted, Known as Request},
 };
 use crate::{
+    Settings,
     bounces::Origin,
     decide::{Decision, decide, may_try},
     hold::Pass,
@@ -39,14 +41,21 @@ impl Line {
         mut memory: Known,
         pass: Pass,
     ) -> End {
-        // A young doubt is only looked into, which sends nothing.
-        let overdue = request::expired(&admitted.request).filter(|_| memory.doubt != Doubt::Young);
-        if let Some(error) = overdue {
-            let doubtful = memory.doubt == Doubt::Old;
-            let status = if doubtful { Status::Unknown } else { Status::Rejected };
-            return self.give_up(job, memory, status, Some(&admitted), &error).await;
+        let expired = request::expired(&admitted.request);
+        if let Some(error) = &expired {
+            // Nothing tells whether a change of a message was this request's.
+            let looks = self.looks_first() && !admitted.request.operation.is_idempotent();
+            let ended = match (memory.doubt, looks) {
+                (Doubt::None, _) => Some(Status::Rejected),
+                (Doubt::Young | Doubt::Old, false) => Some(Status::Unknown),
+                // A look tells, and sends nothing.
+                (Doubt::Young | Doubt::Old, true) => None,
+            };
+            if let Some(status) = ended {
+                return self.give_up(job, memory, status, Some(&admitted), error).await;
+            }
         }
-        if !may_try(memory.doubt, self.settings.guarantee, &self.settings.policy) {
+        if !may_try(memory.tally, self.settings.guarantee, &self.settings.policy) {
             let code = Code::SendInDoubt;
             let error = Error::in_doubt(code, "an earlier attempt may have sent it");
             return self.give_up(job, memory, Status::Unknown, Some(&admitted), &error).await;
@@ -58,6 +67,10 @@ impl Line {
                 return End::Again(after);
             }
         };
+        if let Some(expired) = expired.filter(|_| memory.doubt == Doubt::Old) {
+            let step = Step { admitted: &admitted, here: &here, pass: &pass };
+            return self.look_for_the_last_time(job, memory, step, &expired).await;
+        }
         loop {
             let result = self.attempt(job, &admitted, memory.doubt, &here).await;
             let policy = &self.settings.policy;
@@ -99,12 +112,47 @@ impl Line {
         let decision = Decision::Again { after, charged: true, doubt: true };
         self.log(job, &step, decision, error.as_ref());
         tokio::time::sleep(after).await;
-        let seen = self.attempt(job, step.admitted, Doubt::Young, step.here).await;
+        let seen = self.look(job, &step).await;
         if let Ok(completion @ (Completion::Sent { .. } | Completion::Done)) = seen {
             return self.complete(job, memory, &completion, Some(step.admitted)).await;
         }
         memory.doubtful();
         End::Again(self.settings.settle_time)
+    }
+
+    /// Its time is over, and an earlier attempt has had the time to show. What the mailbox shows now
+    /// is how it ended; only where it cannot be asked, time and again, nobody knows.
+    async fn look_for_the_last_time(
+        &self,
+        job: &Job<'_>,
+        memory: Known,
+        step: Step<'_>,
+        expired: &Error,
+    ) -> End {
+        let admitted = Some(step.admitted);
+        match self.look(job, &step).await {
+            Ok(completion @ (Completion::Sent { .. } | Completion::Done)) => {
+                step.pass.open();
+                self.complete(job, memory, &completion, admitted).await
+            }
+            // Nothing is there, or a draft that was not sent.
+            Ok(Completion::Absent | Completion::Unsettled) => {
+                step.pass.open();
+                self.give_up(job, memory, Status::Rejected, admitted, expired).await
+            }
+            Err(error) => {
+                let Settings { guarantee, policy, .. } = &self.settings;
+                let decision = decide(Err(&error), memory.tally, *guarantee, policy);
+                self.not_done(job, memory, step, decision, Some(error)).await
+            }
+        }
+    }
+
+    /// Looks for the mail, and does nothing else, whatever is there: as if the doubt were young,
+    /// since an old one has a draft sent that is found. Whether an empty mailbox settles the doubt
+    /// is for the caller to say.
+    async fn look(&self, job: &Job<'_>, step: &Step<'_>) -> Result<Completion> {
+        self.attempt(job, step.admitted, Doubt::Young, step.here).await
     }
 
     /// One attempt, which ends by its deadline whatever `Mail` does.
@@ -135,11 +183,17 @@ impl Line {
             () = deadline.passed(Duration::from_secs(1)) => None,
         };
         here.took(begun.elapsed());
-        result.unwrap_or_else(|| {
+        let result = result.unwrap_or_else(|| {
             let detail = "the attempt did not end by its deadline";
             let again = admitted.request.operation.is_idempotent();
             let hung = if again { Error::transient } else { Error::in_doubt };
             Err(hung(Code::GraphTimeout, detail))
+        });
+        // A look without an answer has sent nothing: it leaves no doubt of its own.
+        let only_looks = doubt == Doubt::Young && self.looks_first();
+        result.map_err(|error| {
+            let unanswered = only_looks && error.verdict() == Verdict::InDoubt;
+            if unanswered { error.as_verdict(Verdict::Transient { after: None }) } else { error }
         })
     }
 
@@ -151,7 +205,7 @@ impl Line {
             return None;
         }
         senders.sending(&admitted.mailbox);
-        let Request { key, mark, traceparent } = &job.known;
+        let Request { key, mark, traceparent, doubt: _ } = &job.known;
         let origin = Origin {
             pipeline: self.pipeline.clone(),
             key: key.as_str().to_owned(),

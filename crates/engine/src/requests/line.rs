@@ -23,9 +23,11 @@ use crate::{
     host::OutputHost,
     invariant::{DeadLettered, Published},
     keep_alive::keep_alive,
+    ledger::Ledger,
     mailboxes::Mailboxes,
     memory::{Ended, Known, Memory, Recall},
     metric,
+    waiting::Waiting,
 };
 
 /// What a line leads to.
@@ -33,6 +35,7 @@ pub struct Ports {
     pub decoder: Arc<dyn Decoder>,
     pub mail: Arc<dyn Mail>,
     pub files: Arc<dyn Files>,
+    pub ledger: Option<Ledger>,
     pub outcomes: Option<Arc<OutputHost>>,
     pub dead_letters: OutputHost,
     pub observer: Option<Arc<dyn Observer>>,
@@ -49,6 +52,7 @@ pub struct Line {
     pub(super) senders: Option<Senders>,
     pub(super) received: metrics::Counter,
     pub(super) in_flight: metrics::Gauge,
+    pub(super) waiting: Waiting,
     pub(super) seconds: metrics::Histogram,
 }
 
@@ -80,6 +84,7 @@ impl Line {
             senders: settings.bounces.map(|_| Senders::default()),
             received: metrics::counter!(metric::RECEIVED, &labels),
             in_flight: metrics::gauge!(metric::IN_FLIGHT, &labels),
+            waiting: Waiting::new(metrics::gauge!(metric::WAITING, &labels)),
             seconds: metrics::histogram!(metric::SECONDS, &labels),
             pipeline,
             settings,
@@ -88,7 +93,7 @@ impl Line {
     }
 
     /// The watch for mails that come back, if it is asked for and somebody is told of them.
-    pub fn watch(&self, hold: &Hold) -> Option<Watch> {
+    pub fn bounces(&self, hold: &Hold) -> Option<Watch> {
         let senders = self.senders.clone()?;
         let plain = self.settings.allow_mailboxes.iter().filter(|pattern| !pattern.contains('*'));
         for mailbox in plain.map(Mailbox::new).chain(self.settings.mailbox.clone()) {
@@ -105,6 +110,17 @@ impl Line {
             every: self.settings.bounces?,
             settle_time: self.settings.settle_time,
         })
+    }
+
+    /// Keeps health and metrics true of what changes by itself. Never ends.
+    pub async fn watch(&self) {
+        let outcomes = async {
+            match &self.ports.outcomes {
+                Some(outcomes) => outcomes.watch().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::join!(outcomes, self.ports.dead_letters.watch(), self.waiting.watch());
     }
 
     /// Carries one delivery to its end. A panic on the way leaves the delivery unsettled.
@@ -141,12 +157,16 @@ impl Line {
             End::Again(after) => Disposition::Again { after },
         };
         let pipeline = &self.pipeline;
+        // Before the bus begins to count, so that nothing is counted again when it returns.
+        let sent_back_at = Instant::now();
         match receipt.settle(disposition).await {
-            Ok(Settled::Yes) if !matches!(disposition, Disposition::Again { .. }) => {
-                self.memory.forget(position);
-                self.seconds.record(started.elapsed());
-            }
-            Ok(Settled::Yes) => {}
+            Ok(Settled::Yes) => match disposition {
+                Disposition::Again { after } => self.waiting.add(sent_back_at + after),
+                Disposition::Done | Disposition::Rejected => {
+                    self.memory.forget(position);
+                    self.seconds.record(started.elapsed());
+                }
+            },
             Ok(Settled::Stale) => {
                 metrics::counter!(metric::STALE, "pipeline" => pipeline.clone()).increment(1);
                 tracing::debug!(%pipeline, %position, "settled too late; it comes back");
@@ -163,7 +183,7 @@ impl Line {
         message: &Message,
         position: &Position,
         started: Instant,
-        memory: Known,
+        mut memory: Known,
         pass: Pass,
     ) -> End {
         let decoder = self.ports.decoder.as_ref();
@@ -177,16 +197,20 @@ impl Line {
         let job = Job { message, position, known, attempts, started };
         match memory.ended.clone() {
             Some(Ended::Completed(completion)) => {
-                return self.complete(&job, memory, &completion, admitted.ok().as_ref()).await;
+                let admitted = admitted.ok();
+                let end = self.complete(&job, memory, &completion, admitted.as_ref()).await;
+                return self.enter_again(&job, &completion, end).await;
             }
-            Some(Ended::DeadLettered) => {
-                memory.ended(Ended::DeadLettered);
-                return End::Rejected(DeadLettered(()));
+            Some(Ended::GivenUp(given_up)) => {
+                return self.publish_end(&job, memory, given_up).await;
             }
             None => {}
         }
+        if let Some(ago) = job.known.doubt {
+            memory.doubted(ago);
+        }
         match admitted {
-            Ok(admitted) => self.perform(&job, admitted, memory, pass).await,
+            Ok(admitted) => self.perform_in_turn(&job, admitted, memory, pass).await,
             Err(error) => self.give_up(&job, memory, Status::Rejected, None, &error).await,
         }
     }

@@ -3,11 +3,12 @@
 //! in [`conclude`].
 
 mod attempt;
+mod claim;
 mod conclude;
 mod line;
 mod request;
 
-use std::{sync::Arc, time::Duration};
+use std::{pin::pin, sync::Arc, time::Duration};
 
 use mailbridge_core::{
     Decoder, Files, Input, Mail, Output, Result, contract::OutcomeData, plugin::Build,
@@ -19,10 +20,11 @@ use self::line::{Line, Ports};
 pub use self::request::{Admitted, Known, admit};
 use crate::{
     Settings,
-    health::Reporter,
+    health::{Reporter, Side},
     hold::{Hold, Pass},
     host::{InputHost, Next, OutputHost},
     invariant::invariant,
+    ledger::Ledger,
 };
 
 /// How often what concluded requests left behind is removed.
@@ -46,6 +48,8 @@ pub struct Requests {
     pub outcomes: Option<Arc<dyn Build<dyn Output>>>,
     /// Where requests go that cannot be carried out.
     pub dead_letters: Arc<dyn Build<dyn Output>>,
+    /// Who is at which request, over all workers and copies, if that is to be known.
+    pub ledger: Option<Ledger>,
     /// How it works.
     pub settings: Settings,
     /// Where it tells how it is.
@@ -67,12 +71,14 @@ impl Requests {
         let mail = Arc::clone(&self.mail);
         let hold = Hold::new(&self.name, Arc::clone(&self.mail), self.health.clone());
         let mut input = InputHost::new(&self.name, self.input, self.health.clone());
+        let output = |side, build| OutputHost::new(side, &self.name, build, self.health.clone());
         let ports = Ports {
             decoder: self.decoder,
             mail: self.mail,
             files: self.files,
-            outcomes: self.outcomes.map(OutputHost::new).map(Arc::new),
-            dead_letters: OutputHost::new(self.dead_letters),
+            ledger: self.ledger,
+            outcomes: self.outcomes.map(|build| Arc::new(output(Side::Outcomes, build))),
+            dead_letters: output(Side::DeadLetters, self.dead_letters),
             observer: self.observer,
         };
         let in_flight_max = self.settings.in_flight.max(1);
@@ -84,13 +90,15 @@ impl Requests {
         // ends with the input too, which nobody has to stop
         let tidying = stop.child_token();
         lines.spawn(tidying.clone().run_until_cancelled_owned(tidy(mail)));
-        if let Some(watch) = line.watch(&hold) {
+        if let Some(watch) = line.bounces(&hold) {
             lines.spawn(tidying.clone().run_until_cancelled_owned(watch.run()));
         }
+        let mut watching = pin!(line.watch());
         loop {
             let taken = tokio::select! {
                 biased;
                 () = stop.cancelled() => None,
+                () = &mut watching => None,
                 taken = take(&slots, &hold, &mut input) => Some(taken),
             };
             let Some((slot, pass, Next::Delivery(delivery))) = taken else { break };

@@ -1,5 +1,7 @@
 //! From a message to a request that this pipeline takes.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use mailbridge_core::{
     Code, Decoder, Error, Guarantee, Mailbox, Message, Position, Result,
@@ -16,6 +18,8 @@ pub struct Known {
     pub mark: Mark,
     /// The producer's W3C `traceparent`.
     pub traceparent: Option<String>,
+    /// How long ago it may have been sent, if it is the replay of a request whose end is unknown.
+    pub doubt: Option<Duration>,
 }
 
 /// A request and the mailbox to do it in.
@@ -34,9 +38,15 @@ pub fn admit(
     message: &Message,
     position: &Position,
 ) -> Option<(Known, Result<Admitted>)> {
+    let mut doubt = None;
     let (key, traceparent, request) = match decoder.decode(message, position) {
         Ok(None) => return None,
-        Ok(Some(Decoded { request, key, traceparent, .. })) => (key, traceparent, Ok(request)),
+        Ok(Some(found)) => {
+            let now = Timestamp::now();
+            doubt = found.doubt.map(|since| now.duration_since(since).unsigned_abs());
+            let Decoded { request, key, traceparent, .. } = found;
+            (key, traceparent, Ok(request))
+        }
         Err(undecodable) => (undecodable.key, undecodable.traceparent, Err(undecodable.error)),
     };
     let mark = key.mark(pipeline);
@@ -45,7 +55,7 @@ pub fn admit(
         keepable(settings, &request)?;
         Ok(Admitted { request, mailbox })
     });
-    Some((Known { key, mark, traceparent }, admitted))
+    Some((Known { key, mark, traceparent, doubt }, admitted))
 }
 
 fn mailbox(settings: &Settings, request: &Request) -> Result<Mailbox> {

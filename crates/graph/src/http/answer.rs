@@ -6,18 +6,21 @@ use bytes::{Bytes, BytesMut};
 use reqwest::{Response, header};
 use serde_json::Value;
 
-use crate::pacing::retry_after;
+use super::challenge;
+use crate::{pacing::retry_after, token::Challenge};
 
 /// How deep codes are looked for in an error body.
 const DEPTH_MAX: usize = 8;
 
 /// What Graph answered.
-pub(super) struct Answer {
-    pub(super) status: u16,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
     pub(super) retry_after: Option<Duration>,
-    pub(super) request_id: Option<String>,
+    pub(crate) request_id: Option<String>,
+    /// What a token must have for this to be answered, if that was why it was refused.
+    pub(super) challenge: Option<Challenge>,
     /// What could be read of it. The status is definite even if the body is not.
-    pub(super) body: Bytes,
+    pub(crate) body: Bytes,
 }
 
 impl Answer {
@@ -29,13 +32,15 @@ impl Answer {
             .and_then(|value| retry_after::parse(value.as_bytes(), SystemTime::now()));
         let request_id =
             headers.get("request-id").and_then(|value| value.to_str().ok()).map(printable);
+        let challenge =
+            if matches!(status.as_u16(), 401 | 403) { challenge::find(headers) } else { None };
         let body = body(&mut response, bytes_max).await.unwrap_or_default();
-        Self { status: status.as_u16(), retry_after, request_id, body }
+        Self { status: status.as_u16(), retry_after, request_id, challenge, body }
     }
 
     /// The error codes of the body, the outermost first. `innerError` is spelled and nested in more
     /// than one way (learn.microsoft.com, graph errors).
-    pub(super) fn codes(&self) -> Vec<String> {
+    pub(crate) fn codes(&self) -> Vec<String> {
         let mut codes = Vec::new();
         let Ok(Value::Object(body)) = serde_json::from_slice(&self.body) else { return codes };
         let mut level = body.get("error");
@@ -90,7 +95,7 @@ mod tests {
 
     fn codes(body: &'static str) -> Vec<String> {
         let body = Bytes::from_static(body.as_bytes());
-        Answer { status: 400, retry_after: None, request_id: None, body }.codes()
+        Answer { status: 400, retry_after: None, request_id: None, challenge: None, body }.codes()
     }
 
     #[test]

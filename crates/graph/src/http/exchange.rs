@@ -6,15 +6,13 @@ use bytes::Bytes;
 use mailbridge_core::{Code, Error, Result, Verdict, limits::BODY_BYTES_MAX};
 use metrics::{Counter, Histogram, counter, histogram};
 use reqwest::{
-    Request, Url,
-    header::{
-        ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue,
-    },
+    Client, Request,
+    header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue},
 };
 use tokio::time::{Instant, timeout_at};
 use uuid::Uuid;
 
-use super::{Answer, Call, Door, Operation};
+use super::{Answer, Call, Door, Operation, Refusal, origin::Authorized};
 use crate::{
     classify::{Seen, classify},
     metric,
@@ -32,12 +30,27 @@ const PREFER: HeaderName = HeaderName::from_static("prefer");
 const IMMUTABLE_IDS: HeaderValue = HeaderValue::from_static(r#"IdType="ImmutableId""#);
 
 /// What became of a request.
-pub(super) enum Outcome {
+pub(crate) enum Outcome {
     Answered(Answer),
     /// No connection was made.
     NotSent,
     TimedOut,
     Cut,
+}
+
+/// Makes a request to Graph, once. The caller says how long that may take.
+pub(crate) async fn exchange(client: &Client, request: Authorized) -> Outcome {
+    execute(client, request.into_inner()).await
+}
+
+/// The same for a request that carries no token.
+pub(super) async fn execute(client: &Client, request: Request) -> Outcome {
+    match client.execute(request).await {
+        Ok(response) => Outcome::Answered(Answer::read(response, ANSWER_BYTES_MAX).await),
+        Err(error) if error.is_connect() => Outcome::NotSent,
+        Err(error) if error.is_timeout() => Outcome::TimedOut,
+        Err(_) => Outcome::Cut,
+    }
 }
 
 impl Door {
@@ -47,18 +60,18 @@ impl Door {
         permit: &Permit,
         call: &Call<'_>,
         token: &Token,
-    ) -> Result<Bytes> {
+    ) -> Result<Bytes, Refusal> {
         permit.request(call.body.bytes().len(), call.deadline).await?;
         let client_request_id = Uuid::new_v4();
-        let request = build(call, token, client_request_id)?;
+        let request = self.build(call, token, client_request_id)?;
         let start = Instant::now();
         let until = call.deadline.min(start + self.request_timeout);
         if until <= start {
             let verdict = Verdict::Transient { after: None };
             let detail = "no time was left to ask graph";
-            return Err(Error::new(Code::GraphTimeout, verdict, detail));
+            return Err(Error::new(Code::GraphTimeout, verdict, detail).into());
         }
-        let outcome = match timeout_at(until, self.exchange(request)).await {
+        let outcome = match timeout_at(until, exchange(&self.client, request)).await {
             Ok(outcome) => outcome,
             Err(_) => Outcome::TimedOut,
         };
@@ -70,16 +83,44 @@ impl Door {
             self.grants.worked(call.operation.permission(), token);
             return Ok(answer.body.clone());
         }
-        Err(failure(permit, call.operation, &outcome, Some(client_request_id)))
+        let error = failure(permit, call.operation, &outcome, Some(client_request_id));
+        let challenge =
+            if let Outcome::Answered(answer) = outcome { answer.challenge } else { None };
+        Err(Refusal { error, challenge })
     }
 
-    pub(super) async fn exchange(&self, request: Request) -> Outcome {
-        match self.client.execute(request).await {
-            Ok(response) => Outcome::Answered(Answer::read(response, ANSWER_BYTES_MAX).await),
-            Err(error) if error.is_connect() => Outcome::NotSent,
-            Err(error) if error.is_timeout() => Outcome::TimedOut,
-            Err(_) => Outcome::Cut,
+    fn build(&self, call: &Call<'_>, token: &Token, client_request_id: Uuid) -> Result<Authorized> {
+        let body = call.body.bytes();
+        if body.len() > BODY_BYTES_MAX + BODY_SLACK_BYTES {
+            let detail = "the mail as a whole is too large for one request to graph";
+            return Err(Error::permanent(Code::RequestTooLarge, detail)
+                .with("bytes", body.len())
+                .with("bytes_max", BODY_BYTES_MAX));
         }
+        let method = call.operation.method();
+        let mut request = self.origin.request(method, call.url, token.authorization())?;
+        let headers = request.headers();
+        let mime = call.operation == Operation::ReadReport;
+        let accept = if mime { "*/*" } else { "application/json" };
+        headers.insert(ACCEPT, HeaderValue::from_static(accept));
+        headers.insert(PREFER, IMMUTABLE_IDS);
+        let mut text = Uuid::encode_buffer();
+        let id = client_request_id.as_hyphenated().encode_lower(&mut text);
+        if let Ok(id) = HeaderValue::from_str(id) {
+            headers.insert(CLIENT_REQUEST_ID, id);
+        }
+        match call.body.content_type() {
+            Some(kind) => {
+                headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+                request.body(body);
+            }
+            // `send` wants it said that there is no body (learn.microsoft.com, message-send)
+            None if call.operation == Operation::SendDraft => {
+                headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+            }
+            None => {}
+        }
+        Ok(request)
     }
 
     pub(super) fn note(
@@ -104,43 +145,6 @@ impl Door {
             "graph request"
         );
     }
-}
-
-fn build(call: &Call<'_>, token: &Token, client_request_id: Uuid) -> Result<Request> {
-    let body = call.body.bytes();
-    if body.len() > BODY_BYTES_MAX + BODY_SLACK_BYTES {
-        let detail = "the mail as a whole is too large for one request to graph";
-        return Err(Error::permanent(Code::RequestTooLarge, detail)
-            .with("bytes", body.len())
-            .with("bytes_max", BODY_BYTES_MAX));
-    }
-    let url = Url::parse(call.url).map_err(|_| {
-        Error::permanent(Code::MailboxNotFound, "the mailbox's name does not fit into a URL")
-    })?;
-    let mut request = Request::new(call.operation.method(), url);
-    let mut headers = HeaderMap::with_capacity(8);
-    headers.insert(AUTHORIZATION, token.authorization());
-    let accept = if call.operation == Operation::ReadReport { "*/*" } else { "application/json" };
-    headers.insert(ACCEPT, HeaderValue::from_static(accept));
-    headers.insert(PREFER, IMMUTABLE_IDS);
-    let mut text = Uuid::encode_buffer();
-    if let Ok(id) = HeaderValue::from_str(client_request_id.as_hyphenated().encode_lower(&mut text))
-    {
-        headers.insert(CLIENT_REQUEST_ID, id);
-    }
-    match call.body.content_type() {
-        Some(kind) => {
-            headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
-            *request.body_mut() = Some(body.into());
-        }
-        // `send` wants it said that there is no body (learn.microsoft.com, message-send)
-        None if call.operation == Operation::SendDraft => {
-            headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
-        }
-        None => {}
-    }
-    *request.headers_mut() = headers;
-    Ok(request)
 }
 
 /// The failure, classified, and the mailbox's gate closed if Graph asked for it.

@@ -3,30 +3,36 @@
 //! it is classified here.
 //!
 //! Nothing is repeated, with one exception that cannot do harm: a request that Graph refused for
-//! its token is made once more with a fresh one. Redirects are not followed, and the client's own
-//! retries are off: every repetition is somebody's decision.
+//! its token is made once more with a fresh one, got with the claims that Graph asked for.
+//! Redirects are not followed, and the client's own retries are off: every repetition is somebody's
+//! decision.
 
 mod answer;
 mod call;
+mod challenge;
+mod clock;
 mod exchange;
+mod origin;
 mod upload;
 
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use mailbridge_core::{Code, Error, Result, Scope, Verdict};
+use mailbridge_core::{Code, Error, Result};
 use reqwest::{Client, redirect, retry};
 use tokio::time::Instant;
 
 use crate::{
     grants::Grants,
     pacing::Permit,
-    token::{Token, TokenCache},
+    token::{Challenge, Token, TokenCache},
 };
-use answer::Answer;
-pub(crate) use answer::{body, printable};
+pub(crate) use answer::{Answer, body, printable};
 pub(crate) use call::{Body, Call, Operation};
+pub(crate) use clock::Skew;
 use exchange::Meters;
+pub(crate) use exchange::{Outcome, exchange};
+pub(crate) use origin::{Authorized, Origin};
 pub(crate) use upload::{Progress, UploadCall};
 
 /// A connection that is not there by then is not made.
@@ -55,7 +61,8 @@ pub(crate) fn client() -> Result<Client> {
 pub(crate) struct Door {
     connection: Arc<str>,
     client: Client,
-    tokens: TokenCache,
+    origin: Origin,
+    tokens: Arc<TokenCache>,
     grants: Grants,
     request_timeout: Duration,
     meters: Meters,
@@ -65,11 +72,12 @@ impl Door {
     pub(crate) fn new(
         connection: Arc<str>,
         client: Client,
-        tokens: TokenCache,
+        origin: Origin,
+        tokens: Arc<TokenCache>,
         request_timeout: Duration,
     ) -> Self {
-        let meters = Meters::new(&connection);
-        Self { connection, client, tokens, grants: Grants::default(), request_timeout, meters }
+        let (meters, grants) = (Meters::new(&connection), Grants::default());
+        Self { connection, client, origin, tokens, grants, request_timeout, meters }
     }
 
     /// Whether a token can be had.
@@ -86,9 +94,9 @@ impl Door {
         let token = self.tokens.get(call.deadline).await?;
         let refusal = match self.attempt(permit, call, &token).await {
             Err(refusal) if self.blames_token(&refusal, call, &token) => refusal,
-            other => return other,
+            other => return other.map_err(|refusal| refusal.error),
         };
-        if !self.tokens.refuse(&token) {
+        if !self.tokens.refuse(&token, refusal.challenge.as_ref()) {
             return Err(identity_failure(refusal));
         }
         let fresh = self.tokens.get(call.deadline).await?;
@@ -96,31 +104,45 @@ impl Door {
             Err(refusal) if self.blames_token(&refusal, call, &fresh) => {
                 Err(identity_failure(refusal))
             }
-            other => other,
+            other => other.map_err(|refusal| refusal.error),
         }
     }
 
-    /// Whether a fresh token may help: the token was refused, or lacks a permission that may have
-    /// been granted since.
-    fn blames_token(&self, refusal: &Error, call: &Call<'_>, token: &Token) -> bool {
-        match refusal.code() {
-            Code::GraphUnauthorized | Code::GraphPermissionMissing => true,
-            Code::MailboxDenied => self.grants.suspect(call.operation.permission(), token),
-            _ => false,
-        }
+    /// Whether a fresh token may help: the token was refused, or lacks a claim, or a permission
+    /// that may have been granted since.
+    fn blames_token(&self, refusal: &Refusal, call: &Call<'_>, token: &Token) -> bool {
+        refusal.challenge.is_some()
+            || match refusal.error.code() {
+                Code::GraphUnauthorized | Code::GraphPermissionMissing => true,
+                Code::MailboxDenied => self.grants.suspect(call.operation.permission(), token),
+                _ => false,
+            }
+    }
+}
+
+/// A failed request, and the claims challenge that came with it.
+struct Refusal {
+    error: Error,
+    challenge: Option<Challenge>,
+}
+
+impl From<Error> for Refusal {
+    fn from(error: Error) -> Self {
+        Self { error, challenge: None }
     }
 }
 
 /// A refusal that a fresh token does not cure is the app's, not the mailbox's.
-fn identity_failure(refusal: Error) -> Error {
-    if refusal.code() == Code::GraphUnauthorized {
+fn identity_failure(Refusal { error: refusal, challenge }: Refusal) -> Error {
+    let (code, detail) = if challenge.is_some() {
+        let detail = "graph asks for claims that the login service does not give the app";
+        (Code::CredentialPolicyBlocked, detail)
+    } else if refusal.code() == Code::GraphUnauthorized {
         return refusal;
-    }
-    let verdict = Verdict::Blocked { scope: Scope::Connection, after: None };
-    let detail = "graph denies access, and the token lists no permission that this needs";
-    refusal
-        .fields()
-        .fold(Error::new(Code::GraphPermissionMissing, verdict, detail), |error, (name, value)| {
-            error.with(name, value)
-        })
+    } else {
+        let detail = "graph denies access, and the token lists no permission that this needs";
+        (Code::GraphPermissionMissing, detail)
+    };
+    let error = Error::blocked(code, detail);
+    refusal.fields().fold(error, |error, (name, value)| error.with(name, value))
 }

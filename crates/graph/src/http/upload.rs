@@ -17,7 +17,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::{
     Door, Operation,
-    exchange::{Outcome, failure},
+    exchange::{Outcome, execute, failure},
 };
 use crate::pacing::Permit;
 
@@ -59,7 +59,7 @@ impl Door {
             let verdict = Verdict::Transient { after: None };
             return Err(Error::new(Code::GraphTimeout, verdict, "no time was left to upload"));
         }
-        let outcome = match timeout_at(until, self.exchange(build(call)?)).await {
+        let outcome = match timeout_at(until, execute(&self.client, build(call)?)).await {
             Ok(outcome) => outcome,
             Err(_) => Outcome::TimedOut,
         };

@@ -3,7 +3,10 @@
 //! - **Single flight**: any number of callers without a token make one request.
 //! - **Early refresh**: from `refresh_in` (or half the lifetime) on, a background task gets the
 //!   next token while the old one serves until it really expires. If that fails, nobody is held up.
-//! - **One forced refresh** for a refused token, however many callers it was refused to.
+//! - **One forced refresh** for a refused token, however many callers it was refused to. If Graph
+//!   challenged it, the next one is asked for with the claims that Graph wants.
+//! - **Renewal** when the credential has changed: the next token is got at once, while the old one
+//!   serves, and what was wrong with the old credential is forgotten.
 //! - **Back-off**: a failure is remembered for 1 to 10 seconds, or as long as the login service
 //!   asked, and told to all who ask meanwhile.
 //!
@@ -24,7 +27,7 @@ use tokio::{
     time::{Instant, timeout, timeout_at},
 };
 
-use super::{Roles, Token};
+use super::{Challenge, Roles, Token, claims};
 use crate::{chance::jitter, metric};
 
 /// A token request that takes longer is given up.
@@ -33,7 +36,7 @@ const REQUEST_MAX: Duration = Duration::from_secs(10);
 const BACKOFF_MIN: Duration = Duration::from_secs(1);
 const BACKOFF_MAX: Duration = Duration::from_secs(10);
 /// A refused token is thrown away at most this often: a fresh one that is refused too is not at
-/// fault.
+/// fault. The same for one that was got for a claims challenge and is challenged.
 const FORCED_EVERY: Duration = Duration::from_secs(30);
 /// How long before its end a token is no longer used, at most: clocks differ, and a request takes
 /// time.
@@ -42,7 +45,9 @@ const MARGIN_MAX: Duration = Duration::from_mins(1);
 /// Where tokens come from.
 #[async_trait]
 pub(crate) trait Issuer: Send + Sync {
-    async fn issue(&self) -> Result<Issued>;
+    /// Asks for one token. `claims` is the JSON that goes into the form field of that name, if any:
+    /// what the client can do, and what a claims challenge asked for.
+    async fn issue(&self, claims: Option<&str>) -> Result<Issued>;
 }
 
 /// A token as it was issued.
@@ -61,6 +66,7 @@ pub(crate) struct TokenCache {
 struct Shared {
     connection: Arc<str>,
     issuer: Box<dyn Issuer>,
+    cae: bool,
     state: Mutex<State>,
     /// Moves when a request has ended, either way.
     ended: watch::Sender<u64>,
@@ -74,10 +80,17 @@ struct State {
     generation: u64,
     fetching: bool,
     forced: Option<Instant>,
+    /// How often the credential has changed.
+    renewals: u64,
+    /// What the next token must have. Once it has come, those after it need not.
+    challenge: Option<Challenge>,
+    challenged: Option<Instant>,
 }
 
 struct Held {
     token: Arc<Token>,
+    /// It was got for a claims challenge.
+    answers_challenge: bool,
     refresh_at: Instant,
     usable_until: Instant,
 }
@@ -97,9 +110,10 @@ enum Look {
 }
 
 impl TokenCache {
-    pub(crate) fn new(connection: Arc<str>, issuer: Box<dyn Issuer>) -> Self {
+    /// `cae`: each token is asked for as a client that understands claims challenges.
+    pub(crate) fn new(connection: Arc<str>, issuer: Box<dyn Issuer>, cae: bool) -> Self {
         let state = Mutex::default();
-        let shared = Shared { connection, issuer, state, ended: watch::Sender::new(0) };
+        let shared = Shared { connection, issuer, cae, state, ended: watch::Sender::new(0) };
         Self { shared: Arc::new(shared), tasks: Mutex::default() }
     }
 
@@ -132,21 +146,49 @@ impl TokenCache {
         }
     }
 
-    /// Throws a token away that Graph refused. Says whether asking again gives another one: false
-    /// when this one was got for that very reason a moment ago.
-    pub(crate) fn refuse(&self, refused: &Token) -> bool {
+    /// Throws a token away that Graph refused, perhaps with a claims challenge. Says whether asking
+    /// again gives another one: false when this one was got for that very reason a moment ago.
+    pub(crate) fn refuse(&self, refused: &Token, challenge: Option<&Challenge>) -> bool {
         let mut state = self.shared.lock();
         let now = Instant::now();
-        match &state.held {
-            Some(held) if held.token.generation() == refused.generation() => {}
+        let answers_challenge = match &state.held {
+            Some(held) if held.token.generation() == refused.generation() => held.answers_challenge,
             _ => return true,
+        };
+        let recent = |at: Option<Instant>| at.is_some_and(|at| now < at + FORCED_EVERY);
+        if let Some(challenge) = challenge {
+            if answers_challenge && recent(state.challenged) {
+                return false;
+            }
+            state.challenged = Some(now);
+            state.challenge = Some(challenge.clone());
+        } else {
+            if recent(state.forced) {
+                return false;
+            }
+            state.forced = Some(now);
         }
-        if state.forced.is_some_and(|at| now < at + FORCED_EVERY) {
-            return false;
-        }
-        state.forced = Some(now);
         state.held = None;
         true
+    }
+
+    /// The credential has changed: a failure counts no longer, unless the login service asked for
+    /// the wait, and a token that serves gets its successor, now or as soon as it may.
+    pub(crate) fn renew(&self) {
+        let now = Instant::now();
+        let mut state = self.shared.lock();
+        state.renewals += 1;
+        if state.failure.as_ref().is_some_and(|failure| asked_to_wait(&failure.error).is_none()) {
+            state.failure = None;
+            state.failures_in_a_row = 0;
+        }
+        if let Some(held) = &mut state.held {
+            held.refresh_at = now;
+        }
+        drop(state);
+        if let Look::Due(_) = self.shared.look(now) {
+            self.fetch();
+        }
     }
 
     /// Starts a request unless one is on its way.
@@ -156,8 +198,9 @@ impl TokenCache {
             return;
         }
         state.fetching = true;
+        let (challenge, renewals) = (state.challenge.clone(), state.renewals);
         drop(state);
-        let flight = Flight(Arc::clone(&self.shared));
+        let flight = Flight { shared: Arc::clone(&self.shared), challenge, renewals };
         let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
         while tasks.try_join_next().is_some() {}
         tasks.spawn(flight.run());
@@ -165,12 +208,19 @@ impl TokenCache {
 }
 
 /// A request on its way. Its end is told even if it ends by a panic.
-struct Flight(Arc<Shared>);
+struct Flight {
+    shared: Arc<Shared>,
+    challenge: Option<Challenge>,
+    /// How often the credential had changed when it was used.
+    renewals: u64,
+}
 
 impl Flight {
     async fn run(self) {
         let asked = Instant::now();
-        let issued = match timeout(REQUEST_MAX, self.0.issuer.issue()).await {
+        let claims = claims::field(self.shared.cae, self.challenge.as_ref());
+        let request = self.shared.issuer.issue(claims.as_deref());
+        let issued = match timeout(REQUEST_MAX, request).await {
             Ok(issued) => issued,
             Err(_) => Err(Error::blocked(
                 Code::LoginUnreachable,
@@ -178,14 +228,28 @@ impl Flight {
             )
             .with("seconds", REQUEST_MAX.as_secs())),
         };
-        self.0.settle(asked, issued);
+        self.settle(asked, issued);
+    }
+
+    fn settle(&self, asked: Instant, issued: Result<Issued>) {
+        let kept =
+            issued.and_then(|issued| self.shared.keep(asked, self.challenge.as_ref(), &issued));
+        let result = kept.as_ref().map_or_else(|error| error.code().as_str(), |()| "ok");
+        let connection = self.shared.connection.to_string();
+        metrics::counter!(
+            metric::TOKEN_REQUESTS, "connection" => connection, "result" => result
+        )
+        .increment(1);
+        if let Err(error) = kept {
+            self.shared.remember(error, self.renewals);
+        }
     }
 }
 
 impl Drop for Flight {
     fn drop(&mut self) {
-        self.0.lock().fetching = false;
-        self.0.ended.send_modify(|count| *count += 1);
+        self.shared.lock().fetching = false;
+        self.shared.ended.send_modify(|count| *count += 1);
     }
 }
 
@@ -209,20 +273,7 @@ impl Shared {
         }
     }
 
-    fn settle(&self, asked: Instant, issued: Result<Issued>) {
-        let kept = issued.and_then(|issued| self.keep(asked, &issued));
-        let result = kept.as_ref().map_or_else(|error| error.code().as_str(), |()| "ok");
-        let connection = self.connection.to_string();
-        metrics::counter!(
-            metric::TOKEN_REQUESTS, "connection" => connection, "result" => result
-        )
-        .increment(1);
-        if let Err(error) = kept {
-            self.remember(error);
-        }
-    }
-
-    fn keep(&self, asked: Instant, issued: &Issued) -> Result<()> {
+    fn keep(&self, asked: Instant, answered: Option<&Challenge>, issued: &Issued) -> Result<()> {
         let text = issued.access_token.expose();
         let mut authorization = HeaderValue::try_from(format!("Bearer {text}")).map_err(|_| {
             Error::blocked(Code::LoginUnexpected, "the access token is not one line of text")
@@ -232,10 +283,16 @@ impl Shared {
         let margin = MARGIN_MAX.min(lifetime / 10);
         let refresh_in = issued.refresh_in.unwrap_or(lifetime / 2).min(lifetime);
         let mut state = self.lock();
+        if state.challenge.as_ref() != answered {
+            // asked for before the challenge came, so Graph would refuse it as well
+            return Ok(());
+        }
+        let answers_challenge = state.challenge.take().is_some();
         state.generation += 1;
         let token = Token { authorization, generation: state.generation, roles: Roles::of(text) };
         state.held = Some(Held {
             token: Arc::new(token),
+            answers_challenge,
             refresh_at: asked + jitter(refresh_in, 0.9),
             usable_until: asked + lifetime.saturating_sub(margin),
         });
@@ -250,9 +307,17 @@ impl Shared {
         Ok(())
     }
 
-    fn remember(&self, error: Error) {
+    /// `renewals`: how often the credential had changed when this was tried.
+    fn remember(&self, error: Error, renewals: u64) {
         let now = Instant::now();
         let mut state = self.lock();
+        if renewals != state.renewals && asked_to_wait(&error).is_none() {
+            tracing::debug!(
+                connection = %self.connection, code = %error.code(),
+                "got no token with a credential that has changed since"
+            );
+            return;
+        }
         let doubled = BACKOFF_MIN * 2_u32.saturating_pow(state.failures_in_a_row.min(8));
         let wait = asked_to_wait(&error).unwrap_or_default().max(doubled.min(BACKOFF_MAX));
         state.failures_in_a_row = state.failures_in_a_row.saturating_add(1);
@@ -261,6 +326,7 @@ impl Shared {
             connection = %self.connection,
             code = %error.code(),
             reason = %error,
+            cure = error.code().cure(),
             again_in_seconds = wait.as_secs(),
             old_token_serves = still_serves,
             "got no token"

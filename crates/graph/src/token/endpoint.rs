@@ -11,10 +11,14 @@ use reqwest::{Client, StatusCode, Url, header};
 use serde::{Deserialize, Deserializer, de};
 
 use super::{
-    aadsts,
+    Clock, aadsts,
     cache::{Issued, Issuer},
 };
-use crate::{credential::Credential, http, pacing::retry_after};
+use crate::{
+    credential::Credential,
+    http::{self, Skew},
+    pacing::retry_after,
+};
 
 /// A token response is a few kilobytes.
 const ANSWER_BYTES_MAX: usize = 256 * 1024;
@@ -26,17 +30,19 @@ pub(crate) struct Endpoint {
     pub(crate) client_id: String,
     pub(crate) scope: String,
     pub(crate) credential: Box<dyn Credential>,
+    pub(crate) clock: Clock,
 }
 
 #[async_trait]
 impl Issuer for Endpoint {
-    async fn issue(&self) -> Result<Issued> {
+    async fn issue(&self, claims: Option<&str>) -> Result<Issued> {
         let fields = self.credential.fields().await?;
         let mut form = vec![
             ("grant_type", "client_credentials"),
             ("client_id", &self.client_id),
             ("scope", &self.scope),
         ];
+        form.extend(claims.map(|claims| ("claims", claims)));
         form.extend(fields.iter().map(|(name, secret)| (*name, secret.expose())));
         let request = self
             .client
@@ -52,11 +58,12 @@ impl Issuer for Endpoint {
             .headers()
             .get(header::RETRY_AFTER)
             .and_then(|value| retry_after::parse(value.as_bytes(), SystemTime::now()));
+        let skew = self.clock.check(&self.url, response.headers());
         let body = http::body(&mut response, ANSWER_BYTES_MAX).await.map_err(|fault| {
             let detail = "the login service's answer broke off or is too long";
             Error::blocked(Code::LoginUnexpected, detail).with("cause", fault)
         })?;
-        read(status, wait, &body)
+        read(status, wait, skew, &body)
     }
 }
 
@@ -72,9 +79,14 @@ fn unreachable(error: &reqwest::Error) -> Error {
         .with("cause", cause)
 }
 
-fn read(status: StatusCode, wait: Option<Duration>, body: &[u8]) -> Result<Issued> {
+fn read(
+    status: StatusCode,
+    wait: Option<Duration>,
+    skew: Option<Skew>,
+    body: &[u8],
+) -> Result<Issued> {
     if !status.is_success() {
-        return Err(aadsts::refusal(status.as_u16(), wait, body));
+        return Err(aadsts::refusal(status.as_u16(), wait, skew, body));
     }
     let answer: Answer = serde_json::from_slice(body).map_err(|_| {
         let detail = "the token endpoint's answer is not a token response";
@@ -124,7 +136,7 @@ mod tests {
             r#"{"token_type":"Bearer","expires_in":3599,"access_token":"abc","refresh_in":100}"#,
             r#"{"expires_in":"3599","access_token":"abc","refresh_in":"100","more":1}"#,
         ] {
-            let issued = read(StatusCode::OK, None, body.as_bytes()).unwrap();
+            let issued = read(StatusCode::OK, None, None, body.as_bytes()).unwrap();
             assert_eq!(issued.expires_in, Duration::from_secs(3599));
             assert_eq!(issued.refresh_in, Some(Duration::from_secs(100)));
             assert_eq!(issued.access_token.expose(), "abc");
@@ -134,7 +146,9 @@ mod tests {
     #[test]
     fn anything_else_with_200_is_not_a_token() {
         for body in ["<html>captive portal</html>", "{}", r#"{"access_token":"hush"}"#, ""] {
-            let Err(error) = read(StatusCode::OK, None, body.as_bytes()) else { panic!("{body}") };
+            let Err(error) = read(StatusCode::OK, None, None, body.as_bytes()) else {
+                panic!("{body}")
+            };
             assert_eq!(error.code(), Code::LoginUnexpected);
             assert!(!error.to_string().contains("hush"));
         }

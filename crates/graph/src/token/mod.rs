@@ -6,15 +6,19 @@
 
 mod aadsts;
 mod cache;
+mod claims;
+mod clock;
 mod endpoint;
 
 use std::fmt;
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use reqwest::header::HeaderValue;
-use serde::Deserialize;
+use serde::{Deserialize, de::DeserializeOwned};
 
-pub(crate) use cache::TokenCache;
+pub(crate) use cache::{Issued, Issuer, TokenCache};
+pub(crate) use claims::Challenge;
+pub(crate) use clock::Clock;
 pub(crate) use endpoint::Endpoint;
 
 /// An access token, ready to be presented.
@@ -86,15 +90,16 @@ impl Roles {
             #[serde(default)]
             roles: Vec<String>,
         }
-        let claims = token
-            .split('.')
-            .nth(1)
-            .and_then(|part| URL_SAFE_NO_PAD.decode(part).ok())
-            .and_then(|json| serde_json::from_slice::<Claims>(&json).ok());
-        let Some(Claims { roles }) = claims else { return Self::default() };
+        let Some(Claims { roles }) = claims(token) else { return Self::default() };
         let has = |name: &str| roles.iter().any(|role| role.eq_ignore_ascii_case(name));
         Self { lacks_send: !has("Mail.Send"), lacks_read_write: !has("Mail.ReadWrite") }
     }
+}
+
+/// What a token says of itself, if it can be read.
+pub(crate) fn claims<T: DeserializeOwned>(token: &str) -> Option<T> {
+    let json = URL_SAFE_NO_PAD.decode(token.split('.').nth(1)?).ok()?;
+    serde_json::from_slice(&json).ok()
 }
 
 #[cfg(test)]

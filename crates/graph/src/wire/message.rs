@@ -53,16 +53,29 @@ pub(crate) fn draft(mail: &Composed, files: &[Embedded<'_>], tags: Tags<'_>) -> 
     written(&Message::of(mail, files, tags), mail, files)
 }
 
-/// The body that gives a draft another mark, and what MIME cannot say.
-pub(crate) fn mark_draft(tags: Tags<'_>, categories: &[String]) -> Result<Vec<u8>> {
+/// The body that gives a draft another mark; with a mail, also what its MIME does not say
+/// (learn.microsoft.com, message-update).
+pub(crate) fn mark_draft(tags: Tags<'_>, mail: Option<&Composed>) -> Result<Vec<u8>> {
     #[derive(Serialize)]
     #[serde(rename_all = "camelCase")]
     struct Patch<'a> {
+        #[serde(skip_serializing_if = "Option::is_none")]
+        importance: Option<&'static str>,
         #[serde(skip_serializing_if = "<[String]>::is_empty")]
         categories: &'a [String],
+        #[serde(skip_serializing_if = "is_false")]
+        is_read_receipt_requested: bool,
+        #[serde(skip_serializing_if = "is_false")]
+        is_delivery_receipt_requested: bool,
         single_value_extended_properties: Tags<'a>,
     }
-    let patch = Patch { categories, single_value_extended_properties: tags };
+    let patch = Patch {
+        importance: mail.and_then(|mail| mail.importance).map(importance),
+        categories: mail.map_or(&[], |mail| &mail.categories),
+        is_read_receipt_requested: mail.is_some_and(|mail| mail.read_receipt),
+        is_delivery_receipt_requested: mail.is_some_and(|mail| mail.delivery_receipt),
+        single_value_extended_properties: tags,
+    };
     serde_json::to_vec(&patch).map_err(|_| unwritable())
 }
 
@@ -306,12 +319,20 @@ mod tests {
     }
 
     #[test]
-    fn a_mime_draft_is_marked_and_categorised() {
+    fn a_mime_draft_gets_its_mark_and_what_mime_does_not_say() {
         let mark = Key::of_id("order-1").mark("orders");
-        let patch = json(&mark_draft(tags(&mark), &["Red".to_owned()]).unwrap());
-        assert_eq!(patch["categories"][0], "Red");
-        assert_eq!(patch["singleValueExtendedProperties"][0]["id"], MARK_PROPERTY);
-        assert_eq!(patch["singleValueExtendedProperties"][0]["value"], mark.as_str());
-        assert!(json(&mark_draft(tags(&mark), &[]).unwrap()).get("categories").is_none());
+        let mail = composed(
+            r#"{"to":"b@x.org","text":"t","html":"h","importance":"low","categories":["Red"],
+                "read_receipt":true,"delivery_receipt":true}"#,
+        );
+        let property = serde_json::json!([{ "id": MARK_PROPERTY, "value": mark.as_str() }]);
+        let patch = json(&mark_draft(tags(&mark), Some(&mail)).unwrap());
+        let expected = serde_json::json!({
+            "importance": "low", "categories": ["Red"], "isReadReceiptRequested": true,
+            "isDeliveryReceiptRequested": true, "singleValueExtendedProperties": property,
+        });
+        assert_eq!(patch, expected);
+        let patch = json(&mark_draft(tags(&mark), None).unwrap());
+        assert_eq!(patch, serde_json::json!({ "singleValueExtendedProperties": property }));
     }
 }

@@ -3,6 +3,10 @@
 //!
 //! Graph takes MIME as base64 with the type `text/plain` (learn.microsoft.com,
 //! outlook-send-mime-message), and reads the blind recipients from its `Bcc` header.
+//!
+//! Two things are left out of it, since no page says what Graph makes of their headers: categories,
+//! which are the sender's own and which a `Keywords` header would show to every recipient, and
+//! receipts. The draft is given them afterwards, so such a mail never goes without one.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use jiff::Timestamp;
@@ -23,8 +27,14 @@ pub(crate) fn encoded(raw: &[u8]) -> Vec<u8> {
     STANDARD.encode(raw).into_bytes()
 }
 
-/// Builds the MIME of a composed mail with these of its files. Its `Message-ID` depends on the mark alone, so that a
-/// receiver can tell a repeat.
+/// Whether a mail goes as MIME and has something that MIME leaves out.
+pub(crate) fn leaves_out(mail: &Composed) -> bool {
+    let more = !mail.categories.is_empty() || mail.read_receipt || mail.delivery_receipt;
+    more && matches!(mail.body, Body::Both { .. })
+}
+
+/// Builds the MIME of a composed mail with these of its files. Its `Message-ID` depends on the mark
+/// alone, so that a receiver can tell a repeat.
 pub(crate) fn build(
     mail: &Composed,
     mailbox: &Mailbox,
@@ -46,7 +56,9 @@ pub(crate) fn build(
             builder = builder.header(name, Header::new_list(list.iter().map(header).collect()));
         }
     }
-    builder = options(builder, mail, mailbox);
+    if let Some(level) = mail.importance {
+        builder = builder.header("Importance", Raw::new(importance(level)));
+    }
     for (name, value) in &mail.headers {
         builder = builder.header(name.as_str(), Text::new(value.as_str()));
     }
@@ -73,27 +85,6 @@ fn sender<'a>(mail: &'a Composed, mailbox: &'a Mailbox) -> Option<Header<'a>> {
 
 fn header(address: &Address) -> Header<'_> {
     Header::new_address(address.name.as_deref(), address.address.as_str())
-}
-
-fn options<'a>(
-    mut builder: MessageBuilder<'a>,
-    mail: &'a Composed,
-    mailbox: &'a Mailbox,
-) -> MessageBuilder<'a> {
-    if let Some(level) = mail.importance {
-        builder = builder.header("Importance", Raw::new(importance(level)));
-    }
-    if !mail.categories.is_empty() {
-        let words = mail.categories.join(", ");
-        builder = builder.header("Keywords", Text::new(words));
-    }
-    if let Some(reader) = sender(mail, mailbox).filter(|_| mail.read_receipt) {
-        builder = builder.header("Disposition-Notification-To", reader);
-    }
-    if let Some(server) = sender(mail, mailbox).filter(|_| mail.delivery_receipt) {
-        builder = builder.header("Return-Receipt-To", server);
-    }
-    builder
 }
 
 /// `mixed(related(alternative(text, html), inline…), files…)`, less the shells that hold one part.

@@ -8,7 +8,7 @@ use mailbridge_graph::Options;
 use serde_json::json;
 
 use crate::{
-    scene::{BOTH, MAILBOX, PLAIN, Scene, perform, sent},
+    scene::{BOTH, MAILBOX, PLAIN, Scene, draft, perform, sent},
     stub::Reply,
 };
 
@@ -34,13 +34,27 @@ async fn one_request_with_the_token_and_its_ids() {
 #[tokio::test]
 async fn text_with_html_goes_as_mime_in_base64() {
     let scene = Scene::new(|_| Reply::status(202)).await;
-    scene.send_from(MAILBOX, BOTH, AtLeastOnce, Doubt::None).await.unwrap();
+    let request = r#"{"id":"1","to":"bob@x.org","bcc":"secret@x.org","subject":"Hi",
+        "text":"hello","html":"<p>hello</p>"}"#;
+    scene.send_from(MAILBOX, request, AtLeastOnce, Doubt::None).await.unwrap();
     let asked = scene.stub.asked().pop().unwrap();
     assert_eq!(asked.header("content-type"), Some("text/plain"));
     let raw = STANDARD.decode(&asked.body).unwrap();
     let mail = mail_parser::MessageParser::new().parse(&raw).unwrap();
     assert_eq!(mail.body_html(0).unwrap().trim(), "<p>hello</p>");
     assert_eq!(mail.bcc().unwrap().first().unwrap().address(), Some("secret@x.org"));
+}
+
+#[tokio::test]
+async fn what_mime_does_not_say_is_said_by_a_draft() {
+    let scene = Scene::new(|asked| match asked.what().as_str() {
+        "POST messages" => draft(),
+        "PATCH draft" => Reply::json(200, "{}"),
+        _ => Reply::status(202),
+    })
+    .await;
+    scene.send_from(MAILBOX, BOTH, AtLeastOnce, Doubt::None).await.unwrap();
+    assert_eq!(scene.stub.graph_asked(), ["POST messages", "PATCH draft", "POST send"]);
 }
 
 #[tokio::test]

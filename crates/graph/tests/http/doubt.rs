@@ -1,6 +1,6 @@
 //! `guarantee: once` with a doubt: the look in the mailbox, and what each find leads to.
 
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex, OnceLock};
 
 use mailbridge_core::{
     Code, Completion,
@@ -94,8 +94,8 @@ async fn a_look_that_fails_leads_to_nothing_else() {
 
 #[tokio::test]
 async fn pages_are_followed_to_the_end_and_empty_ones_too() {
-    let base = std::sync::Arc::new(Mutex::new(String::new()));
-    let known = std::sync::Arc::clone(&base);
+    let base = Arc::new(Mutex::new(String::new()));
+    let known = Arc::clone(&base);
     let scene = Scene::new(move |asked: &Asked| {
         let base = known.lock().unwrap().clone();
         let link =
@@ -117,19 +117,33 @@ async fn pages_are_followed_to_the_end_and_empty_ones_too() {
 
 #[tokio::test]
 async fn a_link_to_another_host_is_not_followed_with_the_token() {
-    let other = Stub::start(|_| found(&[])).await;
-    let links = [
-        format!("{}/v1.0/users/x/messages", other.url()),
-        format!("http://127.0.0.1:1@{}/v1.0/users/x/messages", other.address),
-        "/v1.0/users/x/messages".to_owned(),
-        String::new(),
+    type Link = fn(own: &str, other: &str) -> String;
+    let links: [Link; 10] = [
+        |_, other| format!("http://{other}/v1.0/users/x/messages"),
+        |own, _| format!("https://{own}/v1.0/users/x/messages"),
+        |own, _| format!("http://localhost:{}/v1.0", own.rsplit(':').next().unwrap()),
+        |own, other| format!("http://{own}@{other}/v1.0"),
+        |own, other| format!(r"http://{other}\@{own}/v1.0"),
+        |own, _| format!("http://user:word@{own}/v1.0"),
+        |_, other| format!("//{other}/v1.0"),
+        |_, other| format!(r"http:\\{other}\v1.0"),
+        |_, _| "/v1.0/users/x/messages".to_owned(),
+        |_, _| String::new(),
     ];
+    let other = Stub::start(|_| found(&[])).await;
     for link in links {
-        let body = json!({ "value": [], "@odata.nextLink": link }).to_string();
-        let scene = Scene::new(move |_| Reply::json(200, body.clone())).await;
+        let written = Arc::new(OnceLock::new());
+        let answer = Arc::clone(&written);
+        let scene = Scene::new(move |_| {
+            let link = answer.get().cloned().unwrap_or(String::new());
+            Reply::json(200, json!({ "value": [], "@odata.nextLink": link }).to_string())
+        })
+        .await;
+        let own = scene.stub.address.to_string();
+        let link = written.get_or_init(|| link(&own, &other.address.to_string()));
         let error = scene.send(Once, Old).await.unwrap_err();
-        assert_eq!(error.code(), Code::GraphUnexpected, "{link}");
-        assert_eq!(scene.stub.graph_asked(), [LOOK]);
+        assert_eq!(error.code(), Code::GraphLinkElsewhere, "{link}");
+        assert_eq!(scene.stub.graph_asked(), [LOOK], "{link}");
     }
     assert!(other.asked().is_empty());
 }

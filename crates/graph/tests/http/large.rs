@@ -234,7 +234,7 @@ async fn text_and_html_with_a_large_file_is_a_mime_draft_that_the_file_is_added_
     assert_eq!(mail.attachment_count(), 0);
     let patches = large.asked("PATCH draft");
     assert!(patches[0].body.contains(".half") && !patches[1].body.contains(".half"));
-    assert_eq!(patches[1].json()["categories"][0], "Red");
+    assert_eq!(patches[0].json()["categories"][0], "Red");
 }
 
 #[tokio::test]

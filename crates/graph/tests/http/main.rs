@@ -4,12 +4,17 @@
 #![cfg(test)]
 
 mod at_least_once;
+mod challenge;
+mod clock;
 mod doubt;
 mod fake;
+mod kinds;
 mod large;
 mod metric;
 mod once;
 mod pace;
+mod quiet;
+mod rotation;
 mod scene;
 mod stub;
 mod token;

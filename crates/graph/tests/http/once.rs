@@ -98,10 +98,23 @@ async fn a_draft_that_may_never_be_sent_is_deleted() {
 
 #[tokio::test]
 async fn a_draft_that_cannot_be_marked_is_deleted() {
-    let scene = Scene::new(well_but("PATCH draft", |_| Reply::status(500))).await;
+    let refuse = |_| Reply::error(400, "ErrorInvalidPropertySet");
+    let scene = Scene::new(well_but("PATCH draft", refuse)).await;
     let error = scene.send_from(MAILBOX, BOTH, Once, Doubt::None).await.unwrap_err();
-    assert!(matches!(error.verdict(), Verdict::Transient { .. }), "{error:?}");
+    assert_eq!(error.verdict(), Verdict::Permanent);
     assert_eq!(scene.stub.graph_asked(), ["POST messages", "PATCH draft", "DELETE draft"]);
+}
+
+#[tokio::test]
+async fn a_marking_that_fails_in_passing_is_done_again() {
+    let fail_first = |before: usize| match before {
+        0 => Reply::status(504),
+        _ => Reply::json(200, "{}"),
+    };
+    let scene = Scene::new(well_but("PATCH draft", fail_first)).await;
+    scene.send_from(MAILBOX, BOTH, Once, Doubt::None).await.unwrap();
+    let steps = ["POST messages", "PATCH draft", "PATCH draft", "POST send"];
+    assert_eq!(scene.stub.graph_asked(), steps);
 }
 
 #[tokio::test]

@@ -74,18 +74,24 @@ impl Scene {
 }
 
 pub fn graph(stub: &Stub, options: Options, secret: &Value) -> Graph {
-    let connection: Connection = serde_json::from_value(json!({
+    graph_with(stub, options, &json!({ "credential": { "client_secret": secret } }))
+}
+
+/// A connection with these keys.
+pub fn graph_with(stub: &Stub, options: Options, keys: &Value) -> Graph {
+    let mut connection = json!({
         "tenant": "contoso.com",
         "client_id": "11111111-2222-3333-4444-555555555555",
-        "credential": { "client_secret": secret },
         "cloud": { "login": stub.url(), "graph": stub.url() },
-    }))
-    .unwrap();
+    });
+    let all = connection.as_object_mut().unwrap();
+    all.extend(keys.as_object().unwrap().clone());
+    let connection: Connection = serde_json::from_value(connection).unwrap();
     Graph::new("contoso", connection.resolve(None).unwrap(), options).unwrap()
 }
 
 pub async fn perform(
-    graph: &Graph,
+    graph: &dyn Mail,
     mailbox: &str,
     request: &str,
     guarantee: Guarantee,
@@ -97,7 +103,7 @@ pub async fn perform(
 }
 
 pub async fn perform_with(
-    graph: &Graph,
+    graph: &dyn Mail,
     mailbox: &str,
     request: &str,
     guarantee: Guarantee,

@@ -21,7 +21,9 @@ use self::{
 };
 use crate::{position::Log, record};
 
-/// How many deliveries may be parked until they are due. At the bound nothing new is read.
+/// How many deliveries may be parked until they are due. At the bound nothing new is read, whichever
+/// mailbox it is for. Less than a bus with a server takes, since those are kept in memory whole, a
+/// request can be megabytes, and the open lines are written with every position.
 const PARKED_MAX: usize = 4_096;
 
 /// An input on a file.

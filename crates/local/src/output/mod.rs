@@ -25,7 +25,7 @@ use crate::{
     shared::{Handle, Shared},
 };
 
-static OPEN: Shared<Writer> = Shared::new();
+pub(crate) static OPEN: Shared<Writer> = Shared::new();
 
 /// Writes messages as lines.
 pub(crate) struct Lines(Handle<Writer>);
@@ -73,7 +73,7 @@ trait Sink: Send {
 }
 
 /// One target, shared by all who publish to it.
-struct Writer {
+pub(crate) struct Writer {
     state: Mutex<State>,
     queue: Queue<Message, ()>,
 }

@@ -112,7 +112,7 @@ proptest! {
     ) {
         let mut headers = Headers::new();
         for (name, value) in &values { headers.push(name, value.clone()); }
-        let message = Message { address: None, id, key, headers, payload };
+        let message = Message { id, key, headers, payload, ..Message::default() };
         let mut lines = Vec::new();
         write(&message, &mut lines).unwrap();
         prop_assert_eq!(lines.pop(), Some(b'\n'));

@@ -49,6 +49,11 @@ impl Place {
     fn crashed(self, image: Image) -> Self {
         let Self { dir, local } = self;
         drop(local);
+        // what is still being written ends with the process, here with its thread
+        let folder = dir.path().canonicalize().unwrap();
+        while crate::output::OPEN.is_any_open(&folder) || crate::store::OPEN.is_any_open(&folder) {
+            std::thread::yield_now();
+        }
         for (name, content) in image.0 {
             fs::write(dir.path().join(name), content).unwrap();
         }

@@ -1,4 +1,5 @@
-//! `mailbridge check`: says what would run, or what is wrong. Connects to nothing, reads no secret.
+//! `mailbridge check`: says what would run, or what is wrong. Connects to nothing; reads credentials
+//! only to see whether they are some. With `--online` the doctor follows.
 
 use std::{
     fmt::{self, Write as _},
@@ -10,11 +11,14 @@ use mailbridge_engine::InDoubt;
 use mailbridge_graph::{
     Connection,
     cloud::{Cloud, Named},
+    config::{Flaw, Tenancy},
 };
 
+use super::doctor::Doctor;
 use crate::{
     config::{self, Pipeline, Setup},
     exit::Exit,
+    log,
     registry::Registry,
     run::report::tell,
     sandboxes,
@@ -26,18 +30,29 @@ pub struct Check {
     /// Configuration files (.yaml, .toml, .json); later ones win.
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
+    /// Then ask Microsoft 365 too, as `mailbridge doctor` does
+    #[arg(long)]
+    online: bool,
 }
 
 impl Check {
     /// Reads, checks, tells.
-    pub fn run(&self, registry: &Registry) -> Exit {
+    pub async fn run(self, registry: &Registry, wishes: &log::Wishes) -> Exit {
         match config::read_with_tests(&self.files, registry) {
             Ok(setup) => {
                 for warning in &setup.warnings {
                     eprintln!("warning: {warning}");
                 }
+                let right = inspect(&setup).await;
+                if !right {
+                    return Exit::Config;
+                }
                 tell(format_args!("{}", Told(&setup)));
-                Exit::Done
+                if !self.online {
+                    return Exit::Done;
+                }
+                tell(format_args!("\n"));
+                Doctor::of(self.files).run(registry, wishes).await
             }
             Err(problems) => {
                 eprintln!("{problems}");
@@ -45,6 +60,20 @@ impl Check {
             }
         }
     }
+}
+
+/// Looks at the credentials' files. What is not here may be where the program will run: a warning.
+async fn inspect(setup: &Setup) -> bool {
+    let mut right = true;
+    let real = setup.connections.iter().filter(|(_, it)| !sandboxes::goes_there(it));
+    for (name, connection) in real {
+        for Flaw { key, error, absent } in connection.inspect().await {
+            right &= absent;
+            let (kind, cure) = (if absent { "warning" } else { "error" }, error.code().cure());
+            eprintln!("{kind}: connections.{name}.{key}: {error}\n    cure: {cure}");
+        }
+    }
+    right
 }
 
 /// A setup in words.
@@ -75,9 +104,24 @@ fn told(connection: &Connection) -> String {
         Cloud::Named(name) => named(*name).to_owned(),
         Cloud::Explicit(hosts) => hosts.graph.clone(),
     };
-    let tenant = connection.tenant.as_deref().unwrap_or_default();
-    let app = connection.client_id.as_deref().unwrap_or_default();
-    format!("to {cloud}, tenant {tenant}, as app {app}")
+    format!("to {cloud}, {}", who(connection))
+}
+
+fn who(connection: &Connection) -> String {
+    let tenancies = connection.clone().resolve_all(None).unwrap_or_default();
+    let app = connection.client_id.as_deref().or(connection.environment.client_id.as_deref());
+    let app = app.unwrap_or_default();
+    if !connection.tenants.is_empty() {
+        let tenants = tenancies.iter().map(|Tenancy { tenant, mailboxes, .. }| {
+            let tenant = tenant.as_deref().unwrap_or_default();
+            format!("\n    tenant        {tenant}, mailboxes {}", mailboxes.join(" "))
+        });
+        return tenants.fold(format!("as app {app}"), |told, tenant| told + &tenant);
+    }
+    match tenancies.into_iter().find_map(|it| it.tenant) {
+        Some(tenant) => format!("tenant {tenant}, as app {app}"),
+        None => "as the identity that azure gives this machine".to_owned(),
+    }
 }
 
 fn named(cloud: Named) -> &'static str {

@@ -4,7 +4,7 @@ use std::{path::PathBuf, sync::Arc};
 
 use mailbridge_core::{Code, Error, Result};
 use mailbridge_engine::{Observer, health::Health};
-use mailbridge_graph::Options;
+use mailbridge_graph::{Notify, Options};
 use tokio::task::JoinSet;
 
 use crate::{
@@ -14,10 +14,11 @@ use crate::{
         text,
     },
     exit::Exit,
-    http::{Bound, Metrics},
+    http::{Bound, Metrics, Witnesses},
     log,
     registry::Registry,
     run::{
+        notify::OnBus,
         report::{End, Report},
         signals::Signals,
         until_done,
@@ -73,7 +74,7 @@ async fn run(setup: Setup, options: Options) -> Result<Exit> {
     let signals = Signals::new().map_err(|cause| {
         Error::permanent(Code::Internal, "signals cannot be taken").with("cause", cause.kind())
     })?;
-    let Setup { connections, pipelines, report, http, .. } = setup;
+    let Setup { connections, notify, pipelines, report, http, .. } = setup;
     // First what may be refused: the port, and counting, which must begin before anything counts.
     let side = match &http.listen {
         Some(listen) => Some((Bound::new(listen).await?, Metrics::start()?)),
@@ -81,8 +82,12 @@ async fn run(setup: Setup, options: Options) -> Result<Exit> {
     };
     let used = |name: &str| pipelines.iter().any(|pipeline| pipeline.connection == name);
     let connections = connections.into_iter().filter(|(name, _)| used(name)).collect();
-    let connections =
-        Connections::open(connections, wiring::mailboxes(&pipelines), options).await?;
+    let notify = notify.into_iter().map(|(name, port)| {
+        let on_bus: Arc<dyn Notify> = Arc::new(OnBus(port.build));
+        (name, on_bus)
+    });
+    let mailboxes = wiring::mailboxes(&pipelines);
+    let connections = Connections::open(connections, mailboxes, options, notify.collect()).await?;
     let ends = ends(&pipelines);
     let report = Report::new(report).map(Arc::new);
     let health = Health::new();
@@ -94,7 +99,8 @@ async fn run(setup: Setup, options: Options) -> Result<Exit> {
         let observer = report.clone().map(|report| report as Arc<dyn Observer>);
         ready.push(wiring::requests(pipeline, mail, &health, observer));
     }
-    let _serving = side.map(|(bound, metrics)| serve(bound, metrics, health));
+    let asked = Witnesses { health, connections: Arc::new(connections.all()) };
+    let _serving = side.map(|(bound, metrics)| serve(bound, metrics, asked));
     tracing::info!(version = env!("CARGO_PKG_VERSION"), pipelines = ready.len(), "started");
     let exit = until_done(ready, signals).await;
     tracing::info!("stopped");
@@ -108,11 +114,11 @@ async fn run(setup: Setup, options: Options) -> Result<Exit> {
 }
 
 /// Serves health and metrics until what it returns is dropped.
-fn serve(bound: Bound, metrics: Metrics, health: Health) -> JoinSet<()> {
+fn serve(bound: Bound, metrics: Metrics, asked: Witnesses) -> JoinSet<()> {
     tracing::info!(address = %bound.address(), "health and metrics are served");
     let mut side = JoinSet::new();
     side.spawn(metrics.clone().keep_up());
-    let serve = bound.serve(health, metrics);
+    let serve = bound.serve(asked, metrics);
     side.spawn(async move {
         if let Err(cause) = serve.await {
             tracing::error!(%cause, "the HTTP side has ended");

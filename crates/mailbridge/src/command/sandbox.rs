@@ -1,11 +1,15 @@
 //! `mailbridge sandbox`: Microsoft Graph mail in memory, over HTTP, until it is asked to stop.
 
-use std::net::SocketAddr;
+use std::{
+    fs,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
 
 use mailbridge_core::Span;
 use mailbridge_sandbox::{
-    Budgets, DEMO_CLIENT_ID, DEMO_CLIENT_SECRET, DEMO_DOMAIN, DEMO_TENANT_ID, Running, Sandbox,
-    Tenant,
+    Budgets, Builder, DEMO_CLIENT_ID, DEMO_CLIENT_SECRET, DEMO_DOMAIN, DEMO_TENANT_ID, Description,
+    Running, Sandbox, Tenant,
 };
 
 use crate::{
@@ -27,6 +31,10 @@ pub struct SandboxArgs {
     /// Everything random follows from it
     #[arg(long, default_value_t = 0)]
     seed: u64,
+    /// Tenants, apps with their credentials and permissions, managed identities and mailboxes, as
+    /// YAML or JSON, in place of the demo tenant
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["domains", "mailboxes"])]
+    config: Option<PathBuf>,
     /// A domain in which every mailbox exists; may be repeated
     #[arg(long = "domain", value_name = "DOMAIN")]
     domains: Vec<String>,
@@ -58,9 +66,10 @@ impl SandboxArgs {
                 return Exit::Failed;
             }
         };
+        let described = self.config.is_some();
         match self.start().await {
             Ok(running) => {
-                tell(format_args!("{}", welcome(&running)));
+                tell(format_args!("{}", welcome(&running, described)));
                 signals.next().await;
                 tell(format_args!("mails sent: {}\n", running.handle().truth().sent_total()));
                 running.stop().await;
@@ -73,10 +82,8 @@ impl SandboxArgs {
         }
     }
 
-    async fn start(self) -> Result<Running, mailbridge_sandbox::StartError> {
-        let tenant = self.domains.into_iter().fold(Tenant::demo(), Tenant::any_mailbox_of);
-        let tenant = self.mailboxes.into_iter().fold(tenant, Tenant::mailbox);
-        let mut builder = Sandbox::builder().seed(self.seed).tenant(tenant);
+    async fn start(self) -> Result<Running, String> {
+        let mut builder = self.world()?.seed(self.seed);
         if let Some(latency) = self.latency {
             builder = builder.latency(latency.get());
         }
@@ -86,12 +93,43 @@ impl SandboxArgs {
         if self.forget {
             builder = builder.keep_bodies(false).retain(KEPT_WHEN_FORGETTING);
         }
-        builder.allow_remote(self.allow_remote).start(self.listen).await
+        let started = builder.allow_remote(self.allow_remote).start(self.listen).await;
+        started.map_err(|error| error.to_string())
+    }
+
+    /// Who and what is in it: as the file says, or the demo tenant with what was asked for.
+    fn world(&self) -> Result<Builder, String> {
+        if let Some(path) = &self.config {
+            return Ok(Sandbox::builder().describe(describe(path)?));
+        }
+        let domains = self.domains.iter().cloned();
+        let tenant = domains.fold(Tenant::demo(), Tenant::any_mailbox_of);
+        let tenant = self.mailboxes.iter().cloned().fold(tenant, Tenant::mailbox);
+        Ok(Sandbox::builder().tenant(tenant))
     }
 }
 
-fn welcome(running: &Running) -> String {
+/// Reads a sandbox's description; JSON is YAML too.
+fn describe(path: &Path) -> Result<Description, String> {
+    let failed = |error: &dyn std::fmt::Display| format!("sandbox: {}: {error}", path.display());
+    let text = fs::read_to_string(path).map_err(|error| failed(&error))?;
+    yaml_serde::from_str(&text).map_err(|error| failed(&error))
+}
+
+fn welcome(running: &Running, described: bool) -> String {
     let url = running.base_url();
+    if described {
+        return format!(
+            "a Microsoft Graph sandbox on {url}
+
+  graph    {url}/v1.0/users/{{mailbox}}/sendMail
+  token    {url}/{{tenant}}/oauth2/v2.0/token
+  machine  {url}/metadata/identity/oauth2/token
+  truth    {url}/_sandbox/truth
+
+"
+        );
+    }
     format!(
         "a Microsoft Graph sandbox on {url}; every mailbox of {DEMO_DOMAIN} exists
 
@@ -110,4 +148,48 @@ connections:
 
 "
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written(text: &str) -> Result<Description, String> {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        fs::write(file.path(), text).unwrap();
+        describe(file.path())
+    }
+
+    const WORLD: &str = "
+tenants:
+  - id: 5a0d0001-5a0d-4000-8000-00000000da7a
+    domain: contoso.example
+    open_domains: [contoso.example]
+    mailboxes: [anna@other.example, {address: bob@other.example, name: Bob}]
+    apps:
+      - client_id: 5a0d0002-5a0d-4000-8000-0000000000a9
+        secrets: [a-secret, {value: old, id: its-guid, expires: 2026-01-01T00:00:00Z}]
+        federated: [{issuer: https://i.example, subject: s, keys: {keys: []}}]
+        roles: [Mail.ReadWrite]
+        grants: [{role: Application Mail.Send, mailboxes: ['anna@*']}]
+        access_policy: ['*@contoso.example']
+    identities: [{client_id: i, system_assigned: true, roles: [Mail.Send]}]
+";
+
+    #[test]
+    fn a_world_is_read_from_yaml_and_json() {
+        written(WORLD).unwrap();
+        written(r#"{"tenants": [{"id": "t", "apps": [{"client_id": "a"}]}]}"#).unwrap();
+    }
+
+    #[test]
+    fn what_is_wrong_with_it_is_told_with_the_place() {
+        let unknown = written(&WORLD.replace("roles: [Mail.ReadWrite]", "rolls: []")).unwrap_err();
+        assert!(unknown.contains("unknown field `rolls`"), "{unknown}");
+        assert!(unknown.contains("line"), "{unknown}");
+        let secret = written(&WORLD.replace("[a-secret,", "[{value: 4711, ids: 1},")).unwrap_err();
+        assert!(!secret.contains("4711"), "{secret}");
+        let missing = describe(Path::new("/nowhere/world.yaml")).unwrap_err();
+        assert!(missing.contains("/nowhere/world.yaml"), "{missing}");
+    }
 }

@@ -4,6 +4,7 @@ use mailbridge_core::contract::{AnyRequest, MailEvent, Outcome};
 use schemars::schema_for;
 use serde_json::Value;
 
+use super::doctor;
 use crate::{config::schema, exit::Exit, registry::Registry, run::report::tell};
 
 /// The arguments.
@@ -25,6 +26,8 @@ enum What {
     Outcome,
     /// What is told of a mail
     Event,
+    /// What `mailbridge doctor --format json` prints
+    Doctor,
 }
 
 impl SchemaOf {
@@ -35,6 +38,7 @@ impl SchemaOf {
             What::Request => schema_for!(AnyRequest).to_value(),
             What::Outcome => schema_for!(Outcome).to_value(),
             What::Event => schema_for!(MailEvent).to_value(),
+            What::Doctor => schema_for!(doctor::Report).to_value(),
         };
         print(&schema)
     }

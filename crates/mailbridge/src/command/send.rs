@@ -185,7 +185,8 @@ impl Send {
         let mailbox = self.from();
         let connections = BTreeMap::from([(NAME.to_owned(), connection)]);
         let used = std::iter::once(mailbox.as_str());
-        let opened = Connections::open(connections, used, Options::default()).await?;
+        let opened =
+            Connections::open(connections, used, Options::default(), BTreeMap::new()).await?;
         let Some(mail) = opened.get(NAME) else {
             return Err(Error::permanent(mailbridge_core::Code::Internal, "no connection"));
         };
@@ -205,6 +206,7 @@ impl Send {
             input: Arc::new(single::Source::new(message, self.id.is_some())),
             decoder: Arc::new(mailbridge_core::AsRequests),
             mail,
+            ledger: None,
             files: Arc::new(mailbridge_core::NoFiles),
             outcomes: None,
             dead_letters: Arc::new(single::Nowhere),

@@ -22,13 +22,15 @@ pub mod schema;
 mod setup;
 mod templates;
 pub mod text;
+mod written;
 
 use std::path::PathBuf;
 
 use crate::registry::Registry;
 
 pub use problem::Problems;
-pub use setup::{Pipeline, Setup};
+pub use setup::{LedgerSetup, Pipeline, Setup};
+pub use written::Written;
 
 /// Reads and checks a configuration that is to be run.
 pub fn read(files: &[PathBuf], registry: &Registry) -> Result<Setup, Problems> {
@@ -44,6 +46,11 @@ pub fn read_with_tests(files: &[PathBuf], registry: &Registry) -> Result<Setup, 
 /// Reads and checks a configuration whose connections are to be used.
 pub fn read_connections(files: &[PathBuf], registry: &Registry) -> Result<Setup, Problems> {
     assemble::assemble(load::load(files)?, registry, Purpose::Connections)
+}
+
+/// Reads what can be read of a configuration that need not be right.
+pub fn read_as_written(files: &[PathBuf]) -> Result<Written, Problems> {
+    load::load(files).map(|loaded| Written::of(&loaded))
 }
 
 /// What a configuration is read for.

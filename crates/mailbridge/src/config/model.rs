@@ -2,7 +2,7 @@
 //!
 //! Sections of buses are plain values here: only their plugin knows their types.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use mailbridge_core::{Guarantee, Mailbox, Span};
 use mailbridge_engine::{InDoubt, Policy, Settings};
@@ -87,6 +87,10 @@ pub struct RequestsSection {
     pub outcomes: Option<Value>,
     /// Where requests go that cannot be carried out: `bus`, and the keys of its plugin.
     pub dead_letters: Value,
+    /// Against producers that publish a request twice, and workers that hold one at once: who is at
+    /// it, and that it was sent, is kept in `state`.
+    #[serde(default)]
+    pub dedupe: Option<Dedupe>,
     /// Places below which requests may refer to attachments by URL. Without any, none is read.
     #[serde(default)]
     pub attachments: mailbridge_attachments::Config,
@@ -130,6 +134,19 @@ pub struct Bounces {
     pub every: Span,
 }
 
+/// A ledger of requests.
+#[derive(Clone, Copy, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Dedupe {
+    /// For how long after it was sent a copy of a request is known as one, such as 24h.
+    pub window: Span,
+    /// How long a worker's claim on a request lasts unless it is renewed: longer than `deadline`,
+    /// and no longer than the bus waits for an acknowledgement; one and a half times `deadline`
+    /// when absent.
+    #[serde(default)]
+    pub lease: Option<Span>,
+}
+
 /// What follows a failed attempt.
 #[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -155,8 +172,16 @@ pub struct Retry {
 pub enum InDoubtChoice {
     /// Send again: it may arrive twice.
     Retry,
-    /// Give it up as `unknown`: it may not have arrived.
+    /// Give it up as `unknown`: it may not have arrived. What a worker was sending when it crashed is
+    /// sent again by the next one all the same.
     DeadLetter,
+}
+
+impl Dedupe {
+    /// How long a claim lasts.
+    pub fn lease(&self, deadline: Duration) -> Duration {
+        self.lease.map_or(deadline + deadline / 2, Span::get)
+    }
 }
 
 impl RequestsSection {

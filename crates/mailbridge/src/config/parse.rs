@@ -73,6 +73,13 @@ fn is_our_doing(mistake: &Malformed, found: &[Malformed]) -> bool {
     if found.iter().any(|earlier| earlier.path == mistake.path) {
         return true;
     }
+    // a section that wants one key of several, from which the mistaken one was taken out
+    let emptied = |earlier: &Malformed| {
+        earlier.path.len() > mistake.path.len() && earlier.path.starts_with(&mistake.path)
+    };
+    if mistake.detail.starts_with("expected one of ") && found.iter().any(emptied) {
+        return true;
+    }
     let Some(name) =
         mistake.detail.strip_prefix("the key `").and_then(|rest| rest.strip_suffix("` is missing"))
     else {

@@ -54,6 +54,11 @@ impl Problems {
         problems.dedup();
         Self(problems)
     }
+
+    /// Each in a line.
+    pub fn lines(&self) -> Vec<String> {
+        self.0.iter().map(Problem::to_string).collect()
+    }
 }
 
 impl fmt::Display for Problems {

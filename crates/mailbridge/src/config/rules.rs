@@ -4,6 +4,7 @@
 use std::{ops::RangeInclusive, time::Duration};
 
 use mailbridge_core::Guarantee;
+use mailbridge_graph::{Connection, config::is_personal};
 use serde_json::{Map, Value};
 
 use super::{model::RequestsSection, secret_key};
@@ -63,6 +64,37 @@ pub fn requests(section: &RequestsSection) -> Vec<(&'static str, String)> {
         "nobody would be told: give `outcomes` too",
     );
     wrong
+}
+
+/// The mailboxes that a pipeline names, patterns included, each with its key.
+fn mailboxes(section: &RequestsSection) -> impl Iterator<Item = (&'static str, &str)> {
+    let own = section.mailbox.iter().map(|mailbox| ("mailbox", mailbox.as_str()));
+    own.chain(section.allow_mailboxes.iter().map(|pattern| ("allow_mailboxes", pattern.as_str())))
+}
+
+/// The mailboxes that a pipeline names and that are of personal accounts.
+pub fn personal(section: &RequestsSection) -> Vec<(&'static str, String)> {
+    let message = "this is a personal account, which an app without a user cannot use; name a \
+                   mailbox of a work tenant";
+    let personal = mailboxes(section).filter(|(_, mailbox)| is_personal(mailbox));
+    personal.map(|(key, _)| (key, message.to_owned())).collect()
+}
+
+/// The mailboxes that a pipeline names and that its connection does not reach.
+pub fn out_of_reach(
+    section: &RequestsSection,
+    connection: &Connection,
+) -> Vec<(&'static str, String)> {
+    let lost = mailboxes(section).filter(|(_, mailbox)| !connection.reaches(mailbox));
+    let told = |(key, mailbox)| {
+        let message = format!(
+            "no tenant of connection `{}` has `{mailbox}`; add it, or a pattern such as \
+             \"*@contoso.com\", to one of its `tenants`",
+            section.connection
+        );
+        (key, message)
+    };
+    lost.map(told).collect()
 }
 
 /// What to say of a secret that lies readable in the file. It works.
@@ -176,6 +208,25 @@ mod tests {
             let wrong = requests(&section(&extra));
             assert_eq!(wrong.iter().map(|it| it.0).collect::<Vec<_>>(), [key], "{extra}");
         }
+    }
+
+    #[test]
+    fn personal_accounts_are_named() {
+        let both =
+            json!({ "mailbox": "me@outlook.com", "allow_mailboxes": ["*@a.com", "*@Live.nl"] });
+        let keys: Vec<_> = personal(&section(&both)).into_iter().map(|it| it.0).collect();
+        assert_eq!(keys, ["mailbox", "allow_mailboxes"]);
+        assert_eq!(personal(&section(&json!({}))), []);
+    }
+
+    #[test]
+    fn mailboxes_that_no_tenant_has_are_named() {
+        let tenants = json!({ "tenants": { "contoso.com": ["*@contoso.com"] } });
+        let connection: Connection = serde_json::from_value(tenants).unwrap();
+        let both = json!({ "mailbox": "it@contoso.com", "allow_mailboxes": ["*", "*@x.org"] });
+        let lost = out_of_reach(&section(&both), &connection);
+        assert_eq!(lost.iter().map(|it| it.0).collect::<Vec<_>>(), ["allow_mailboxes"]);
+        assert!(lost[0].1.contains("`*@x.org`"), "{lost:?}");
     }
 
     #[test]

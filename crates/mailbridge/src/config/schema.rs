@@ -36,6 +36,17 @@ pub fn config(registry: &Registry) -> Value {
     for key in ["outcomes", "dead_letters"] {
         put(&mut root, &format!("{requests}/{key}"), any_of(parts.targets.clone()));
     }
+    // a connection's own type knows no bus
+    if let Some(connection) = root.pointer_mut("/$defs/Connection/properties")
+        && let Value::Object(keys) = connection
+    {
+        let description = "Where it is told that a credential ends, from 30 days before, as \
+                           CloudEvents of type `mailbridge.credential.expiring`: `bus`, and the \
+                           keys of its plugin.";
+        keys.insert("notify".to_owned(), json!({ "description": description }));
+        let notify = "/$defs/Connection/properties/notify";
+        put(&mut root, notify, any_of(parts.targets));
+    }
     // What is not there has no default to tell of.
     if let Some(Value::Object(keys)) = root.get_mut("properties") {
         for key in keys.values_mut().filter_map(Value::as_object_mut) {

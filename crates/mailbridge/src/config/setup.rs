@@ -1,11 +1,11 @@
 //! A configuration that has been checked: everything is built, nothing is opened.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use mailbridge_compose::Composer;
 use mailbridge_core::{
-    AsRequests, Decoder, Files,
-    plugin::{Bus, SourceEnd, TargetEnd},
+    AsRequests, Decoder, Files, StateStore,
+    plugin::{Build, Bus, SourceEnd, TargetEnd},
 };
 use mailbridge_engine::Settings;
 use mailbridge_graph::Connection;
@@ -20,6 +20,8 @@ use super::{
 pub struct Setup {
     /// Connections by name.
     pub connections: BTreeMap<String, Connection>,
+    /// By connection: where it is told that one of its credentials ends.
+    pub notify: BTreeMap<String, Port<dyn Output>>,
     /// Pipelines in the order of their names.
     pub pipelines: Vec<Pipeline>,
     /// The HTTP side.
@@ -46,6 +48,8 @@ pub struct Pipeline {
     pub tests: Vec<Test>,
     /// What requests may refer to.
     pub files: Arc<dyn Files>,
+    /// Against producers that publish a request twice, and workers that hold it at once.
+    pub ledger: Option<LedgerSetup>,
     /// Where requests come from.
     pub from: Port<dyn SourceEnd>,
     /// Where outcomes go.
@@ -62,6 +66,14 @@ impl Pipeline {
             None => Arc::new(AsRequests),
         }
     }
+}
+
+/// The ledger of a pipeline.
+pub struct LedgerSetup {
+    /// Where it is kept.
+    pub store: Port<dyn Build<dyn StateStore>>,
+    /// How long a claim lasts unless it is renewed.
+    pub lease: Duration,
 }
 
 /// One end of a pipeline on a bus.

@@ -10,10 +10,10 @@ use std::{future::IntoFuture, io};
 
 use axum::{Router, routing::get};
 use mailbridge_core::{Code, Error, Result};
-use mailbridge_engine::health::Health;
 use tokio::net::TcpListener;
 
 pub use metrics::Metrics;
+pub use ready::Witnesses;
 
 use crate::config::model::Listen;
 
@@ -45,14 +45,14 @@ impl Bound {
     }
 
     /// Answers until it is dropped.
-    pub fn serve(self, health: Health, metrics: Metrics) -> impl Future<Output = io::Result<()>> {
-        axum::serve(self.listener, router(health, metrics)).into_future()
+    pub fn serve(self, asked: Witnesses, metrics: Metrics) -> impl Future<Output = io::Result<()>> {
+        axum::serve(self.listener, router(asked, metrics)).into_future()
     }
 }
 
-fn router(health: Health, metrics: Metrics) -> Router {
+fn router(asked: Witnesses, metrics: Metrics) -> Router {
     Router::new()
         .route("/livez", get(async || "alive\n"))
-        .route("/readyz", get(ready::ready).with_state(health))
+        .route("/readyz", get(ready::ready).with_state(asked))
         .route("/metrics", get(metrics::metrics).with_state(metrics))
 }

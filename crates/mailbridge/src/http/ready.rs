@@ -1,16 +1,43 @@
 //! `/readyz`: 200 while every pipeline does its work, else 503, and why.
+//!
+//! A tenant that is blocked while others of its connection are not makes nothing red, because a
+//! pipeline goes on with the others; it is told beside them.
+
+use std::{collections::BTreeMap, sync::Arc};
 
 use axum::{Json, extract::State, http::StatusCode};
 use jiff::Timestamp;
 use mailbridge_core::Code;
 use mailbridge_engine::health::{self, Health, PipelineHealth};
+use mailbridge_graph::{Tenants, Trouble};
 use serde::Serialize;
+
+/// Who is asked. Cheap to clone.
+#[derive(Clone)]
+pub struct Witnesses {
+    /// The pipelines.
+    pub health: Health,
+    /// The connections, by name.
+    pub connections: Arc<BTreeMap<String, Arc<Tenants>>>,
+}
 
 /// What `/readyz` answers.
 #[derive(Serialize)]
 pub struct Answer {
     ready: bool,
     pipelines: Vec<Pipeline>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    tenants_blocked: Vec<Blocked>,
+}
+
+/// A tenant, one of several of its connection, that does not let us in.
+#[derive(Serialize)]
+struct Blocked {
+    connection: String,
+    tenant: String,
+    since: Timestamp,
+    #[serde(flatten)]
+    fault: Fault,
 }
 
 #[derive(Serialize)]
@@ -23,7 +50,7 @@ struct Pipeline {
     fault: Option<Fault>,
 }
 
-/// Why a pipeline does not do its work, and what helps.
+/// What is wrong, and what helps.
 #[derive(Serialize)]
 struct Fault {
     code: &'static str,
@@ -32,19 +59,31 @@ struct Fault {
 }
 
 /// Answers.
-pub async fn ready(State(health): State<Health>) -> (StatusCode, Json<Answer>) {
-    let answer = answer(health.snapshot());
+pub async fn ready(State(asked): State<Witnesses>) -> (StatusCode, Json<Answer>) {
+    let troubles = asked.connections.iter();
+    let troubles = troubles.map(|(name, tenants)| (name.as_str(), tenants.troubles())).collect();
+    let answer = answer(asked.health.snapshot(), troubles);
     let status = if answer.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, Json(answer))
 }
 
-fn answer(pipelines: Vec<PipelineHealth>) -> Answer {
+fn answer(pipelines: Vec<PipelineHealth>, troubles: Vec<(&str, Vec<Trouble>)>) -> Answer {
     // Before the pipelines are known nothing is ready yet.
     let known = !pipelines.is_empty();
     Answer {
         ready: known && pipelines.iter().all(|pipeline| pipeline.state.is_ready()),
         pipelines: pipelines.into_iter().map(Pipeline::from).collect(),
+        tenants_blocked: troubles.into_iter().flat_map(tenants).collect(),
     }
+}
+
+fn tenants((connection, troubles): (&str, Vec<Trouble>)) -> impl Iterator<Item = Blocked> {
+    troubles.into_iter().map(move |Trouble { tenant, since, error }| Blocked {
+        connection: connection.to_owned(),
+        tenant,
+        since,
+        fault: Fault::new(error.code(), error.to_string()),
+    })
 }
 
 impl From<PipelineHealth> for Pipeline {
@@ -72,6 +111,9 @@ impl Fault {
 
 #[cfg(test)]
 mod tests {
+    use mailbridge_core::Error;
+    use serde_json::json;
+
     use super::*;
 
     fn pipeline(name: &str, state: health::State) -> PipelineHealth {
@@ -85,7 +127,7 @@ mod tests {
             reason: "the client secret has expired (aadsts: 7000222)".to_owned(),
         };
         let all = vec![pipeline("a", health::State::Ready), pipeline("b", held)];
-        let answer = serde_json::to_value(answer(all)).unwrap();
+        let answer = serde_json::to_value(answer(all, Vec::new())).unwrap();
         assert_eq!(answer["ready"], false);
         assert_eq!(answer["pipelines"][0]["state"], "ready");
         assert!(answer["pipelines"][0].get("code").is_none());
@@ -96,8 +138,26 @@ mod tests {
 
     #[test]
     fn a_pipeline_that_has_ended_is_not_at_fault() {
-        assert!(super::answer(vec![pipeline("a", health::State::Done)]).ready);
-        assert!(!super::answer(vec![pipeline("a", health::State::Starting)]).ready);
-        assert!(!super::answer(Vec::new()).ready);
+        let ready = |pipelines| super::answer(pipelines, Vec::new()).ready;
+        assert!(ready(vec![pipeline("a", health::State::Done)]));
+        assert!(!ready(vec![pipeline("a", health::State::Starting)]));
+        assert!(!ready(Vec::new()));
+    }
+
+    #[test]
+    fn a_tenant_that_is_blocked_is_told_and_makes_nothing_red() {
+        let error = Error::blocked(Code::CredentialAppNotFound, "no such app (aadsts: 700016)");
+        let tenant = "fabrikam.com".to_owned();
+        let trouble = Trouble { tenant, since: Timestamp::UNIX_EPOCH, error };
+        let pipelines = vec![pipeline("a", health::State::Ready)];
+        let answer = super::answer(pipelines, vec![("everyone", vec![trouble]), ("b", vec![])]);
+        let answer = serde_json::to_value(answer).unwrap();
+        assert_eq!(answer["ready"], true);
+        let told = json!([{
+            "connection": "everyone", "tenant": "fabrikam.com", "since": "1970-01-01T00:00:00Z",
+            "code": "credential_app_not_found", "reason": "no such app (aadsts: 700016)",
+            "cure": Code::CredentialAppNotFound.cure(),
+        }]);
+        assert_eq!(answer["tenants_blocked"], told);
     }
 }

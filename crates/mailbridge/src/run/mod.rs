@@ -1,6 +1,7 @@
 //! Running pipelines until their inputs end or somebody asks to stop.
 
 pub mod latency;
+pub mod notify;
 pub mod report;
 pub mod signals;
 pub mod wiring;

@@ -4,59 +4,77 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use mailbridge_core::{Mail, Mailbox, Output, Result, plugin::Build};
-use mailbridge_engine::{Observer, Requests, health::Health};
-use mailbridge_graph::{Connection, Graph, Options};
+use mailbridge_engine::{Observer, Requests, Settings, StoreHost, health::Health, ledger::Ledger};
+use mailbridge_graph::{Connection, Expiry, Notify, Options, Tenants};
 use mailbridge_sandbox::Running;
 
-use crate::{config::Pipeline, sandboxes};
+use crate::{
+    config::{LedgerSetup, Pipeline},
+    sandboxes,
+};
 
 /// Connections that are open.
 pub struct Connections {
-    mails: BTreeMap<String, Arc<dyn Mail>>,
+    mails: BTreeMap<String, Arc<Tenants>>,
+    /// Tell when credentials end, until they are dropped.
+    _expiries: Vec<Expiry>,
     /// The sandbox, if one of them goes there.
     pub sandbox: Option<Running>,
 }
 
 impl Connections {
-    /// Opens connections. `mailboxes` are those they are used for, patterns included.
+    /// Opens connections. `mailboxes` are those they are used for, patterns included; `notify`, by
+    /// connection, wants to know when its credentials end.
     pub async fn open(
         connections: BTreeMap<String, Connection>,
         mailboxes: impl Iterator<Item = &str>,
         options: Options,
+        mut notify: BTreeMap<String, Arc<dyn Notify>>,
     ) -> Result<Self> {
         let sandbox = if connections.values().any(sandboxes::goes_there) {
             Some(sandboxes::start(sandboxes::domains(mailboxes)).await?)
         } else {
             None
         };
-        let mut mails = BTreeMap::new();
+        let (mut mails, mut expiries) = (BTreeMap::new(), Vec::new());
         for (name, connection) in connections {
-            let resolved = match &sandbox {
+            let tenancies = match &sandbox {
                 Some(running) if sandboxes::goes_there(&connection) => {
                     let (connection, access) = sandboxes::enter(connection, running);
-                    connection.resolve(Some(&access))?
+                    connection.resolve_all(Some(&access))?
                 }
-                _ => connection.resolve(None)?,
+                _ => connection.resolve_all(None)?,
             };
-            let graph: Arc<dyn Mail> = Arc::new(Graph::new(&name, resolved, options)?);
-            mails.insert(name, graph);
+            // all tenants of a connection share its credentials
+            let first = tenancies.first().map(|tenancy| &tenancy.resolved);
+            let notify = notify.remove(&name);
+            expiries.extend(first.map(|first| Expiry::start(&name, first, notify)));
+            let mail = Tenants::open(&name, tenancies, options)?;
+            mails.insert(name, Arc::new(mail));
         }
-        Ok(Self { mails, sandbox })
+        Ok(Self { mails, _expiries: expiries, sandbox })
     }
 
     /// A connection by name.
     pub fn get(&self, name: &str) -> Option<Arc<dyn Mail>> {
-        self.mails.get(name).cloned()
+        self.mails.get(name).map(|mail| Arc::clone(mail) as Arc<dyn Mail>)
+    }
+
+    /// All of them, by name.
+    pub fn all(&self) -> BTreeMap<String, Arc<Tenants>> {
+        self.mails.clone()
     }
 }
 
 /// The mailboxes, patterns included, that pipelines may use.
 pub fn mailboxes(pipelines: &[Pipeline]) -> impl Iterator<Item = &str> {
-    pipelines.iter().flat_map(|pipeline| {
-        let settings = &pipeline.settings;
-        let own = settings.mailbox.iter().map(Mailbox::as_str);
-        own.chain(settings.allow_mailboxes.iter().map(String::as_str))
-    })
+    pipelines.iter().flat_map(|pipeline| mailboxes_of(&pipeline.settings))
+}
+
+/// The mailboxes, patterns included, that one pipeline may use.
+pub fn mailboxes_of(settings: &Settings) -> impl Iterator<Item = &str> {
+    let own = settings.mailbox.iter().map(Mailbox::as_str);
+    own.chain(settings.allow_mailboxes.iter().map(String::as_str))
 }
 
 /// A pipeline that is ready to run.
@@ -73,9 +91,16 @@ pub fn requests(
         input: pipeline.from.build,
         mail,
         files: pipeline.files,
+        ledger: pipeline.ledger.map(ledger),
         outcomes: pipeline.outcomes.map(|port| port.build as Arc<dyn Build<dyn Output>>),
         dead_letters: pipeline.dead_letters.build,
         settings: pipeline.settings,
         observer,
     }
+}
+
+/// The ledger as this worker sees it.
+fn ledger(setup: LedgerSetup) -> Ledger {
+    let store = Arc::new(StoreHost::new(setup.store.build));
+    Ledger::new(store, setup.lease, Arc::new(jiff::Timestamp::now))
 }

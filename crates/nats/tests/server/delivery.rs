@@ -18,14 +18,44 @@ async fn a_delivery_says_where_it_is_from() {
     headers.insert("Nats-Msg-Id", "order-7");
     let sent = stranger.publish_with_headers("mail.send", headers, "one".into()).await.unwrap();
     let sequence = sent.await.unwrap().sequence;
+    let stored = stranger.get_stream("MAIL").await.unwrap();
+    let stored = stored.get_raw_message(sequence).await.unwrap().time.unix_timestamp_nanos();
     let delivery = next(&mut input).await;
-    assert_eq!(delivery.position.as_str(), format!("nats:MAIL/{sequence}"));
+    let position = format!("nats:MAIL/{sequence}@{stored}");
+    assert_eq!(delivery.position.as_str(), position);
     assert_eq!(delivery.message.address.as_deref(), Some("mail.send"));
     assert_eq!(delivery.message.id.as_deref(), Some("order-7"));
     assert_eq!(delivery.message.headers.get("nats-msg-id"), Some("order-7"));
     assert_eq!(delivery.seen_before, SeenBefore::No);
     delivery.receipt.settle(Disposition::Again { after: Duration::ZERO }).await.unwrap();
-    assert_eq!(next(&mut input).await.seen_before, SeenBefore::Times(1));
+    let again = next(&mut input).await;
+    assert_eq!((again.position.as_str(), again.seen_before), (&*position, SeenBefore::Times(1)));
+}
+
+#[tokio::test]
+async fn what_a_stream_that_was_made_again_holds_is_new() {
+    let server = NatsServer::start().await.unwrap();
+    let (stranger, nats) = (stranger(&server).await, nats(server.url(), json!({})));
+    let mut positions = Vec::new();
+    for _ in 0..2 {
+        let mut input = nats.input(&quick(), &NEEDS).await.unwrap();
+        publish(&stranger, 2).await;
+        for _ in 0..2 {
+            let delivery = next(&mut input).await;
+            assert_eq!(delivery.seen_before, SeenBefore::No);
+            positions.push(delivery.position);
+            delivery.receipt.settle(Disposition::Done).await.unwrap();
+        }
+        drop(input);
+        stranger.delete_stream("MAIL").await.unwrap();
+    }
+    let sequence = |n: usize| positions[n].as_str().split('@').next().unwrap();
+    assert_eq!(
+        (sequence(0), sequence(1)),
+        (sequence(2), sequence(3)),
+        "the sequences are the same"
+    );
+    assert!(positions[0] != positions[2] && positions[1] != positions[3], "{positions:?}");
 }
 
 #[tokio::test]

@@ -57,7 +57,7 @@ async fn what_is_missing_is_refused_with_the_command_that_makes_it() {
             Code::BusConsumerMissing,
             Some(
                 "nats consumer add MAIL worker --pull --filter mail.send --ack explicit --wait 1m \
-             --max-deliver=-1 --max-pending 10000 --deliver all --replay instant --defaults"
+             --max-deliver=-1 --max-pending 100000 --deliver all --replay instant --defaults"
             ),
         )
     );
@@ -119,7 +119,7 @@ async fn what_may_be_made_is_made_as_it_should_be_and_found_again() {
     let config = consumer(&stranger).await.config;
     assert_eq!(
         (config.ack_wait, config.max_deliver, config.max_ack_pending),
-        (Duration::from_mins(1), -1, 10_000)
+        (Duration::from_mins(1), -1, 100_000)
     );
     assert_eq!(config.filter_subjects, ["mail.a.>", "mail.b"]);
     let mut out = stranger.get_stream("OUT").await.unwrap();
@@ -145,7 +145,7 @@ async fn timing_that_loses_or_doubles_is_refused_and_repaired_only_where_that_is
         error.field("command"),
         Some(
             "nats consumer edit MAIL worker --max-deliver=-1 --backoff none --wait 1m \
-             --max-pending 10000 --force"
+             --max-pending 100000 --force"
         )
     );
     let found = error.field("found").unwrap();
@@ -153,7 +153,7 @@ async fn timing_that_loses_or_doubles_is_refused_and_repaired_only_where_that_is
 
     nats.input(&source(json!({ "create": true })), &NEEDS).await.unwrap();
     let config = consumer(&stranger).await.config;
-    assert_eq!((config.max_deliver, config.max_ack_pending), (-1, 10_000));
+    assert_eq!((config.max_deliver, config.max_ack_pending), (-1, 100_000));
     assert_eq!((config.backoff, config.ack_wait), (Vec::new(), Duration::from_mins(1)));
     nats.input(&source(json!({})), &NEEDS).await.unwrap();
 }

@@ -42,7 +42,9 @@ pub fn answer(world: &World, path: &str, base: &str) -> Result<Answer, String> {
     };
     let body = json!({
         "token_endpoint": format!("{base}/{name}/oauth2/v2.0/token"),
-        "token_endpoint_auth_methods_supported": ["client_secret_post", "client_secret_basic"],
+        "token_endpoint_auth_methods_supported": [
+            "client_secret_post", "private_key_jwt", "client_secret_basic",
+        ],
         "jwks_uri": format!("{base}/{name}{KEYS}"),
         "issuer": format!("{base}/{id}/v2.0"),
         "authorization_endpoint": format!("{base}/{name}/oauth2/v2.0/authorize"),

@@ -3,6 +3,8 @@
 //! Meanings: learn.microsoft.com/entra/identity-platform/reference-error-codes. Clients are told to
 //! branch on `error`, so that is what is kept most carefully.
 
+pub mod assertion;
+
 use std::time::Duration;
 
 use axum::http::{Method, StatusCode};
@@ -24,6 +26,11 @@ pub struct Refusal {
 impl Refusal {
     fn new(status: StatusCode, error: &'static str, number: u32, message: String) -> Self {
         Self { status, error, number, message, retry_after: None }
+    }
+
+    /// The AADSTS number.
+    pub fn number(&self) -> u32 {
+        self.number
     }
 
     pub fn into_answer(self, ids: &Correlation, now: Timestamp) -> Answer {
@@ -55,8 +62,13 @@ fn invalid_request(number: u32, message: impl Into<String>) -> Refusal {
     Refusal::new(StatusCode::BAD_REQUEST, "invalid_request", number, message.into())
 }
 
-fn invalid_client(number: u32, message: String) -> Refusal {
-    Refusal::new(StatusCode::UNAUTHORIZED, "invalid_client", number, message)
+fn invalid_client(number: u32, message: impl Into<String>) -> Refusal {
+    Refusal::new(StatusCode::UNAUTHORIZED, "invalid_client", number, message.into())
+}
+
+/// Something is there that cannot be read.
+pub fn malformed() -> Refusal {
+    invalid_request(9_002_313, "Invalid request. Request is malformed or invalid.")
 }
 
 pub fn missing(parameter: &str) -> Refusal {
@@ -67,7 +79,7 @@ pub fn missing(parameter: &str) -> Refusal {
 pub fn missing_credential() -> Refusal {
     let message = "The request body must contain the following parameter: 'client_assertion' or \
                    'client_secret'.";
-    invalid_client(7_000_218, message.to_owned())
+    invalid_client(7_000_218, message)
 }
 
 pub fn wrong_method(method: &Method) -> Refusal {
@@ -110,7 +122,7 @@ pub fn app_not_found(client_id: &str, tenant: &str) -> Refusal {
 }
 
 pub fn app_disabled(client_id: &str) -> Refusal {
-    let message = format!("Application '{client_id}' is disabled.");
+    let message = format!("Application '{client_id}'(sandbox) is disabled.");
     Refusal::new(StatusCode::BAD_REQUEST, "unauthorized_client", 7_000_112, message)
 }
 
@@ -142,6 +154,25 @@ pub fn invalid_scope(scope: &str) -> Refusal {
          input parameter 'scope' is not valid. The scope {scope} is not valid."
     );
     Refusal::new(StatusCode::BAD_REQUEST, "invalid_scope", 70_011, message)
+}
+
+/// A v1 parameter at the v2 endpoint.
+pub fn resource_in_v2() -> Refusal {
+    invalid_request(901_002, "The 'resource' request parameter is not supported.")
+}
+
+/// learn.microsoft.com/entra reference-error-codes; `invalid_grant` from memory.
+pub fn blocked() -> Refusal {
+    let message = "Access has been blocked by Conditional Access policies. The access policy does \
+                   not allow token issuance.";
+    Refusal::new(StatusCode::BAD_REQUEST, "invalid_grant", 53_003, message.to_owned())
+}
+
+/// learn.microsoft.com/entra/identity-platform reference-breaking-changes.
+pub fn looped() -> Refusal {
+    let message = "The server terminated an operation because it encountered a loop while \
+                   processing a request.";
+    Refusal::new(StatusCode::BAD_REQUEST, "invalid_grant", 50_196, message.to_owned())
 }
 
 pub fn unknown_resource(resource: &str, tenant: &str) -> Refusal {

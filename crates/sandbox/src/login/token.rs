@@ -9,12 +9,13 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jiff::Timestamp;
-use serde_json::json;
+use serde_json::{Value, json};
 
+use super::claims::Answered;
 use super::refusal::{self, Refusal};
 use crate::clock;
 use crate::dice;
-use crate::directory::Grant;
+use crate::directory::{AppEntry, Grant};
 use crate::world::World;
 
 /// Graph's own application id: another way to name the resource.
@@ -27,14 +28,26 @@ const GRAPH_HOSTS: [&str; 4] = [
     "https://microsoftgraph.chinacloudapi.cn",
 ];
 
-pub struct Request<'a> {
-    pub tenant: usize,
-    pub tenant_id: &'a str,
-    pub app: u32,
-    pub client_id: &'a str,
-    pub audience: &'a str,
-    pub roles: Arc<[String]>,
+/// How long the tokens of managed identities live (learn.microsoft.com/azure/aks
+/// workload-identity-overview).
+pub const IDENTITY_LIFETIME: Duration = Duration::from_hours(24);
+
+/// From this lifetime on an answer says when to refresh.
+const LONG: Duration = Duration::from_hours(2);
+
+/// A token, and what its holder is told of it.
+pub struct Issued {
+    pub token: String,
+    pub from: Timestamp,
+    pub expires: Timestamp,
     pub lifetime: Duration,
+}
+
+impl Issued {
+    /// Half of the lifetime, for long-lived tokens.
+    pub fn refresh_in(&self) -> Option<u64> {
+        (self.lifetime >= LONG).then_some(self.lifetime.as_secs() / 2)
+    }
 }
 
 /// The resource that a scope names: one of Graph's hosts, or this sandbox under any name of its
@@ -44,6 +57,15 @@ pub fn audience<'a>(scope: &'a str, tenant: &str) -> Result<&'a str, Refusal> {
     if resource.is_empty() || resource.contains(' ') {
         return Err(refusal::invalid_scope(scope));
     }
+    known(resource, tenant)
+}
+
+/// The resource that v1 and managed identities are asked for by name.
+pub fn resource<'a>(resource: &'a str, tenant: &str) -> Result<&'a str, Refusal> {
+    known(resource, tenant)
+}
+
+fn known<'a>(resource: &'a str, tenant: &str) -> Result<&'a str, Refusal> {
     let bare = resource.trim_end_matches('/');
     let local = ["http://", "https://"].iter().any(|scheme| {
         let Some(rest) = bare.strip_prefix(scheme) else { return false };
@@ -57,35 +79,31 @@ pub fn audience<'a>(scope: &'a str, tenant: &str) -> Result<&'a str, Refusal> {
     Err(refusal::unknown_resource(resource, tenant))
 }
 
-/// Makes a token, and remembers what it stands for.
-pub fn issue(world: &World, request: Request<'_>, now: Timestamp) -> String {
-    let expires = clock::after(now, request.lifetime);
-    let service_principal = dice::hash(world.settings.seed, request.client_id.as_bytes());
+/// Makes a token for an app of a tenant (its number and id), and remembers what it stands for.
+pub fn issue(
+    world: &World,
+    (tenant, tenant_id): (usize, &str),
+    app: &Arc<AppEntry>,
+    audience: &str,
+    answered: Answered,
+) -> Issued {
+    let range = match answered {
+        Some(_) => &world.settings.cae_lifetime,
+        None if app.identity.is_some() => &(IDENTITY_LIFETIME..=IDENTITY_LIFETIME),
+        None => &world.settings.token_lifetime,
+    };
+    let lifetime = world.dice.between(range);
+    // by the sandbox's clock: a login host whose own clock is off is not believed by Graph
+    let now = world.clock.now();
+    let expires = clock::after(now, lifetime);
+    let roles: Arc<[String]> = app.state().app.roles.clone().into();
+    let claims = claims(world, app, (tenant_id, audience), &roles, (now, expires), answered);
     let header = json!({
         "typ": "JWT",
         "nonce": URL_SAFE_NO_PAD.encode(world.dice.bytes::<32>()),
         "alg": "RS256",
         "kid": "sandbox",
     });
-    let mut claims = json!({
-        "aud": request.audience,
-        "iss": format!("https://sts.windows.net/{}/", request.tenant_id),
-        "iat": now.as_second(),
-        "nbf": now.as_second(),
-        "exp": expires.as_second(),
-        "app_displayname": "sandbox",
-        "appid": request.client_id,
-        "appidacr": "1",
-        "idtyp": "app",
-        "oid": dice::guid(service_principal, dice::mix(service_principal)),
-        "tid": request.tenant_id,
-        "uti": URL_SAFE_NO_PAD.encode(world.dice.bytes::<16>()),
-        "ver": "1.0",
-    });
-    // an app without permissions gets a token without the claim, not an error
-    if !request.roles.is_empty() {
-        claims["roles"] = json!(request.roles.as_ref());
-    }
     let token = format!(
         "{}.{}.{}",
         URL_SAFE_NO_PAD.encode(header.to_string()),
@@ -93,12 +111,48 @@ pub fn issue(world: &World, request: Request<'_>, now: Timestamp) -> String {
         URL_SAFE_NO_PAD.encode(world.dice.bytes::<256>()),
     );
     let grant = Grant {
-        tenant: request.tenant,
-        app: request.app,
-        client_id: request.client_id.into(),
-        roles: request.roles,
+        tenant,
+        app: app.number,
+        client_id: app.client_id.clone(),
+        owner: app.clone(),
+        roles,
         expires,
+        answered,
     };
     world.directory.remember(&token, grant, now);
-    token
+    Issued { token, from: now, expires, lifetime }
+}
+
+fn claims(
+    world: &World,
+    app: &AppEntry,
+    (tenant_id, audience): (&str, &str),
+    roles: &[String],
+    (from, expires): (Timestamp, Timestamp),
+    answered: Answered,
+) -> Value {
+    let service_principal = dice::hash(world.settings.seed, app.client_id.as_bytes());
+    let mut claims = json!({
+        "aud": audience,
+        "iss": format!("https://sts.windows.net/{tenant_id}/"),
+        "iat": from.as_second(),
+        "nbf": from.as_second(),
+        "exp": expires.as_second(),
+        "app_displayname": "sandbox",
+        "appid": app.client_id.as_ref(),
+        "appidacr": "1",
+        "idtyp": "app",
+        "oid": dice::guid(service_principal, dice::mix(service_principal)),
+        "tid": tenant_id,
+        "uti": URL_SAFE_NO_PAD.encode(world.dice.bytes::<16>()),
+        "ver": "1.0",
+    });
+    // an app without permissions gets a token without the claim, not an error
+    if !roles.is_empty() {
+        claims["roles"] = json!(roles);
+    }
+    if answered.is_some() {
+        claims["xms_cc"] = json!(["CP1"]);
+    }
+    claims
 }

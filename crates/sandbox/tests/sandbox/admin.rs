@@ -2,26 +2,9 @@
 
 use mailbridge_sandbox::{DEMO_CLIENT_ID, DEMO_CLIENT_SECRET, Sandbox};
 use reqwest::{Method, StatusCode};
-use serde_json::{Value, json};
+use serde_json::json;
 
-use crate::support::{KEY, MAILBOX, Reply, World, finish, form, start};
-
-impl World {
-    async fn admin(&self, method: Method, path: &str, body: Option<Value>) -> Reply {
-        let url = format!("{}/_sandbox/{path}", self.sandbox.base_url());
-        let request = self.http.request(method, url);
-        let request = body.into_iter().fold(request, |request, body| request.json(&body));
-        finish(request).await
-    }
-
-    async fn admin_get(&self, path: &str) -> Value {
-        self.admin(Method::GET, path, None).await.expect(StatusCode::OK).json()
-    }
-
-    async fn admin_post(&self, path: &str, body: Value) -> Value {
-        self.admin(Method::POST, path, Some(body)).await.expect(StatusCode::OK).json()
-    }
-}
+use crate::support::{KEY, MAILBOX, form, start};
 
 #[tokio::test]
 async fn the_truth_is_read() {

@@ -7,23 +7,9 @@ use mailbridge_sandbox::{
     Sandbox, Secret, Tenant,
 };
 use reqwest::StatusCode;
-use serde_json::{Value, json};
+use serde_json::json;
 
-use crate::support::{MAILBOX, World, finish, form, start, start_with};
-
-#[track_caller]
-fn aadsts(body: &Value, error: &str, number: u32) {
-    assert_eq!(body["error"], error, "{body}");
-    assert_eq!(body["error_codes"], json!([number]), "{body}");
-    let description = body["error_description"].as_str().unwrap();
-    assert!(description.starts_with(&format!("AADSTS{number}: ")), "{description}");
-    for part in ["Trace ID: ", "Correlation ID: ", "Timestamp: "] {
-        assert!(description.contains(part), "{description}");
-    }
-    for field in ["timestamp", "trace_id", "correlation_id", "error_uri"] {
-        assert!(body[field].is_string(), "{field} in {body}");
-    }
-}
+use crate::support::{MAILBOX, World, aadsts, finish, form, start, start_with};
 
 fn without<'a>(form: &[(&'a str, &'a str)], name: &str) -> Vec<(&'a str, &'a str)> {
     form.iter().filter(|(key, _)| *key != name).copied().collect()

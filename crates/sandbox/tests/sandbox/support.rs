@@ -118,6 +118,32 @@ impl World {
         body["access_token"].as_str().unwrap().to_owned()
     }
 
+    /// Buys a token with a form, and uses it from now on.
+    pub async fn log_in(&mut self, form: &[(&str, &str)]) {
+        let body = self.ask_token(form).await.expect(StatusCode::OK).json();
+        body["access_token"].as_str().unwrap().clone_into(&mut self.token);
+    }
+
+    /// The token endpoint, which is what an assertion is made for.
+    pub fn token_url(&self) -> String {
+        format!("{}/{DEMO_TENANT_ID}/oauth2/v2.0/token", self.sandbox.login_url())
+    }
+
+    pub async fn admin(&self, method: Method, path: &str, body: Option<Value>) -> Reply {
+        let url = format!("{}/_sandbox/{path}", self.sandbox.base_url());
+        let request = self.http.request(method, url);
+        let request = body.into_iter().fold(request, |request, body| request.json(&body));
+        finish(request).await
+    }
+
+    pub async fn admin_get(&self, path: &str) -> Value {
+        self.admin(Method::GET, path, None).await.expect(StatusCode::OK).json()
+    }
+
+    pub async fn admin_post(&self, path: &str, body: Value) -> Value {
+        self.admin(Method::POST, path, Some(body)).await.expect(StatusCode::OK).json()
+    }
+
     /// A request below `/v1.0/`, with the token.
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
         let url = format!("{}/v1.0/{path}", self.sandbox.graph_url());
@@ -178,4 +204,19 @@ pub fn form<'a>(client_id: &'a str, secret: &'a str) -> [(&'a str, &'a str); 4] 
         ("scope", "https://graph.microsoft.com/.default"),
         ("grant_type", "client_credentials"),
     ]
+}
+
+/// An error of the login host, with everything that its errors have.
+#[track_caller]
+pub fn aadsts(body: &Value, error: &str, number: u32) {
+    assert_eq!(body["error"], error, "{body}");
+    assert_eq!(body["error_codes"], json!([number]), "{body}");
+    let description = body["error_description"].as_str().unwrap();
+    assert!(description.starts_with(&format!("AADSTS{number}: ")), "{description}");
+    for part in ["Trace ID: ", "Correlation ID: ", "Timestamp: "] {
+        assert!(description.contains(part), "{description}");
+    }
+    for field in ["timestamp", "trace_id", "correlation_id", "error_uri"] {
+        assert!(body[field].is_string(), "{field} in {body}");
+    }
 }

@@ -171,6 +171,7 @@ pub async fn what_is_written_back_is_read_by_the_source(world: &dyn World) -> Ke
             key: None,
             headers: headers.clone(),
             payload: payload.clone(),
+            ..Message::default()
         };
         output.publish(message).await?;
     }

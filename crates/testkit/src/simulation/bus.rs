@@ -1,18 +1,19 @@
 //! A bus with leases, delays and delivery counts, as JetStream has them.
 
 use std::{
+    collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use async_trait::async_trait;
 use mailbridge_core::{
-    Delivery, Disposition, Input, Message, Output, Position, Receipt, Result, SeenBefore, Settle,
-    Settled, plugin::Build,
+    Code, Delivery, Disposition, Error, Input, Message, Output, Position, Receipt, Result,
+    SeenBefore, Settle, Settled, plugin::Build,
 };
 use tokio::{sync::Notify, time::Instant};
 
-use super::Power;
+use super::{Dice, Power};
 
 /// A bus. Clones are one; each worker takes its ports with its own power.
 #[derive(Clone)]
@@ -28,6 +29,9 @@ struct Inner {
 struct State {
     queue: Vec<Entry>,
     posted: Vec<Posted>,
+    /// How often each target was published to, whatever came of it.
+    tries: HashMap<&'static str, usize>,
+    troubles: HashMap<&'static str, Trouble>,
 }
 
 struct Entry {
@@ -35,6 +39,8 @@ struct Entry {
     delivered: u64,
     /// Not to be handed out before.
     due: Instant,
+    /// A worker has it in hand.
+    leased: bool,
     settled: Option<Disposition>,
 }
 
@@ -45,6 +51,17 @@ pub struct Posted {
     pub target: &'static str,
     /// The message.
     pub message: Message,
+}
+
+/// What is wrong with a target that workers publish to.
+#[derive(Clone, Debug)]
+pub enum Trouble {
+    /// It takes nothing.
+    Down,
+    /// So many percent of what is published is not confirmed. Half of that is stored all the same.
+    Unsure(u64, Dice),
+    /// It never takes a message of more bytes than this, headers and payload together.
+    Small(usize),
 }
 
 impl Bus {
@@ -60,8 +77,23 @@ impl Bus {
 
     /// Puts a request on the bus.
     pub fn push(&self, message: Message) {
-        let entry = Entry { message, delivered: 0, due: Instant::now(), settled: None };
-        self.state().queue.push(entry);
+        self.push_delivered(message, 0);
+    }
+
+    /// Puts a request on the bus that was handed out so often already, to workers that were never
+    /// heard of again.
+    pub fn push_delivered(&self, message: Message, delivered: u64) {
+        let due = Instant::now();
+        self.state().queue.push(Entry { message, delivered, due, leased: false, settled: None });
+        self.0.changed.notify_waiters();
+    }
+
+    /// Ends every lease at once: whoever held one is known to be dead. What was sent back for a while
+    /// stays away for that while.
+    pub fn end_leases(&self) {
+        for entry in self.state().queue.iter_mut().filter(|entry| entry.leased) {
+            (entry.due, entry.leased) = (Instant::now(), false);
+        }
         self.0.changed.notify_waiters();
     }
 
@@ -86,6 +118,21 @@ impl Bus {
         self.state().posted.clone()
     }
 
+    /// Something is wrong with a target from now on.
+    pub fn trouble(&self, target: &'static str, trouble: Trouble) {
+        self.state().troubles.insert(target, trouble);
+    }
+
+    /// Nothing is wrong with a target any more.
+    pub fn mend(&self, target: &'static str) {
+        self.state().troubles.remove(target);
+    }
+
+    /// How often a target was published to so far, whatever came of it.
+    pub fn tries(&self, target: &'static str) -> usize {
+        self.state().tries.get(target).copied().unwrap_or_default()
+    }
+
     /// A worker's input.
     pub fn input(&self, power: &Power) -> Arc<dyn Build<dyn Input>> {
         Arc::new(Ports { bus: self.clone(), power: power.clone(), target: "" })
@@ -108,7 +155,7 @@ impl Bus {
             return Err(Some(entry.due));
         }
         entry.delivered += 1;
-        entry.due = now + lease;
+        (entry.due, entry.leased) = (now + lease, true);
         let times = entry.delivered - 1;
         Ok(Delivery {
             message: entry.message.clone(),
@@ -129,6 +176,7 @@ impl Bus {
         if entry.settled.is_some() || entry.delivered != delivery {
             return Settled::Stale;
         }
+        entry.leased = false;
         match disposition {
             Disposition::Again { after } => entry.due = Instant::now() + after,
             done => entry.settled = Some(done),
@@ -189,17 +237,40 @@ impl Input for Ports {
 impl Output for Ports {
     async fn publish(&self, message: Message) -> Result<()> {
         self.power.step().await;
-        {
-            let mut state = self.bus.state();
-            let repeat = message.id.is_some()
-                && state.posted.iter().any(|posted| posted.message.id == message.id);
-            if !repeat {
-                state.posted.push(Posted { target: self.target, message });
-            }
-        }
+        self.bus.state().publish(self.target, message)?;
         self.power.step().await;
         Ok(())
     }
+}
+
+impl State {
+    fn publish(&mut self, target: &'static str, message: Message) -> Result<()> {
+        *self.tries.entry(target).or_default() += 1;
+        let unconfirmed = || Err(Error::transient(Code::BusPublishFailed, "not confirmed"));
+        let confirmed = match self.troubles.get_mut(target) {
+            Some(Trouble::Down) => return unconfirmed(),
+            Some(Trouble::Unsure(percent, dice)) => {
+                match (dice.chance(*percent), dice.chance(50)) {
+                    (true, true) => return unconfirmed(),
+                    (unsure, _) => !unsure,
+                }
+            }
+            Some(Trouble::Small(bytes_max)) if size(&message) > *bytes_max => {
+                return Err(Error::permanent(Code::BusPayloadTooLarge, "too large"));
+            }
+            None | Some(Trouble::Small(_)) => true,
+        };
+        let known = |posted: &Posted| posted.message.id == message.id;
+        if message.id.is_none() || !self.posted.iter().any(known) {
+            self.posted.push(Posted { target, message });
+        }
+        if confirmed { Ok(()) } else { unconfirmed() }
+    }
+}
+
+fn size(message: &Message) -> usize {
+    let headers = message.headers.iter().map(|(name, value)| name.len() + value.len());
+    headers.sum::<usize>() + message.payload.len()
 }
 
 struct Lease {

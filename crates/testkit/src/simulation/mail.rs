@@ -1,7 +1,7 @@
 //! A mailroom that keeps the truth: what was really sent, and what can be seen of it.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicUsize, Ordering},
@@ -11,7 +11,7 @@ use std::{
 
 use async_trait::async_trait;
 use mailbridge_core::{
-    Attempt, Code, Completion, Doubt, Error, Mail, Mailbox, Result, Scope, Verdict,
+    Attempt, Code, Completion, Doubt, Error, Guarantee, Mail, Mailbox, Result, Scope, Verdict,
 };
 use tokio::time::Instant;
 
@@ -32,6 +32,11 @@ struct State {
     dice: Dice,
     /// By mark: when each copy was sent and from when it can be seen.
     sent: HashMap<String, Vec<Instant>>,
+    /// Marks of drafts that were made and not sent.
+    drafts: HashSet<String>,
+    searches: bool,
+    /// How often somebody looked for a mail.
+    looks: usize,
     faults: Vec<(Fault, u64)>,
     blocked_until: Option<Instant>,
     throttled: Option<Mailbox>,
@@ -68,6 +73,9 @@ impl Mailroom {
         let state = State {
             dice: Dice::new(seed),
             sent: HashMap::new(),
+            drafts: HashSet::new(),
+            searches: true,
+            looks: 0,
             faults: faults.to_vec(),
             blocked_until: None,
             throttled: None,
@@ -81,9 +89,21 @@ impl Mailroom {
         self.state().throttled = Some(Mailbox::new(mailbox));
     }
 
+    /// A draft with this mark was made, and not sent.
+    pub fn leave_draft(&self, mark: &str) {
+        self.state().drafts.insert(mark.to_owned());
+    }
+
+    /// Nobody can look for a mail from now on.
+    pub fn lose_search(&self) {
+        self.state().searches = false;
+    }
+
     /// Nothing goes wrong from now on.
     pub fn heal(&self) {
-        self.state().faults.clear();
+        let mut state = self.state();
+        state.faults.clear();
+        state.searches = true;
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -93,6 +113,11 @@ impl Mailroom {
     /// How many copies were sent of each mail, by mark.
     pub fn copies(&self) -> HashMap<String, usize> {
         self.state().sent.iter().map(|(mark, copies)| (mark.clone(), copies.len())).collect()
+    }
+
+    /// How often somebody looked for a mail so far.
+    pub fn looks(&self) -> usize {
+        self.state().looks
     }
 
     /// The most attempts that any one worker ever had under way at once.
@@ -179,12 +204,9 @@ impl Port {
                 "slow down",
             ));
         }
-        if self.room.0.sight == Sight::LooksFirst && attempt.doubt != Doubt::None {
-            return Ok(match (self.room.sees(mark), attempt.doubt) {
-                (true, _) => Completion::Sent { internet_message_id: None, found: true },
-                (false, Doubt::Old) => Completion::Absent,
-                (false, _) => Completion::Unsettled,
-            });
+        let looks = self.room.0.sight == Sight::LooksFirst && attempt.guarantee == Guarantee::Once;
+        if looks && attempt.doubt != Doubt::None {
+            return self.look(mark, attempt.doubt);
         }
         let lost = || Err(Error::in_doubt(Code::GraphTimeout, "no answer"));
         match self.room.fault() {
@@ -211,6 +233,31 @@ impl Port {
                 Ok(Completion::Sent { internet_message_id: None, found: false })
             }
         }
+    }
+}
+
+impl Port {
+    /// As `once` does it: a draft that is found after an old doubt is sent.
+    fn look(&self, mark: &str, doubt: Doubt) -> Result<Completion> {
+        let searches = {
+            let mut state = self.room.state();
+            state.looks += 1;
+            state.searches
+        };
+        if !searches {
+            return Err(Error::transient(Code::GraphUnavailable, "busy"));
+        }
+        let found = self.room.sees(mark);
+        if !found && doubt != Doubt::Old {
+            return Ok(Completion::Unsettled);
+        }
+        if !found && !self.room.state().drafts.remove(mark) {
+            return Ok(Completion::Absent);
+        }
+        if !found {
+            self.room.send(mark);
+        }
+        Ok(Completion::Sent { internet_message_id: None, found })
     }
 }
 

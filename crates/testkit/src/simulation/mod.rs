@@ -9,7 +9,7 @@ mod bus;
 mod mail;
 mod power;
 
-pub use bus::{Bus, Posted};
+pub use bus::{Bus, Posted, Trouble};
 pub use mail::{Fault, Mailroom, Sight};
 pub use power::Power;
 

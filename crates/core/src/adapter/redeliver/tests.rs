@@ -5,6 +5,7 @@ use super::*;
 /// A log of `n` messages that notes what was settled.
 struct Log {
     left: VecDeque<u64>,
+    seen_before: SeenBefore,
     settled: Arc<Mutex<Vec<(u64, Disposition)>>>,
 }
 
@@ -28,7 +29,7 @@ impl Input for Log {
         Ok(self.left.pop_front().map(|offset| Delivery {
             message: Message::default(),
             position: Position::new(offset.to_string()),
-            seen_before: SeenBefore::No,
+            seen_before: self.seen_before,
             receipt: Receipt::new(LogReceipt(offset, Arc::clone(&self.settled))),
         }))
     }
@@ -37,8 +38,12 @@ impl Input for Log {
 type Noted = Arc<Mutex<Vec<(u64, Disposition)>>>;
 
 fn log(count: u64, parked_max: usize) -> (Redeliver<Log>, Noted) {
+    log_of(SeenBefore::No, count, parked_max)
+}
+
+fn log_of(seen_before: SeenBefore, count: u64, parked_max: usize) -> (Redeliver<Log>, Noted) {
     let settled = Noted::default();
-    let log = Log { left: (0..count).collect(), settled: Arc::clone(&settled) };
+    let log = Log { left: (0..count).collect(), seen_before, settled: Arc::clone(&settled) };
     (Redeliver::new(log, parked_max), settled)
 }
 
@@ -67,6 +72,21 @@ async fn a_dropped_receipt_comes_back_at_once() {
     let (mut input, _) = log(1, 8);
     drop(take(&mut input).await);
     assert_eq!(take(&mut input).await.seen_before, SeenBefore::Times(1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_log_cannot_tell_is_said_once_and_then_how_often_it_came_from_here() {
+    for (told, then) in
+        [(SeenBefore::No, [1, 2]), (SeenBefore::Maybe, [1, 2]), (SeenBefore::Times(3), [4, 5])]
+    {
+        let (mut input, _) = log_of(told, 1, 8);
+        let first = take(&mut input).await;
+        assert_eq!(first.seen_before, told);
+        drop(first);
+        for times in then {
+            assert_eq!(take(&mut input).await.seen_before, SeenBefore::Times(times), "{told:?}");
+        }
+    }
 }
 
 #[tokio::test(start_paused = true)]

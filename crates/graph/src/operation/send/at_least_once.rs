@@ -1,5 +1,5 @@
 //! `guarantee: at_least_once`: one `sendMail` request (learn.microsoft.com, user-sendmail); for what
-//! does not fit into one, and for answers, a draft that is sent.
+//! is too large for one or cannot be said in one, and for answers, a draft that is sent.
 //!
 //! The 202 of `sendMail` has no id and leaves no mark, so an attempt in doubt cannot be looked up:
 //! whoever chose this guarantee has chosen that it is sent again. A draft is treated the same, so
@@ -30,8 +30,7 @@ pub(super) async fn perform<'a>(
         Leftover::AsItWas(draft) => draft,
         Leftover::None => {
             let mut parcel = Parcel::pack(letter, attempt).await?;
-            let answer = matches!(letter, Letter::Answer(_));
-            if !answer && parcel.apart().is_empty() {
+            if !letter.needs_a_draft() && parcel.apart().is_empty() {
                 let body = parcel.send_mail(attempt).await?;
                 if matches!(body, Body::Mime(_)) && !letter.save_to_sent_items() {
                     return Err(always_saved("a mail that goes as MIME"));
@@ -47,7 +46,7 @@ pub(super) async fn perform<'a>(
                 }
             }
             if !letter.save_to_sent_items() {
-                return Err(always_saved("a mail that is too large for one request"));
+                return Err(always_saved("a mail that does not fit into one request"));
             }
             build(graph, session, attempt, parcel).await?
         }

@@ -13,6 +13,7 @@ use super::{
     attach,
     draft::Draft,
     parcel::{Letter, Parcel},
+    persist::persist,
 };
 use crate::{
     graph::Graph,
@@ -79,7 +80,7 @@ async fn begin<'a>(
     if marked {
         return Ok(draft);
     }
-    let properties = wire::message::mark_draft(tags(attempt, &mark), parcel.categories())?;
+    let properties = wire::message::mark_draft(tags(attempt, &mark), parcel.letter.composed())?;
     update(graph, session, attempt, draft, properties).await
 }
 
@@ -145,7 +146,7 @@ async fn update(
     change: Vec<u8>,
 ) -> Result<Draft> {
     let path = draft.path("")?;
-    match session.insist(Operation::UpdateDraft, &path, Body::Json(change.into())).await {
+    match persist(session, Operation::UpdateDraft, &path, Body::Json(change.into())).await {
         Ok(updated) => Ok(renewed(draft, &updated)),
         Err(error) => {
             draft.discard(graph, session, attempt).await;
@@ -162,10 +163,9 @@ async fn complete<'a>(
     parcel: &Parcel<'a>,
 ) -> Result<Draft> {
     attach::attach(session, draft, parcel.apart()).await?;
-    let properties =
-        wire::message::mark_draft(tags(attempt, attempt.mark.as_str()), parcel.categories())?;
+    let properties = wire::message::mark_draft(tags(attempt, attempt.mark.as_str()), None)?;
     let body = Body::Json(properties.into());
-    let sealed = session.insist(Operation::UpdateDraft, &draft.path("")?, body).await?;
+    let sealed = persist(session, Operation::UpdateDraft, &draft.path("")?, body).await?;
     let whole = renewed(draft.clone(), &sealed);
     if whole.parent_folder_id != draft.parent_folder_id {
         // somebody has put it away meanwhile: a person, or another attempt that took it for a dead

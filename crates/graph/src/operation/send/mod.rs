@@ -16,6 +16,7 @@ mod look;
 mod once;
 mod parcel;
 mod part;
+mod persist;
 mod sweep;
 mod upload;
 

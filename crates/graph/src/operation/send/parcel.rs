@@ -52,6 +52,23 @@ impl<'a> Letter<'a> {
         }
     }
 
+    /// A new mail from parts.
+    pub(super) fn composed(self) -> Option<&'a Composed> {
+        match self {
+            Self::Composed(mail) => Some(mail),
+            Self::Mime(_) | Self::Answer(_) => None,
+        }
+    }
+
+    /// Whether one `sendMail` cannot say all of it, whatever its size.
+    pub(super) fn needs_a_draft(self) -> bool {
+        match self {
+            Self::Composed(mail) => wire::mime::leaves_out(mail),
+            Self::Answer(_) => true,
+            Self::Mime(_) => false,
+        }
+    }
+
     pub(super) fn save_to_sent_items(self) -> bool {
         match self {
             Self::Composed(mail) => mail.save_to_sent_items,
@@ -201,14 +218,6 @@ impl<'a> Parcel<'a> {
             }
         };
         Ok(Body::Mime(raw.into()))
-    }
-
-    /// The categories that a draft from MIME has to be given.
-    pub(super) fn categories(&self) -> &'a [String] {
-        match self.letter {
-            Letter::Composed(mail) => &mail.categories,
-            Letter::Mime(_) | Letter::Answer(_) => &[],
-        }
     }
 }
 

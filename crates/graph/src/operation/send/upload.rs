@@ -5,19 +5,16 @@
 //! One that is gone after the last piece, without an answer to it, may have ended well: whether the
 //! file is there nobody can say for sure, so the draft is given up.
 
-use std::time::Duration;
-
-use mailbridge_core::{Code, Error, Result, Verdict};
+use mailbridge_core::{Code, Error, Result};
 use reqwest::Url;
 use serde::Deserialize;
-use tokio::time::{Instant, sleep_until};
 
 use super::{
     draft::Draft,
     part::{Part, Reader},
+    persist::{TRIES_MAX, is_passing, pause, persist},
 };
 use crate::{
-    chance::jitter,
     cloud,
     http::{Body, Operation, Progress},
     operation::{Session, answer},
@@ -29,10 +26,6 @@ use crate::{
 pub(super) const PIECE_BYTES: u64 = 12 * 320 * 1024;
 /// Sessions for one file.
 const SESSIONS_MAX: u32 = 3;
-/// Tries in a row that bring nothing forward.
-const STUCK_MAX: u32 = 5;
-const PAUSE_MIN: Duration = Duration::from_millis(200);
-const PAUSE_MAX: Duration = Duration::from_secs(10);
 
 /// How a session ended.
 enum End {
@@ -70,16 +63,7 @@ async fn open(session: &Session<'_>, draft: &Draft, part: &Part<'_>) -> Result<U
     let id = part.content_id.as_deref();
     let body = Body::Json(upload_session(&part.name, &part.content_type, id, part.bytes)?.into());
     let path = draft.path("/attachments/createUploadSession")?;
-    let mut tries = 1;
-    let opened = loop {
-        match session.insist(Operation::CreateUploadSession, &path, body.clone()).await {
-            Err(error) if is_passing(&error) && tries < STUCK_MAX => {
-                pause(session, &error, tries).await?;
-                tries += 1;
-            }
-            other => break other?,
-        }
-    };
+    let opened = persist(session, Operation::CreateUploadSession, &path, body).await?;
     let opened: Opened = answer(&opened, "graph's answer about an upload session cannot be read")?;
     // the mail's bytes go there, in the clear on this machine only
     cloud::endpoint("uploadUrl", &opened.upload_url).map_err(|_| {
@@ -115,7 +99,7 @@ async fn pieces(
         let (told, ends) = match sent {
             Ok(Progress::Misplaced) => (ask(session, url).await?, last),
             Ok(progress) => (progress, false),
-            Err(error) if is_passing(&error) && stuck < STUCK_MAX => {
+            Err(error) if is_passing(&error) && stuck < TRIES_MAX => {
                 pause(session, &error, stuck + 1).await?;
                 (ask(session, url).await?, last)
             }
@@ -137,9 +121,9 @@ async fn pieces(
                 }
                 at = next;
             }
-            Progress::Next(_) | Progress::Misplaced => stuck = STUCK_MAX,
+            Progress::Next(_) | Progress::Misplaced => stuck = TRIES_MAX,
         }
-        if stuck >= STUCK_MAX {
+        if stuck >= TRIES_MAX {
             let detail = "an upload session takes no more pieces";
             return Err(Error::transient(Code::GraphUploadFailed, detail).with("at_byte", at));
         }
@@ -151,7 +135,7 @@ async fn ask(session: &Session<'_>, url: &Url) -> Result<Progress> {
     let mut tries = 1;
     loop {
         match session.upload(Operation::ReadUploadSession, url, None).await {
-            Err(error) if is_passing(&error) && tries < STUCK_MAX => {
+            Err(error) if is_passing(&error) && tries < TRIES_MAX => {
                 pause(session, &error, tries).await?;
                 tries += 1;
             }
@@ -165,29 +149,4 @@ async fn cancel(session: &Session<'_>, url: &Url) {
     if let Err(error) = session.upload(Operation::CancelUploadSession, url, None).await {
         tracing::debug!(code = %error.code(), "an upload session could not be cancelled");
     }
-}
-
-fn is_passing(error: &Error) -> bool {
-    let graph = matches!(
-        error.code(),
-        Code::GraphUnavailable
-            | Code::GraphTimeout
-            | Code::GraphCut
-            | Code::GraphUnreachable
-            | Code::GraphUnexpected
-    );
-    graph && matches!(error.verdict(), Verdict::Transient { .. })
-}
-
-/// Waits before the next try, within the time without progress.
-async fn pause(session: &Session<'_>, error: &Error, tries: u32) -> Result<()> {
-    let Verdict::Transient { after } = error.verdict() else { return Ok(()) };
-    let doubled = PAUSE_MIN * 2_u32.saturating_pow(tries.min(8));
-    let wait = after.unwrap_or_default().max(jitter(doubled.min(PAUSE_MAX), 0.5));
-    let end = Instant::now() + wait;
-    if end >= session.deadline().at() {
-        return Err(error.clone());
-    }
-    sleep_until(end).await;
-    Ok(())
 }

@@ -8,7 +8,7 @@ mod pipelines;
 use std::collections::{BTreeMap, BTreeSet};
 
 use mailbridge_core::plugin::{self, Malformed};
-use mailbridge_graph::Connection;
+use mailbridge_graph::{Connection, config::Environment};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -31,7 +31,7 @@ use crate::{
 pub fn assemble(loaded: Loaded, registry: &Registry, purpose: Purpose) -> Result<Setup, Problems> {
     let Loaded { tree, places } = loaded;
     let notes = Notes { places, problems: Vec::new(), warnings: Vec::new() };
-    let mut assembly = Assembly { registry, purpose, notes, used: Used::default() };
+    let mut assembly = Assembly { registry, purpose, notes, used: Used::default(), state: None };
     let setup = assembly.setup(tree);
     let mut notes = assembly.notes;
     let nothing = setup.as_ref().is_some_and(|setup| setup.pipelines.is_empty());
@@ -58,6 +58,7 @@ struct Named {
 struct Used {
     connections: BTreeSet<String>,
     buses: BTreeSet<String>,
+    state: bool,
 }
 
 struct Assembly<'a> {
@@ -65,6 +66,8 @@ struct Assembly<'a> {
     purpose: Purpose,
     notes: Notes,
     used: Used,
+    /// The file's `state`, as it stands.
+    state: Option<Value>,
 }
 
 impl Assembly<'_> {
@@ -72,21 +75,28 @@ impl Assembly<'_> {
         for key in rules::literal_secrets(&tree) {
             self.notes.warn(&below(&[], &key), rules::LITERAL_SECRET);
         }
-        let model::File { connections, buses, state, pipelines, http, log, report } =
+        let model::File { mut connections, buses, state, pipelines, http, log, report } =
             self.top(tree)?;
         let http = self.optional(&["http"], http);
         let log = self.optional(&["log"], log);
         let report = self.optional(&["report"], report);
+        let notify = connections
+            .iter_mut()
+            .filter_map(|(name, section)| Some((name.clone(), connection::take_notify(section)?)));
+        let notify: Vec<_> = notify.collect();
         let connections = self.connections(connections);
         let named = Named { connections, buses: self.buses(buses) };
-        if let Some(state) = state {
+        if let Some(state) = &state {
             self.state(state, &named);
         }
+        self.state = state;
         let pipelines = self.pipelines(pipelines, &named);
+        let notify = self.notify(notify, &named);
         self.warn_of_unused(&named);
         let connections = named.connections.into_iter();
         Some(Setup {
             connections: connections.filter_map(|(name, it)| Some((name, it?))).collect(),
+            notify,
             pipelines,
             http: http?,
             log: log?,
@@ -117,8 +127,9 @@ impl Assembly<'_> {
         let connection = |(name, section): (String, Value)| {
             let key = ["connections", name.as_str()];
             self.check_name(&key, &name);
-            let connection: Option<Connection> = self.section(&key, section, plugin::parse);
-            if let Some(connection) = &connection {
+            let mut connection: Option<Connection> = self.section(&key, section, plugin::parse);
+            if let Some(connection) = &mut connection {
+                connection.environment = Environment::of(variable);
                 let mistakes = connection::mistakes(connection, &sandboxes::stand_in());
                 self.notes.faults(&key, mistakes);
             }
@@ -155,7 +166,10 @@ impl Assembly<'_> {
     }
 
     fn warn_of_unused(&mut self, named: &Named) {
-        let Used { connections, buses } = &self.used;
+        let Used { connections, buses, state } = &self.used;
+        if self.state.is_some() && !state {
+            self.notes.warn(&["state"], "no pipeline of this configuration keeps state");
+        }
         for name in named.connections.keys().filter(|name| !connections.contains(*name)) {
             self.notes.warn(&["connections", name], "no pipeline uses this connection");
         }
@@ -240,4 +254,9 @@ fn only_entry(section: Value) -> Option<(String, Value)> {
         (Some(entry), None) => Some(entry),
         _ => None,
     }
+}
+
+/// A variable of the environment, if it is text.
+fn variable(name: &str) -> Option<String> {
+    std::env::var_os(name)?.into_string().ok()
 }

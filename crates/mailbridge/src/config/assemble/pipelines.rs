@@ -6,8 +6,9 @@ use mailbridge_attachments::{Attachments, Place, Variables};
 use mailbridge_compose::{Composer, TemplateFiles};
 use mailbridge_core::{
     Code, Error, Files, Keep, StateStore,
-    plugin::{self, Build, Bus, Malformed},
+    plugin::{self, Build, Bus, Malformed, TargetEnd},
 };
+use mailbridge_engine::Settings;
 use serde_json::Value;
 
 use super::{Assembly, Key, Named, below, only_entry};
@@ -15,9 +16,9 @@ use crate::{
     config::{
         Purpose,
         expectation::{self, Test},
-        model::RequestsSection,
+        model::{Dedupe, RequestsSection},
         rules::{self, Readers},
-        setup::{Pipeline, Port},
+        setup::{LedgerSetup, Pipeline, Port},
         templates,
     },
     names::known,
@@ -69,7 +70,15 @@ impl Assembly<'_> {
         let typed: Option<RequestsSection> = self.section(key, section.clone(), plugin::parse);
         if let Some(typed) = &typed {
             self.check_connection(key, &typed.connection, named);
-            for (path, message) in rules::requests(typed) {
+            let mut wrong = rules::requests(typed);
+            if let Some(Some(connection)) = named.connections.get(&typed.connection) {
+                wrong.extend(rules::out_of_reach(typed, connection));
+            }
+            // whoever only examines connections says of such a mailbox what there is to say
+            if self.purpose == Purpose::Run {
+                wrong.extend(rules::personal(typed));
+            }
+            for (path, message) in wrong {
                 let key: Vec<&str> = key.iter().copied().chain(path.split('.')).collect();
                 self.notes.fault(&key, message);
             }
@@ -78,7 +87,13 @@ impl Assembly<'_> {
         // The ends are taken from the section as it stands, so that their mistakes are told beside
         // those of the section itself.
         let part = |part: &str| section.get(part).cloned();
-        let needs = settings.needs();
+        let dedupe = typed.as_ref().and_then(|typed| typed.dedupe);
+        let ledger = dedupe.map(|it| self.ledger(&under(key, "dedupe"), it, &settings, named));
+        let mut needs = settings.needs();
+        if let Some(dedupe) = dedupe {
+            // the bus must not hand a request out again while it is claimed
+            needs.deadline = dedupe.lease(settings.deadline);
+        }
         let source = |bus: Arc<dyn Bus>, section| bus.source(section, needs);
         let target = |bus: Arc<dyn Bus>, section| bus.target(section);
         let from = part("from").map(|from| self.port(&under(key, "from"), from, named, source));
@@ -97,6 +112,10 @@ impl Assembly<'_> {
             compose,
             tests,
             files: files?,
+            ledger: match ledger {
+                None => None,
+                Some(ledger) => Some(ledger?),
+            },
             from: from??,
             outcomes: match outcomes {
                 None => None,
@@ -158,10 +177,52 @@ impl Assembly<'_> {
         }
     }
 
-    pub(super) fn state(&mut self, section: Value, named: &Named) {
+    /// Who is at which request, kept in the file's `state`.
+    fn ledger(
+        &mut self,
+        key: Key<'_>,
+        dedupe: Dedupe,
+        settings: &Settings,
+        named: &Named,
+    ) -> Option<LedgerSetup> {
+        let lease = dedupe.lease(settings.deadline);
+        if lease <= settings.deadline {
+            let message = "expected more than `deadline`, or a claim runs out while mail is sent";
+            return self.notes.refuse(&under(key, "lease"), message.to_owned());
+        }
+        if dedupe.window.get() < lease {
+            let message = "expected no less than `lease`: a claim must not be forgotten";
+            return self.notes.refuse(&under(key, "window"), message.to_owned());
+        }
+        let Some(state) = self.state.clone() else {
+            let message =
+                "needs `state` at the top of the file, such as { bus: NAME, bucket: NAME }";
+            return self.notes.refuse(key, message.to_owned());
+        };
+        self.used.state = true;
+        let keep = Keep::AtLeast(dedupe.window.get());
+        let state_of = |bus: Arc<dyn Bus>, section| bus.state(section, keep);
+        let store = self.port::<dyn Build<dyn StateStore>>(&["state"], state, named, state_of)?;
+        Some(LedgerSetup { store, lease })
+    }
+
+    /// Where it is told that a credential of a connection ends.
+    pub(super) fn notify(
+        &mut self,
+        sections: Vec<(String, Value)>,
+        named: &Named,
+    ) -> BTreeMap<String, Port<dyn TargetEnd>> {
+        let target = |bus: Arc<dyn Bus>, section| bus.target(section);
+        let port = |(name, section): (String, Value)| {
+            let port = self.port(&["connections", &name, "notify"], section, named, target);
+            Some((name, port?))
+        };
+        sections.into_iter().filter_map(port).collect()
+    }
+
+    pub(super) fn state(&mut self, section: &Value, named: &Named) {
         let state = |bus: Arc<dyn Bus>, section| bus.state(section, Keep::Forever);
-        self.port::<dyn Build<dyn StateStore>>(&["state"], section, named, state);
-        self.notes.warn(&["state"], "no pipeline of this configuration keeps state");
+        self.port::<dyn Build<dyn StateStore>>(&["state"], section.clone(), named, state);
     }
 
     fn check_connection(&mut self, key: Key<'_>, name: &str, named: &Named) {

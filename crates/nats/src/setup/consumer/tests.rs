@@ -61,7 +61,7 @@ fn timing_that_doubles_or_loses_mails_is_found_with_the_command_that_cures_it() 
         (
             Config { max_ack_pending: 63, ..good.clone() },
             "max_ack_pending is 63",
-            "--max-pending 10000",
+            "--max-pending 100000",
         ),
         (
             Config { filter_subjects: vec!["mail.>".to_owned()], ..good.clone() },
@@ -100,7 +100,7 @@ fn what_is_fixed_at_making_needs_another_consumer() {
         assert_eq!(
             command,
             "nats consumer rm MAIL worker --force && nats consumer add MAIL worker --pull --filter \
-             'mail.send.>' --ack explicit --wait 1m --max-deliver=-1 --max-pending 10000 --deliver \
+             'mail.send.>' --ack explicit --wait 1m --max-deliver=-1 --max-pending 100000 --deliver \
              all --replay instant --defaults"
         );
     }

@@ -1,17 +1,13 @@
-//! Hosts the ports of a bus: builds them, uses them, drops them after an error, and builds others
-//! after a pause. A plugin has no half-open state to get wrong, because it never lives on after an
-//! error.
+//! An input's host: one caller, who waits for as long as it takes.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use futures_util::{FutureExt as _, future::BoxFuture};
-use mailbridge_core::{Delivery, Error, Input, Message, Output, Result, Verdict, plugin::Build};
-use tokio::{sync::Mutex, time::Instant};
+use mailbridge_core::{Delivery, Error, Input, Result, plugin::Build};
+use tokio::time::Instant;
 
-use crate::{backoff, health::Reporter};
-
-const PAUSE_MIN: Duration = Duration::from_millis(250);
-const PAUSE_MAX: Duration = Duration::from_secs(10);
+use super::pause;
+use crate::health::Reporter;
 
 /// An input that is rebuilt when it fails.
 pub struct InputHost {
@@ -78,7 +74,7 @@ impl InputHost {
     fn failed(&mut self, error: &Error) {
         self.input = None;
         self.failures += 1;
-        let pause = backoff::pause(self.failures, PAUSE_MIN, PAUSE_MAX);
+        let pause = pause(self.failures);
         self.retry_at = Some(Instant::now() + pause);
         self.health.bus(Err(error.clone()));
         let (code, retry_in_ms) = (error.code(), pause.as_millis());
@@ -90,70 +86,5 @@ impl InputHost {
             tracing::warn!(pipeline = %self.pipeline, %code, %error, retry_in_ms,
                 "the input failed again");
         }
-    }
-}
-
-/// An output that is rebuilt when it fails. Many may publish at once.
-pub struct OutputHost {
-    build: Arc<dyn Build<dyn Output>>,
-    output: Mutex<Slot>,
-}
-
-#[derive(Default)]
-struct Slot {
-    output: Option<Arc<dyn Output>>,
-    failures: u32,
-    retry_at: Option<Instant>,
-}
-
-impl OutputHost {
-    /// A host that has built nothing yet.
-    pub fn new(build: Arc<dyn Build<dyn Output>>) -> Self {
-        Self { build, output: Mutex::default() }
-    }
-
-    /// Publishes a message; an error leaves it to the caller to come again.
-    pub async fn publish(&self, message: Message) -> Result<()> {
-        let output = self.output().await?;
-        let published = output.publish(message).await;
-        let instance_is_bad =
-            matches!(&published, Err(error) if error.verdict() != Verdict::Permanent);
-        if instance_is_bad {
-            let mut slot = self.output.lock().await;
-            if slot.output.as_ref().is_some_and(|current| Arc::ptr_eq(current, &output)) {
-                slot.failed();
-            }
-        }
-        published
-    }
-
-    async fn output(&self) -> Result<Arc<dyn Output>> {
-        let mut slot = self.output.lock().await;
-        if let Some(output) = &slot.output {
-            return Ok(Arc::clone(output));
-        }
-        if let Some(at) = slot.retry_at.take() {
-            tokio::time::sleep_until(at).await;
-        }
-        match self.build.build().await {
-            Ok(output) => {
-                let output: Arc<dyn Output> = Arc::from(output);
-                slot.output = Some(Arc::clone(&output));
-                slot.failures = 0;
-                Ok(output)
-            }
-            Err(error) => {
-                slot.failed();
-                Err(error)
-            }
-        }
-    }
-}
-
-impl Slot {
-    fn failed(&mut self) {
-        self.output = None;
-        self.failures += 1;
-        self.retry_at = Some(Instant::now() + backoff::pause(self.failures, PAUSE_MIN, PAUSE_MAX));
     }
 }

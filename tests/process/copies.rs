@@ -1,0 +1,60 @@
+//! A producer that publishes every request three times, and three workers that hold them at once.
+
+use async_nats::{HeaderMap, jetstream::kv};
+use futures_util::{StreamExt as _, stream};
+use mailbridge_core::contract::Status;
+use mailbridge_sandbox::{Budgets, Sandbox};
+
+use crate::rig::{LOAD, Plan, Rig, mailbox, request};
+
+const REQUESTS: usize = 1000;
+
+fn plan(dedupe: &str) -> Plan {
+    Plan {
+        pipeline: format!("      deadline: 5s\n      settle_time: 5s\n{dedupe}"),
+        sandbox: Sandbox::builder().seed(7).budgets(Budgets::off()),
+        ..Plan::default()
+    }
+}
+
+/// Publishes every request three times, each with a message id of its own, and lets three workers
+/// at them.
+async fn sent_by_three(plan: Plan) -> Rig {
+    let mut rig = Rig::new(plan).await;
+    // each worker on a port of its own
+    rig.launch = rig.launch.env("MAILBRIDGE_HTTP__LISTEN", "127.0.0.1:0");
+    let bucket = kv::Config { bucket: "state_ageing".into(), ..kv::Config::default() };
+    rig.jetstream.create_key_value(bucket).await.expect("a bucket");
+    stream::iter((0..REQUESTS * 3).map(|n| n / 3))
+        .map(|n| rig.publish(request(n, &mailbox(n % 50)), HeaderMap::new()))
+        .buffer_unordered(128)
+        .collect::<Vec<()>>()
+        .await;
+    let workers: Vec<_> = (0..3).map(|_| rig.start()).collect();
+    rig.drained(LOAD).await;
+    drop(workers);
+    rig
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_copy_of_a_request_is_the_same_mail() {
+    let dedupe = "      dedupe: { window: 1h }";
+    let rig = sent_by_three(Plan { state: "{ bus: events, bucket: state }", ..plan(dedupe) }).await;
+    let copies = rig.copies();
+    let doubled = copies.values().filter(|copies| **copies > 1).count();
+    assert_eq!((copies.len(), doubled), (REQUESTS, 0), "each mail once");
+    let outcomes = rig.outcomes().await;
+    assert_eq!(outcomes.len(), REQUESTS);
+    for (key, outcomes) in outcomes {
+        assert!(outcomes.iter().all(|it| it.data.status == Status::Accepted), "{key}");
+    }
+    assert!(rig.messages("DEAD").await.is_empty());
+}
+
+/// The control: without a ledger the same producer has most of its mails sent more than once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_a_ledger_copies_are_mails() {
+    let rig = sent_by_three(plan("")).await;
+    let doubled = rig.copies().values().filter(|copies| **copies > 1).count();
+    assert!(doubled > REQUESTS / 2, "{doubled}");
+}
