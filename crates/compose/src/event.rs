@@ -149,7 +149,7 @@ fn envelope(message: &Message, event: &Map<String, Value>) -> Message {
         }
     }
     let (address, id, key) = (message.address.clone(), message.id.clone(), message.key.clone());
-    Message { address, id, key, headers, payload: bytes::Bytes::new() }
+    Message { address, id, key, headers, ..Message::default() }
 }
 
 fn read(payload: &[u8]) -> Result<Value> {

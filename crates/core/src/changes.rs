@@ -216,6 +216,8 @@ pub struct Found {
     pub version: Option<String>,
     /// When the mailbox received it.
     pub received: Option<Timestamp>,
+    /// The id of the folder that it is in, as far as it is told.
+    pub folder: Option<String>,
     /// When it last changed in any way, also by being moved.
     pub modified: Option<Timestamp>,
     /// The service's names of the properties that came.
