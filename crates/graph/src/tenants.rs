@@ -21,7 +21,9 @@ mod reports;
 
 use async_trait::async_trait;
 use futures_util::{FutureExt as _, StreamExt as _, future::join_all, stream::FuturesUnordered};
-use mailbridge_core::{Attempt, Code, Completion, Error, Mail, Mailbox, Reports, Result, Scope, Verdict};
+use mailbridge_core::{
+    Attempt, Code, Completion, Error, Mail, Mailbox, Reports, Result, Scope, Verdict,
+};
 use tokio::time::Instant;
 
 pub use self::gate::Trouble;

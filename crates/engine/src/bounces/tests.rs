@@ -12,7 +12,7 @@ use mailbridge_core::{
 use tokio_util::task::AbortOnDropHandle;
 
 use super::*;
-use crate::health::Health;
+use crate::health::{Health, Side};
 
 const EVERY: Duration = Duration::from_mins(1);
 const SETTLE: Duration = Duration::from_secs(45);
@@ -80,12 +80,14 @@ impl World {
         }
         let reporter = Health::new().register("orders");
         let mail: Arc<dyn Mail> = Arc::new(self.clone());
-        let hold = Hold::new("orders", Arc::clone(&mail), reporter);
+        let hold = Hold::new("orders", Arc::clone(&mail), reporter.clone());
+        let build = Arc::new(self.clone());
+        let outcomes = OutputHost::new(Side::Outcomes, "orders", build, reporter);
         let closed = Mailboxes::default();
         let watch = Watch {
             pipeline: "orders".to_owned(),
             mail,
-            outcomes: Arc::new(OutputHost::new(Arc::new(self.clone()))),
+            outcomes: Arc::new(outcomes),
             hold: hold.clone(),
             mailboxes: closed.clone(),
             senders: senders.clone(),

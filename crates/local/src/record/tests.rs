@@ -69,7 +69,7 @@ fn the_short_form_is_used_where_it_loses_nothing() {
             .with("content-type", "application/cloudevents+json; charset=utf-8")
             .with("traceparent", "t"),
         payload: line(payload),
-        address: None,
+        ..Message::default()
     };
     assert_eq!(written(&message), format!("{payload}\n"));
     let edits: [fn(&mut Message); 6] = [

@@ -21,7 +21,7 @@ pub struct Setup {
     /// Connections by name.
     pub connections: BTreeMap<String, Connection>,
     /// By connection: where it is told that one of its credentials ends.
-    pub notify: BTreeMap<String, Port<dyn Output>>,
+    pub notify: BTreeMap<String, Port<dyn TargetEnd>>,
     /// Pipelines in the order of their names.
     pub pipelines: Vec<Pipeline>,
     /// The HTTP side.
