@@ -210,7 +210,8 @@ pub enum Item {
 pub struct Found {
     /// Its immutable id.
     pub id: MessageId,
-    /// Whether all that was selected is here. A page may tell of a change in part.
+    /// Whether all that was selected is here. A page may tell of a change in part. A second body is
+    /// not counted: with [`Bodies::Both`] a page gives html only, and `message` both.
     pub complete: bool,
     /// What changes when the message changes.
     pub version: Option<String>,
@@ -275,6 +276,8 @@ pub struct Callback {
     pub lifecycle_url: String,
     /// What every call carries, so that it is known to come from the service; up to 128 characters.
     pub client_state: Secret,
+    /// To be called about new messages only, and not about changes and removals.
+    pub only_new: bool,
     /// How long it is to last; the service may cut it.
     pub until: Timestamp,
 }

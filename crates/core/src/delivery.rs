@@ -99,6 +99,12 @@ pub trait Settle: Send {
     /// Tells the bus that work goes on, so that it does not hand the message to somebody else.
     /// Buses without a deadline do nothing.
     async fn extend(&mut self) -> Result<()>;
+
+    /// Whether it is known here that the delivery is no longer ours, so that settling could only be
+    /// stale. Asks nobody.
+    fn is_stale(&self) -> bool {
+        false
+    }
 }
 
 /// The right to settle one delivery, once.
@@ -119,6 +125,11 @@ impl Receipt {
     /// Asks the bus for more time. See [`Settle::extend`].
     pub async fn extend(&mut self) -> Result<()> {
         self.0.extend().await
+    }
+
+    /// Whether the delivery is known to be no longer ours. See [`Settle::is_stale`].
+    pub fn is_stale(&self) -> bool {
+        self.0.is_stale()
     }
 }
 

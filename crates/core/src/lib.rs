@@ -34,8 +34,8 @@ pub use file_store::{FileStore, FileWriter};
 pub use mailbox::Mailbox;
 pub use message::{Headers, Labels, Message};
 pub use port::{
-    AsRequests, Attempt, Completion, Decoder, Doubt, File, Files, Guarantee, Input, Keep, Mail,
-    Needs, NoFiles, Output, Put, Revision, StateStore,
+    AsRequests, Attempt, Completion, Decoder, Doubt, File, Files, Filter, Guarantee, Input, Keep,
+    Mail, Needs, NoFiles, Output, Put, Revision, StateStore,
 };
 pub use report::{Original, Report, Reports};
 pub use secret::{Secret, SecretSource};

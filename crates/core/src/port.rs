@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Code, Deadline, Delivery, Error, Mailbox, Message, Position, Reports, Result,
-    contract::{Decoded, Mark, Request, Undecodable, decode},
+    contract::{Decoded, MailCloudEvent, Mark, Request, Undecodable, decode},
 };
 
 /// Messages from a bus.
@@ -67,6 +67,16 @@ impl Decoder for AsRequests {
     ) -> Result<Option<Decoded>, Box<Undecodable>> {
         decode::decode(message, position).map(Some)
     }
+}
+
+/// Which events a pipeline wants.
+///
+/// - Pure: the same event has the same answer.
+/// - An error is *permanent*: the event is at fault, or what it is asked about.
+pub trait Filter: fmt::Debug + Send + Sync {
+    /// Whether an event is wanted. Bodies are whole here; of attachments there is what is known
+    /// without reading them.
+    fn wants(&self, event: &MailCloudEvent) -> Result<bool>;
 }
 
 /// A value's revision. Opaque but for equality.

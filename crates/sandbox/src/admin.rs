@@ -4,6 +4,7 @@
 //! `{"error": "sentence"}`, so that nobody takes them for Graph's.
 
 mod identity;
+mod mail;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,7 +24,6 @@ use crate::fault::{Fault, seconds};
 use crate::handle::{Handle, NotThere};
 use crate::login::Outage;
 use crate::mailbox::MailboxState;
-use crate::person::Pointer;
 use crate::text::pairs;
 use crate::world::World;
 
@@ -80,9 +80,6 @@ fn dispatch(handle: &Handle, parts: &Parts, body: &[u8]) -> Result<Value, Refuse
         ("GET", "faults") => Ok(json!({"faults": handle.faults()})),
         ("POST", "faults") => add_faults(handle, body),
         ("DELETE", "faults") => clear_faults(handle, query),
-        ("POST", "messages/receive") => Ok(json!(handle.receive(&read(body)?)?)),
-        ("POST", "messages/edit") => edit(handle, &read(body)?),
-        ("POST", "messages/delete") => delete(handle, &read(body)?),
         ("GET", "bounces") => Ok(json!({"bounces": handle.bounces()})),
         ("POST", "bounces") => add_bounces(handle, body),
         ("DELETE", "bounces") => Ok(json!({"cleared": handle.clear_bounces()})),
@@ -91,6 +88,9 @@ fn dispatch(handle: &Handle, parts: &Parts, body: &[u8]) -> Result<Value, Refuse
             Ok(json!({}))
         }
         ("POST", "uploads/expire") => Ok(json!({"expired": handle.expire_uploads()})),
+        (_, path) if path.starts_with("messages") || path.starts_with("delta") => {
+            mail::dispatch(handle, parts.method.as_str(), path, query, body)
+        }
         (_, path) if path.starts_with("apps") || path.starts_with("tokens") => {
             identity::dispatch(handle, parts.method.as_str(), path, body)
         }
@@ -121,8 +121,9 @@ fn unknown(method: &str, path: &str) -> Refused {
         StatusCode::NOT_FOUND,
         format!(
             "there is no {method} {PREFIX}{path}; known: GET truth, truth/sent, \
-             truth/properties, faults, bounces, requests, tokens; POST faults, bounces, limits, \
-             messages/receive, messages/edit, messages/delete, apps, apps/add, apps/secrets, \
+             truth/properties, faults, bounces, requests, tokens, messages, delta; POST faults, \
+             bounces, limits, messages/receive, messages/edit, messages/delete, messages/move, \
+             messages/bulk, delta, delta/evict, apps, apps/add, apps/secrets, \
              apps/certificates, apps/federated, tokens/revoke, tokens/refresh, uploads/expire, \
              mailboxes, outage, clock, reset; DELETE faults, bounces"
         ),
@@ -190,31 +191,6 @@ fn add_bounces(handle: &Handle, body: &[u8]) -> Result<Value, Refused> {
 #[serde(deny_unknown_fields)]
 struct Limits {
     message_bytes: usize,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Edit {
-    message: Pointer,
-    change: Map<String, Value>,
-}
-
-fn edit(handle: &Handle, edit: &Edit) -> Result<Value, Refused> {
-    handle.edit_draft(&edit.message, edit.change.clone())?;
-    Ok(json!({}))
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Delete {
-    message: Pointer,
-    #[serde(default)]
-    for_good: bool,
-}
-
-fn delete(handle: &Handle, delete: &Delete) -> Result<Value, Refused> {
-    handle.delete_message(&delete.message, delete.for_good)?;
-    Ok(json!({}))
 }
 
 fn add_faults(handle: &Handle, body: &[u8]) -> Result<Value, Refused> {

@@ -141,7 +141,8 @@ fn permit(operation: Operation, grant: &Grant, mailbox: &str) -> Result<(), Grap
         | Operation::GetAttachment
         | Operation::GetAttachmentValue
         | Operation::ListFolders
-        | Operation::GetFolder => (&["Mail.ReadWrite", "Mail.Read"], GraphError::access_denied),
+        | Operation::GetFolder
+        | Operation::MessageDelta => (&["Mail.ReadWrite", "Mail.Read"], GraphError::access_denied),
         Operation::CreateMessage
         | Operation::UpdateMessage
         | Operation::DeleteMessage

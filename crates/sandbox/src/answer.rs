@@ -95,6 +95,9 @@ impl Answer {
             }
             answer = answer.header(WWW_AUTHENTICATE, &challenge);
         }
+        if let Some(location) = &error.location {
+            answer = answer.location(location);
+        }
         match error.retry_after {
             Some(wait) => answer.retry_after(wait),
             None => answer,

@@ -20,11 +20,20 @@ pub struct GraphError {
     pub retry_after: Option<Duration>,
     /// What a new token must be asked for with, as JSON: a claims challenge
     pub claims: Option<String>,
+    /// Where to go instead
+    pub location: Option<String>,
 }
 
 impl GraphError {
     pub fn new(status: StatusCode, code: impl Into<Text>, message: impl Into<Text>) -> Self {
-        Self { status, code: code.into(), message: message.into(), retry_after: None, claims: None }
+        Self {
+            status,
+            code: code.into(),
+            message: message.into(),
+            retry_after: None,
+            claims: None,
+            location: None,
+        }
     }
 
     #[must_use]
@@ -329,6 +338,24 @@ impl GraphError {
     pub fn internal() -> Self {
         let message = "An internal server error occurred. The operation failed.";
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "ErrorInternalServerError", message)
+    }
+
+    // --- delta queries ---
+
+    /// Messages are followed in a folder, not in a mailbox.
+    pub fn no_change_tracking() -> Self {
+        Self::bad_request("Change tracking is not supported against 'microsoft.graph.message'.")
+    }
+
+    /// A token that was never given, or for something else.
+    pub fn sync_state_invalid() -> Self {
+        Self::bad("SyncStateInvalid", "The sync state is invalid.")
+    }
+
+    /// As github.com/alcionai/corso reads it.
+    pub fn sync_folder_not_found() -> Self {
+        let message = "The folder of the sync state was not found.";
+        Self::new(StatusCode::NOT_FOUND, "ErrorSyncFolderNotFound", message)
     }
 
     // --- limits ---

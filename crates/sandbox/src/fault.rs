@@ -4,6 +4,7 @@
 //! order and one request suffers at most one. *After* rules see only requests that succeeded: the
 //! effect is real, and what the client hears of it is not.
 
+mod delta;
 mod fake;
 
 use std::sync::Mutex;
@@ -16,6 +17,7 @@ use crate::dice::{chance, mix};
 use crate::lock::lock;
 use crate::route::Operation;
 use crate::text::glob;
+pub use delta::{DeltaFaults, PageDice, Resync};
 pub use fake::Fake;
 
 /// When a fault strikes.

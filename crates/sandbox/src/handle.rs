@@ -1,6 +1,7 @@
 //! What a test may do to a sandbox from inside its process: the admin API without HTTP.
 
 mod identity;
+pub mod mail;
 
 use std::fmt;
 use std::sync::Arc;

@@ -48,6 +48,12 @@
 //! | `POST messages/receive` | an [`Arrival`] | an [`Arrived`] |
 //! | `POST messages/edit` | `{"message", "change"}`: a [`Pointer`], a PATCH body | `{}` |
 //! | `POST messages/delete` | `{"message", "for_good"?}`: a [`Pointer`], a flag | `{}` |
+//! | `POST messages/move` | `{"message", "folder"}`: a [`Pointer`], a folder | `{}` |
+//! | `POST messages/bulk` | a [`Bulk`], or an array of them | `{"received": n}` |
+//! | `GET messages` | `?mailbox=&folder=` | `{"messages": [`[`Held`]`]}`, by order of arrival |
+//! | `GET delta` | | the [`DeltaFaults`] |
+//! | `POST delta` | [`DeltaFaults`], which replace those before | `{}` |
+//! | `POST delta/evict` | `{"mailbox"?, "folder"?}` | `{"evicted": n}` folders |
 //! | `GET bounces` | | `{"bounces": [`[`Bounce`]`]}` |
 //! | `POST bounces` | a [`Bounce`], or an array of them | `{"added": n}` |
 //! | `DELETE bounces` | | `{"cleared": n}` |
@@ -77,6 +83,7 @@ mod body;
 mod bounce;
 mod budget;
 mod builder;
+mod bulk;
 mod clock;
 mod config;
 mod counters;
@@ -106,6 +113,7 @@ mod world;
 pub use bounce::Bounce;
 pub use budget::Budgets;
 pub use builder::{Builder, Span, StartError};
+pub use bulk::{Between, Bulk};
 pub use config::{
     ALL_ROLES, App, BadCredential, Certificate, DEMO_CLIENT_ID, DEMO_CLIENT_SECRET, DEMO_DOMAIN,
     DEMO_IDENTITY_HEADER, DEMO_TENANT_ID, Description, FEDERATED_LIMIT, FederatedCredential,
@@ -114,7 +122,8 @@ pub use config::{
 };
 pub use counters::Counts;
 pub use error::GraphError;
-pub use fault::{Fake, Fault, Kind, Matching, Often, Rule, When};
+pub use fault::{DeltaFaults, Fake, Fault, Kind, Matching, Often, Resync, Rule, When};
+pub use handle::mail::Held;
 pub use handle::{Handle, NotThere};
 pub use login::{Outage, TokenCount, TokenCounts};
 pub use mailbox::MailboxState;

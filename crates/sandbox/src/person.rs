@@ -10,14 +10,14 @@ use serde_json::{Map, Value};
 
 use crate::error::GraphError;
 use crate::handle::Handle;
+use crate::handle::mail::by_any_name;
 use crate::lock::lock;
 use crate::mailbox::folder::Folder;
 use crate::mailbox::ids::{Format, Thing};
 use crate::mailbox::store::{Message, Store};
 use crate::mailbox::{Inner, Mailbox};
-use crate::message::parse::{self, Scope};
+use crate::message::parse;
 use crate::message::{Attachment, AttachmentKind, Content, Incoming, mime};
-use crate::operation::locate;
 
 /// A message as a person would point at it. At least one field besides the mailbox must be given,
 /// and all of them must fit.
@@ -57,7 +57,13 @@ impl Pointer {
     }
 
     /// Its key: of several, that of the newest.
-    fn find(&self, mailbox: &Mailbox, store: &Store) -> Result<u64, GraphError> {
+    pub(crate) fn find(&self, mailbox: &Mailbox, store: &Store) -> Result<u64, GraphError> {
+        if let Some(Ok(Thing::Message { key, .. })) =
+            self.id.as_ref().map(|id| mailbox.seal.unseal(id))
+        {
+            let found = store.get(key).filter(|message| self.means(mailbox, message));
+            return found.map(|message| message.key).ok_or_else(GraphError::item_not_found);
+        }
         let given = [&self.id, &self.subject, &self.internet_message_id, &self.value];
         if given.iter().all(|field| field.is_none()) {
             return Err(GraphError::bad_request(
@@ -100,24 +106,6 @@ pub struct Arrived {
 }
 
 impl Handle {
-    /// Changes a draft as its owner would: a PATCH body, and a new `changeKey`.
-    pub fn edit_draft(
-        &self,
-        pointer: &Pointer,
-        change: Map<String, Value>,
-    ) -> Result<(), GraphError> {
-        let mailbox = self.owned(&pointer.mailbox)?;
-        let mut inner = lock(&mailbox.inner);
-        let key = pointer.find(&mailbox, &inner.store)?;
-        let message = inner.store.get_mut(key).filter(|message| message.place.is_draft);
-        let message = message.ok_or_else(GraphError::item_not_found)?;
-        let mut content = (*message.content).clone();
-        parse::update(&mut content, change, Scope::Draft)?;
-        content.mime = None;
-        *message.content_mut(self.now()) = content;
-        Ok(())
-    }
-
     /// Deletes a message as its owner would, to Deleted Items; `for_good` with no way back.
     pub fn delete_message(&self, pointer: &Pointer, for_good: bool) -> Result<(), GraphError> {
         let mailbox = self.owned(&pointer.mailbox)?;
@@ -149,9 +137,9 @@ impl Handle {
             Some(name) => by_any_name(&mailbox, &inner, name)?,
         };
         let key = deliver(&mut inner, folder, raw, now)?;
-        let message = inner.store.get_mut(key).ok_or_else(GraphError::internal)?;
+        let mut message = inner.store.get_mut(key).ok_or_else(GraphError::internal)?;
         if let Some(written) = written {
-            add_unwritable(message, written, now);
+            add_unwritable(&mut message, written, now);
         }
         let id = |format| mailbox.seal.seal(Thing::Message { format, key, generation: 0 });
         Ok(Arrived {
@@ -169,10 +157,6 @@ impl Handle {
             *id = format!("<{}@sandbox.invalid>", self.world().dice.guid());
         }
         Ok(incoming)
-    }
-
-    fn owned(&self, user: &str) -> Result<Arc<Mailbox>, GraphError> {
-        self.world().mailbox(user).ok_or_else(|| GraphError::invalid_user(user))
     }
 }
 
@@ -208,14 +192,6 @@ fn add_unwritable(message: &mut Message, written: Incoming, now: Timestamp) {
     for link in written.attachments.into_iter().filter(links) {
         message.attach(link, now);
     }
-}
-
-fn by_any_name(mailbox: &Mailbox, inner: &Inner, name: &str) -> Result<Folder, GraphError> {
-    let own = inner
-        .folders
-        .below(Folder::ROOT)
-        .find(|folder| inner.folders.name(*folder).is_some_and(|known| known == name));
-    own.map_or_else(|| locate::folder(mailbox, name), Ok)
 }
 
 impl Content {

@@ -76,6 +76,8 @@ pub enum Operation {
     ListFolders,
     /// `GET users/{id}/mailFolders/{id or well-known name}`
     GetFolder,
+    /// `GET users/{id}/mailFolders/{id}/messages/delta`
+    MessageDelta,
     /// `GET users`
     ListUsers,
     /// `GET users/{id}`
@@ -86,7 +88,7 @@ pub enum Operation {
 
 impl Operation {
     /// Every operation, in the order of the counters.
-    pub const ALL: [Self; 34] = [
+    pub const ALL: [Self; 35] = [
         Self::Token,
         Self::Discovery,
         Self::SendMail,
@@ -118,6 +120,7 @@ impl Operation {
         Self::CreateFolder,
         Self::ListFolders,
         Self::GetFolder,
+        Self::MessageDelta,
         Self::ListUsers,
         Self::GetUser,
         Self::Unknown,
@@ -247,6 +250,9 @@ fn messages_route(method: &Method, rest: &[&str]) -> Result<Route, GraphError> {
             &[(Method::GET, Operation::ListMessages), (Method::POST, Operation::CreateMessage)],
         );
     };
+    if rest.is_empty() && name(message) == "delta" {
+        return only(method, Method::GET, Operation::MessageDelta);
+    }
     let mut route = match rest {
         [] => pick(
             method,
@@ -298,9 +304,10 @@ fn attachments_route(method: &Method, rest: &[&str]) -> Result<Route, GraphError
     Ok(route)
 }
 
-/// A segment without case and without its namespace.
+/// A segment without case, without its namespace and without the empty parentheses of a function.
 fn name(segment: &str) -> String {
     let lower = segment.to_ascii_lowercase();
+    let lower = lower.strip_suffix("()").map_or_else(|| lower.clone(), str::to_owned);
     lower.strip_prefix("microsoft.graph.").map_or_else(|| lower.clone(), str::to_owned)
 }
 

@@ -1,7 +1,7 @@
 //! Everything one sandbox holds. There is no state outside of it, so several run side by side.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use tokio::sync::watch;
 
@@ -11,7 +11,7 @@ use crate::config::{Settings, Tenant};
 use crate::counters::Counters;
 use crate::dice::Dice;
 use crate::directory::Directory;
-use crate::fault::Faults;
+use crate::fault::{DeltaFaults, Faults};
 use crate::lock::lock;
 use crate::login::{Ledger, Outage};
 use crate::mailbox::registry::Registry;
@@ -35,6 +35,7 @@ pub struct World {
     pub bounces: Bounces,
     message_limit: AtomicUsize,
     outage: Mutex<Outage>,
+    delta_faults: Mutex<DeltaFaults>,
     /// Turns true when the sandbox stops, so that hanging requests end
     pub stopping: watch::Receiver<bool>,
 }
@@ -61,6 +62,7 @@ impl World {
             bounces: Bounces::default(),
             message_limit: AtomicUsize::new(settings.message_limit),
             outage: Mutex::default(),
+            delta_faults: Mutex::default(),
             stopping,
             settings,
         }
@@ -74,6 +76,14 @@ impl World {
         let tenant = self.directory.open_tenant(user)?;
         let mailbox = Mailbox::new(self.settings.seed, tenant, user, None, Vec::new());
         Some(self.mailboxes.add(mailbox))
+    }
+
+    /// A mailbox, locked, in which everything that is due is told of.
+    pub fn settled<'a>(&self, mailbox: &'a Mailbox) -> MutexGuard<'a, Inner> {
+        let late = lock(&self.delta_faults).of(&mailbox.address).lateness(self.settings.seed);
+        let mut inner = lock(&mailbox.inner);
+        inner.store.journal.settle(self.clock.now(), late);
+        inner
     }
 
     /// Bytes of the largest message that may be sent, without transfer encoding.
@@ -91,6 +101,14 @@ impl World {
 
     pub fn set_outage(&self, outage: Outage) {
         *lock(&self.outage) = outage;
+    }
+
+    pub fn delta_faults(&self) -> DeltaFaults {
+        lock(&self.delta_faults).clone()
+    }
+
+    pub fn set_delta_faults(&self, faults: DeltaFaults) {
+        *lock(&self.delta_faults) = faults;
     }
 
     /// Forgets messages, truth, budgets, faults, bounces, uploads, counters, the outage and the
@@ -114,5 +132,6 @@ impl World {
         self.bounces.clear();
         self.set_message_limit(self.settings.message_limit);
         self.set_outage(Outage::None);
+        self.set_delta_faults(DeltaFaults::default());
     }
 }

@@ -19,6 +19,10 @@ use crate::{
     Delivery, Disposition, Input, Message, Position, Receipt, Result, SeenBefore, Settle, Settled,
 };
 
+/// How long what was dropped unsettled stays away: whoever drops it because it is in hand already
+/// must not be given it without a pause.
+const DROPPED: Duration = Duration::from_millis(20);
+
 /// An input whose deliveries can be settled `Again`.
 pub struct Redeliver<I> {
     inner: I,
@@ -144,6 +148,10 @@ impl Park {
 
     fn take_due(&self) -> Take {
         let mut lot = self.lot();
+        // what went to somebody else while it was parked is theirs to hand out
+        while lot.parked.peek().is_some_and(|Reverse(first)| first.held.receipt.is_stale()) {
+            lot.parked.pop();
+        }
         let due = lot.parked.peek().map(|Reverse(first)| first.due);
         if due.is_some_and(|due| due <= Instant::now())
             && let Some(Reverse(parked)) = lot.parked.pop()
@@ -219,12 +227,16 @@ impl Settle for Ticket {
             None => Ok(()),
         }
     }
+
+    fn is_stale(&self) -> bool {
+        self.held.as_ref().is_none_or(|held| held.receipt.is_stale())
+    }
 }
 
 impl Drop for Ticket {
     fn drop(&mut self) {
         if let Some(held) = self.held.take() {
-            self.park.park(held, Duration::ZERO);
+            self.park.park(held, DROPPED);
         }
     }
 }

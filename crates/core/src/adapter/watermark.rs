@@ -1,69 +1,76 @@
 //! Commits the contiguous prefix only.
 //!
-//! A log (a Kafka partition, a file, a page of changes) can forget only from its beginning, while
-//! deliveries are settled in any order. The watermark is the lowest offset that is still open.
-//! Holds one entry an open offset; does no I/O.
+//! A log (a Kafka partition, a page of changes) can forget only from its beginning, while deliveries
+//! are settled in any order. The watermark is the lowest offset that is still open. It keeps the open
+//! offsets and no others, however many are settled above them; does no I/O.
 
-use std::collections::VecDeque;
+use std::collections::BTreeSet;
 
 use crate::Settled;
 
 /// Tracks which offsets of one log are still open.
 #[derive(Debug)]
 pub struct Watermark {
-    /// Everything below is settled.
-    committed: u64,
-    /// Offsets handed out at or above `committed`, in order, with whether they are settled.
-    issued: VecDeque<(u64, bool)>,
+    /// Above every offset that was handed out.
+    next: u64,
+    open: BTreeSet<u64>,
     revoked: bool,
 }
 
 impl Watermark {
     /// A log whose next offset to hand out is `start`.
     pub const fn new(start: u64) -> Self {
-        Self { committed: start, issued: VecDeque::new(), revoked: false }
+        Self { next: start, open: BTreeSet::new(), revoked: false }
     }
 
     /// Notes that an offset was handed out. Offsets rise; gaps (compaction, transaction markers) are
     /// fine and count as settled. An offset that does not rise is a repeat and is ignored.
     pub fn issue(&mut self, offset: u64) {
-        let last = self.issued.back().map_or(self.committed, |(last, _)| last + 1);
-        if offset >= last {
-            self.issued.push_back((offset, false));
+        if offset >= self.next {
+            self.open.insert(offset);
+            self.next = offset + 1;
         }
+    }
+
+    /// Notes that everything below an offset that is not open is settled.
+    pub fn skip_to(&mut self, offset: u64) {
+        self.next = self.next.max(offset);
     }
 
     /// Notes that an offset is done with. Stale after revocation, or for an offset that is not open.
     pub fn settle(&mut self, offset: u64) -> Settled {
-        if self.revoked {
-            return Settled::Stale;
-        }
-        let Ok(index) = self.issued.binary_search_by_key(&offset, |(issued, _)| *issued) else {
-            return Settled::Stale;
-        };
-        if std::mem::replace(&mut self.issued[index].1, true) {
-            return Settled::Stale;
-        }
-        while let Some((offset, true)) = self.issued.front() {
-            self.committed = offset + 1;
-            self.issued.pop_front();
-        }
-        Settled::Yes
+        if !self.revoked && self.open.remove(&offset) { Settled::Yes } else { Settled::Stale }
     }
 
     /// The first offset that must be read again after a restart. Never passes an open one.
     pub fn position(&self) -> u64 {
-        self.committed
+        self.open.first().copied().unwrap_or(self.next)
     }
 
-    /// How many offsets are handed out and not yet below the position.
+    /// Above every offset that was handed out.
+    pub const fn next(&self) -> u64 {
+        self.next
+    }
+
+    /// The offsets that are handed out and not settled, in order. All others below [`Self::next`]
+    /// are settled.
+    pub fn open(&self) -> impl Iterator<Item = u64> {
+        self.open.iter().copied()
+    }
+
+    /// How many offsets are handed out and not settled.
     pub fn held(&self) -> usize {
-        self.issued.len()
+        self.open.len()
     }
 
     /// The log belongs to somebody else now: nothing settles, and the position stands still.
-    pub fn revoke(&mut self) {
+    pub const fn revoke(&mut self) {
         self.revoked = true;
+    }
+
+    /// Whether it belongs to somebody else.
+    pub const fn is_revoked(&self) -> bool {
+        self.revoked
     }
 }
 
@@ -80,7 +87,8 @@ mod tests {
             mark.issue(offset);
         }
         assert_eq!((mark.settle(11), mark.position()), (Settled::Yes, 10));
-        assert_eq!((mark.settle(10), mark.position()), (Settled::Yes, 12));
+        assert_eq!((mark.open().collect::<Vec<_>>(), mark.next()), (vec![10, 15], 16));
+        assert_eq!((mark.settle(10), mark.position()), (Settled::Yes, 15), "the gap counts");
         assert_eq!((mark.settle(15), mark.position()), (Settled::Yes, 16));
         assert_eq!((mark.settle(15), mark.held()), (Settled::Stale, 0));
     }

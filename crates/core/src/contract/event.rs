@@ -6,8 +6,23 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Address, Importance, MessageId};
+use super::{Address, CloudEvent, Importance, MessageId};
 use crate::Mailbox;
+
+/// An event about a mail, in structured mode. What bus rules and routers need of it is told beside
+/// the data too, as extension attributes.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct MailCloudEvent<D = MailEvent> {
+    /// The mailbox, in lower case.
+    pub mailbox: String,
+    /// The folder's path, such as `inbox` or `inbox/Orders`.
+    pub folder: String,
+    /// What happened.
+    pub change: Change,
+    /// The envelope and the data.
+    #[serde(flatten)]
+    pub event: CloudEvent<D>,
+}
 
 /// What happened to a mail.
 #[derive(

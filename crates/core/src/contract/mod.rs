@@ -24,8 +24,8 @@ pub use cloud_event::CloudEvent;
 pub use dead_letter::DeadLetter;
 pub use decode::{Decoded, Undecodable};
 pub use event::{
-    AttachmentKind, Change, EventAttachment, FileContent, LeftOut, MailContent, MailEvent,
-    MailHeader,
+    AttachmentKind, Change, EventAttachment, FileContent, LeftOut, MailCloudEvent, MailContent,
+    MailEvent, MailHeader,
 };
 pub use json::{
     AnswerRequest, AnyRequest, CategorizeRequest, DeleteRequest, MarkReadRequest, MoveRequest,

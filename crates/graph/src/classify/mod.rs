@@ -30,15 +30,56 @@ pub enum Effect {
     /// A draft is sent. The same draft cannot be sent twice: when it is not there any more, it may
     /// have been sent.
     SendDraft,
+    /// Nothing: a mailbox's folders are read, or what changes in one, from the beginning.
+    Folder,
+    /// The same from a cursor, which Graph may have forgotten.
+    Cursor,
+    /// Nothing: a message of an event is read, its attachments, or content.
+    Content,
+    /// Nothing: users are looked up in the directory.
+    Directory,
+    /// A subscription is made, renewed or ended. Nobody receives anything, so it may be repeated.
+    Subscription,
 }
 
 impl Effect {
-    /// All of them, in the order of the table.
-    pub const ALL: [Self; 5] =
-        [Self::None, Self::Draft, Self::Message, Self::Send, Self::SendDraft];
+    /// All of them: of requests, then of events.
+    pub const ALL: [Self; 10] = [
+        Self::None,
+        Self::Draft,
+        Self::Message,
+        Self::Send,
+        Self::SendDraft,
+        Self::Folder,
+        Self::Cursor,
+        Self::Content,
+        Self::Directory,
+        Self::Subscription,
+    ];
+
+    /// How the tables call it.
+    fn name(self) -> &'static str {
+        match self {
+            Self::None => "read",
+            Self::Draft => "draft",
+            Self::Message => "named message",
+            Self::Send => "send",
+            Self::SendDraft => "send of a draft",
+            Self::Folder => "folder",
+            Self::Cursor => "folder from a cursor",
+            Self::Content => "message, attachment",
+            Self::Directory => "directory",
+            Self::Subscription => "subscription",
+        }
+    }
 
     fn is_final(self) -> bool {
         matches!(self, Self::Send | Self::SendDraft)
+    }
+
+    /// A mailbox is being watched: what is wrong with it may pass, and nothing is lost meanwhile.
+    fn watches(self) -> bool {
+        matches!(self, Self::Folder | Self::Cursor | Self::Content | Self::Subscription)
     }
 }
 
@@ -65,6 +106,9 @@ pub enum Seen<'a> {
 /// A mailbox that is denied is asked again this often: a change of Exchange's grants takes 30
 /// minutes to 2 hours to show (learn.microsoft.com, exchange application-rbac).
 const DENIED_WAIT: Duration = Duration::from_mins(5);
+/// So is one that is not there, if it is watched: the mail calls of a new user fail for about 15
+/// minutes (learn.microsoft.com, graph known-issues).
+const MISSING_WAIT: Duration = Duration::from_mins(5);
 /// A full mailbox is somebody's work to empty.
 const FULL_WAIT: Duration = Duration::from_mins(10);
 /// A suspension is lifted by an administrator.
@@ -113,12 +157,17 @@ fn judge(
     };
     let again = Verdict::Transient { after: retry_after };
     let doubt_or_again = if effect.is_final() { Verdict::InDoubt } else { again };
+    let missing = if effect.watches() { mailbox(MISSING_WAIT) } else { Verdict::Permanent };
+    if let Some(own) = own_meaning(meaning, status, effect, again) {
+        return own;
+    }
     match meaning {
         Meaning::FolderGone => (Code::GraphFolderNotFound, Verdict::Permanent),
+        Meaning::CursorGone => (Code::GraphRefused, Verdict::Permanent),
         Meaning::TokenRefused => (Code::GraphUnauthorized, connection),
         Meaning::PermissionMissing => (Code::GraphPermissionMissing, connection),
         Meaning::MailboxDenied => (Code::MailboxDenied, mailbox(DENIED_WAIT)),
-        Meaning::MailboxMissing => (Code::MailboxNotFound, Verdict::Permanent),
+        Meaning::MailboxMissing => (Code::MailboxNotFound, missing),
         Meaning::MailboxFull => (Code::MailboxFull, mailbox(FULL_WAIT)),
         Meaning::MailboxSuspended => (Code::MailboxSuspended, mailbox(SUSPENDED_WAIT)),
         Meaning::SendQuota => (Code::MailboxQuota, mailbox(QUOTA_WAIT)),
@@ -126,7 +175,11 @@ fn judge(
         Meaning::RecipientsRefused => (Code::GraphRecipientsRefused, Verdict::Permanent),
         Meaning::TooSmall => (Code::GraphAttachmentTooSmall, Verdict::Permanent),
         Meaning::TooLarge => (Code::GraphTooLarge, Verdict::Permanent),
-        Meaning::Malformed => (Code::GraphRefused, Verdict::Permanent),
+        Meaning::NotAFile if effect == Effect::Content => {
+            (Code::GraphAttachmentUnreadable, Verdict::Permanent)
+        }
+        Meaning::Malformed | Meaning::NotAFile => (Code::GraphRefused, Verdict::Permanent),
+        Meaning::PathGone if effect.watches() => (Code::MailboxNotFound, missing),
         Meaning::ItemGone | Meaning::PathGone | Meaning::Gone => gone(meaning, effect, again),
         // an answer 5xx that speaks of throttling may still have come after the effect
         Meaning::Throttled if status >= 500 && effect.is_final() => {
@@ -141,33 +194,76 @@ fn judge(
     }
 }
 
+/// What an answer means to one kind of request and to no other.
+fn own_meaning(
+    meaning: Meaning,
+    status: u16,
+    effect: Effect,
+    again: Verdict,
+) -> Option<(Code, Verdict)> {
+    let refused = (Code::GraphSubscriptionRefused, Verdict::Permanent);
+    Some(match (effect, meaning) {
+        (Effect::Cursor, Meaning::CursorGone) => (Code::GraphCursorExpired, again),
+        // a status that nothing else has
+        (Effect::Cursor, Meaning::Malformed) if status == 410 => (Code::GraphCursorExpired, again),
+        // there was no cursor that could have expired
+        (Effect::Folder, Meaning::CursorGone) => (Code::GraphUnavailable, again),
+        (Effect::Folder | Effect::Cursor, Meaning::ItemGone) => {
+            (Code::GraphFolderNotFound, Verdict::Permanent)
+        }
+        (Effect::Directory, Meaning::MailboxDenied) => {
+            let connection = Verdict::Blocked { scope: Scope::Connection, after: None };
+            (Code::GraphPermissionMissing, connection)
+        }
+        (
+            Effect::Directory,
+            Meaning::ItemGone | Meaning::PathGone | Meaning::Gone | Meaning::MailboxMissing,
+        ) => (Code::GraphGroupNotFound, Verdict::Permanent),
+        // a renewal's; a subscription that is to be made names nothing but the mailbox
+        (Effect::Subscription, Meaning::ItemGone | Meaning::PathGone | Meaning::Gone) => {
+            (Code::GraphSubscriptionGone, Verdict::Permanent)
+        }
+        (Effect::Subscription, Meaning::Malformed) => refused,
+        // there is one already, or there are too many
+        (Effect::Subscription, Meaning::Fault) if status == 409 => refused,
+        _ => return None,
+    })
+}
+
 /// Something is not there. A draft that was to be sent may have been; another one is made anew.
 fn gone(what: Meaning, effect: Effect, again: Verdict) -> (Code, Verdict) {
     match (effect, what) {
         (Effect::SendDraft, _) => (Code::GraphDraftGone, Verdict::InDoubt),
-        (Effect::Message, Meaning::ItemGone) => (Code::GraphMessageGone, Verdict::Permanent),
+        (Effect::Message | Effect::Content, Meaning::ItemGone) => {
+            (Code::GraphMessageGone, Verdict::Permanent)
+        }
         (Effect::None | Effect::Draft, Meaning::ItemGone) => (Code::GraphDraftGone, again),
         (_, Meaning::PathGone) => (Code::MailboxNotFound, Verdict::Permanent),
         _ => (Code::GraphRefused, Verdict::Permanent),
     }
 }
 
-/// The whole of [`classify`] as a Markdown table, for the documentation: every known code with its
-/// usual status, every status without a code, an unknown code, and no answer at all.
+/// The whole of [`classify`] as two Markdown tables, for the documentation: every known code with
+/// its usual status, every status without a code, an unknown code, and no answer at all.
 pub fn table() -> String {
-    let mut text = String::from(
-        "| seen | graph code | read | draft | named message | send | send of a draft |\n",
-    );
-    text.push_str("|---|---|---|---|---|---|---|\n");
+    let (requests, events) = Effect::ALL.split_at(5);
+    format!("## Requests\n\n{}\n## Events\n\n{}", part(requests), part(events))
+}
+
+fn part(effects: &[Effect]) -> String {
+    let names: Vec<_> = effects.iter().map(|effect| effect.name()).collect();
+    let mut text = format!("| seen | graph code | {} |\n", names.join(" | "));
+    text.push_str(&"|---".repeat(effects.len() + 2));
+    text.push_str("|\n");
     for (name, seen) in
         [("no connection", Seen::NotSent), ("no answer", Seen::TimedOut), ("cut off", Seen::Cut)]
     {
-        line(&mut text, name, "", &seen);
+        line(&mut text, effects, name, "", &seen);
     }
     for row in CODES {
         let codes = [row.code];
         let seen = Seen::Answered { status: row.status, codes: &codes, retry_after: None };
-        line(&mut text, &row.status.to_string(), row.code, &seen);
+        line(&mut text, effects, &row.status.to_string(), row.code, &seen);
     }
     let statuses = [
         202, 302, 400, 401, 403, 404, 405, 407, 408, 409, 410, 411, 412, 413, 415, 423, 429, 500,
@@ -175,20 +271,21 @@ pub fn table() -> String {
     ];
     for status in statuses {
         let seen = Seen::Answered { status, codes: &[], retry_after: None };
-        line(&mut text, &status.to_string(), "(none)", &seen);
+        line(&mut text, effects, &status.to_string(), "(none)", &seen);
     }
     for status in [400, 403, 404, 418, 429, 500, 503] {
         let seen = Seen::Answered { status, codes: &["NeverHeardOf"], retry_after: None };
-        line(&mut text, &status.to_string(), "(unknown)", &seen);
+        line(&mut text, effects, &status.to_string(), "(unknown)", &seen);
     }
     text
 }
 
-fn line(text: &mut String, seen_as: &str, code: &str, seen: &Seen<'_>) {
-    let cells = Effect::ALL.map(|effect| match classify(effect, seen) {
+fn line(text: &mut String, effects: &[Effect], seen_as: &str, code: &str, seen: &Seen<'_>) {
+    let cell = |effect: &Effect| match classify(*effect, seen) {
         None => "success".to_owned(),
         Some((code, verdict)) => format!("{code}: {}", words(verdict)),
-    });
+    };
+    let cells: Vec<_> = effects.iter().map(cell).collect();
     text.extend(["| ", seen_as, " | ", code, " | ", &cells.join(" | "), " |\n"]);
 }
 

@@ -39,6 +39,10 @@ pub(super) enum Meaning {
     PathGone,
     /// Something is not there, for a reason that is not in the table.
     Gone,
+    /// Graph has forgotten the place from which changes are read.
+    CursorGone,
+    /// It has no content that can be read.
+    NotAFile,
     /// Too many requests.
     Throttled,
     /// Locked for a moment; nothing was done.
@@ -80,7 +84,7 @@ pub(super) static CODES: &[Row] = &[
     row("ErrorMimeContentInvalidBase64String", 400, Meaning::Malformed),
     row("InvalidInternetMessageHeaderCollection", 400, Meaning::Malformed),
     row("ErrorAttachmentSizeShouldNotBeLessThanMinimumSize", 400, Meaning::TooSmall),
-    row("ErrorCannotOpenFileAttachment", 400, Meaning::Malformed),
+    row("ErrorCannotOpenFileAttachment", 400, Meaning::NotAFile),
     row("ErrorMessageSizeExceeded", 400, Meaning::TooLarge),
     row("ErrorAttachmentSizeLimitExceeded", 400, Meaning::TooLarge),
     row("RequestEntityTooLarge", 413, Meaning::TooLarge),
@@ -105,10 +109,13 @@ pub(super) static CODES: &[Row] = &[
     row("ErrorFolderExists", 409, Meaning::Malformed),
     row("ErrorFolderNotFound", 404, Meaning::FolderGone),
     row("ErrorMoveCopyFailed", 400, Meaning::Fault),
-    row("ErrorSyncFolderNotFound", 404, Meaning::Malformed),
-    row("syncStateNotFound", 410, Meaning::Malformed),
-    row("SyncStateInvalid", 400, Meaning::Malformed),
-    row("resyncRequired", 410, Meaning::Malformed),
+    row("ErrorSyncFolderNotFound", 404, Meaning::FolderGone),
+    row("syncStateNotFound", 410, Meaning::CursorGone),
+    row("SyncStateInvalid", 400, Meaning::CursorGone),
+    row("ErrorInvalidSyncStateData", 400, Meaning::CursorGone),
+    row("resyncRequired", 410, Meaning::CursorGone),
+    row("ValidationError", 400, Meaning::Malformed),
+    row("InvalidRequest", 400, Meaning::Malformed),
 ];
 
 /// The known code of that name; names differ in case between Graph's own answers.
@@ -125,6 +132,8 @@ pub(super) fn of_status(status: u16, named: bool) -> Meaning {
         403 if !named => Meaning::MailboxDenied,
         404 if named => Meaning::Gone,
         404 => Meaning::PathGone,
+        // of content that is read; nothing else asks in a way that Graph does not know
+        405 => Meaning::NotAFile,
         // the proxy on the way wants a password
         407 => Meaning::NotGraph,
         // 408: the request came in too slowly, and how much of it was taken is not known;

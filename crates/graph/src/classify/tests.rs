@@ -34,6 +34,42 @@ fn graphs_own_wait_is_kept_when_it_is_the_longer() {
 }
 
 #[test]
+fn a_cursor_is_expired_by_its_codes_whatever_the_status_and_by_410_whatever_the_code() {
+    let seen = |status, codes: &[&str], effect| answered(status, codes, effect).unwrap();
+    let again = Verdict::Transient { after: None };
+    for (status, code) in [
+        (410, "SYNCSTATENOTFOUND"),
+        (404, "syncStateNotFound"),
+        (400, "SyncStateInvalid"),
+        (400, "syncstateinvalid"),
+        (409, "resyncRequired"),
+        (410, "NeverHeardOf"),
+    ] {
+        let expired = seen(status, &[code], Effect::Cursor);
+        assert_eq!(expired, (Code::GraphCursorExpired, again), "{code}");
+        assert_ne!(seen(status, &[code], Effect::Folder).0, Code::GraphCursorExpired, "{code}");
+    }
+    assert_eq!(seen(410, &[], Effect::Cursor), (Code::GraphCursorExpired, again));
+    assert_eq!(seen(410, &["syncStateNotFound"], Effect::Folder).1, again);
+    let folder = seen(404, &["ErrorSyncFolderNotFound"], Effect::Cursor);
+    assert_eq!(folder, (Code::GraphFolderNotFound, Verdict::Permanent));
+}
+
+#[test]
+fn a_mailbox_that_is_watched_is_only_put_off() {
+    for code in ["ErrorAccessDenied", "ErrorNonExistentMailbox", "ErrorQuotaExceeded"] {
+        let effects =
+            [Effect::Folder, Effect::Cursor, Effect::Content, Effect::Subscription].into_iter();
+        for effect in effects {
+            let (_, verdict) = answered(404, &[code], effect).unwrap();
+            let Verdict::Blocked { scope: Scope::Mailbox, after: Some(_) } = verdict else {
+                panic!("{code}: {verdict:?}");
+            };
+        }
+    }
+}
+
+#[test]
 fn every_row_of_the_table_is_found_and_none_is_there_twice() {
     for row in CODES {
         assert!(std::ptr::eq(table::known(row.code).unwrap(), row), "{}", row.code);
@@ -71,7 +107,9 @@ proptest! {
         // an unknown refusal is never waited out in silence
         let waits = again || matches!(verdict, Verdict::Blocked { scope: Scope::Mailbox, .. });
         let unknown = !known && !codes.is_empty() && (400..500).contains(&status);
-        prop_assert!(!(unknown && waits) || [408, 409, 423, 429].contains(&status));
+        let passing = [408, 409, 423, 429].contains(&status)
+            || (effect == Effect::Cursor && status == 410);
+        prop_assert!(!(unknown && waits) || passing);
         // nobody is asked earlier than Graph said
         if let (Verdict::Blocked { after, .. } | Verdict::Transient { after }, Some(asked)) =
             (verdict, retry_after)

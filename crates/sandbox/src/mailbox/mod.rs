@@ -5,6 +5,8 @@
 
 pub mod folder;
 pub mod ids;
+pub mod journal;
+pub mod log;
 pub mod registry;
 pub mod store;
 

@@ -6,15 +6,18 @@
 //! and until a given time the place that reads still show.
 
 use std::collections::BTreeMap;
+use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 
 use super::folder::Folder;
+use super::journal::{Event, Journal};
+use super::log::{Known, Marks};
 use crate::clock;
 use crate::config::IdsOnSend;
-use crate::message::{Attachment, Attachments, Content};
+use crate::message::{Attachment, Attachments, Content, Importance};
 
 /// Where a message lies and under which ids.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -95,11 +98,109 @@ impl Message {
     }
 }
 
+impl Message {
+    fn known(&self) -> Known {
+        Known {
+            key: self.key,
+            default_id: self.place.default_id,
+            immutable_id: self.place.immutable_id,
+            received: self.sent,
+            unread: !self.content.is_read,
+        }
+    }
+
+    fn arrival(&self) -> Event {
+        Event::Arrived(self.place.folder, self.known())
+    }
+
+    fn leaving(&self) -> Event {
+        Event::Left(self.place.folder, self.key)
+    }
+}
+
+/// A message that is being changed. What changed of it goes into the journal in the end.
+#[derive(Debug)]
+pub struct Editing<'a> {
+    message: &'a mut Message,
+    journal: &'a mut Journal,
+    before: Before,
+}
+
+/// What a change can be told by.
+#[derive(Debug, PartialEq)]
+struct Before {
+    change: u32,
+    is_read: bool,
+    categories: Vec<String>,
+    flag: Option<serde_json::Value>,
+    importance: Importance,
+    other_inference: bool,
+}
+
+impl Before {
+    fn of(message: &Message) -> Self {
+        let content = &message.content;
+        Self {
+            change: message.change,
+            is_read: content.is_read,
+            categories: content.categories.clone(),
+            flag: content.flag.clone(),
+            importance: content.importance,
+            other_inference: content.other_inference,
+        }
+    }
+
+    fn marks(&self, now: &Self) -> Marks {
+        let marks = Marks::READ
+            .when(self.is_read != now.is_read)
+            .with(Marks::CATEGORIES.when(self.categories != now.categories))
+            .with(Marks::FLAG.when(self.flag != now.flag))
+            .with(Marks::IMPORTANCE.when(self.importance != now.importance))
+            .with(Marks::INFERENCE.when(self.other_inference != now.other_inference));
+        if marks == Marks::NONE { Marks::REST } else { marks }
+    }
+}
+
+impl Deref for Editing<'_> {
+    type Target = Message;
+
+    fn deref(&self) -> &Message {
+        self.message
+    }
+}
+
+impl DerefMut for Editing<'_> {
+    fn deref_mut(&mut self) -> &mut Message {
+        self.message
+    }
+}
+
+impl Drop for Editing<'_> {
+    fn drop(&mut self) {
+        if self.message.change == self.before.change {
+            return;
+        }
+        let mut marks = self.before.marks(&Before::of(self.message));
+        if self.message.place.is_draft {
+            // of a draft anything may have changed beside its marks
+            marks = marks.with(Marks::REST);
+        }
+        self.journal.push(Event::Changed {
+            folder: self.message.place.folder,
+            key: self.message.key,
+            unread: !self.message.content.is_read,
+            marks,
+        });
+    }
+}
+
 /// All messages of a mailbox.
 #[derive(Debug, Default)]
 pub struct Store {
     messages: BTreeMap<u64, Message>,
     last_key: u64,
+    /// What delta queries tell of them
+    pub journal: Journal,
 }
 
 impl Store {
@@ -129,13 +230,16 @@ impl Store {
         for attachment in attachments {
             message.attach(attachment, now);
         }
+        self.journal.push(message.arrival());
         self.messages.entry(key).or_insert(message)
     }
 
     /// Hides a message that has just been created from readers for a while.
     pub fn hide(&mut self, key: u64, now: Timestamp, delay: Duration) {
         if let Some(message) = self.messages.get_mut(&key).filter(|_| !delay.is_zero()) {
-            message.lag = Some((clock::after(now, delay), None));
+            let until = clock::after(now, delay);
+            message.lag = Some((until, None));
+            self.journal.hold(key, until);
         }
     }
 
@@ -143,6 +247,7 @@ impl Store {
     pub fn mark_sent(&mut self, key: u64, ids: IdsOnSend, now: Timestamp, delay: Duration) {
         let Some(message) = self.messages.get_mut(&key) else { return };
         let older = message.place;
+        self.journal.push(message.leaving());
         message.place.folder = Folder::SENT_ITEMS;
         message.place.is_draft = false;
         if ids != IdsOnSend::Same {
@@ -154,11 +259,17 @@ impl Store {
         message.lag = (!delay.is_zero()).then(|| (clock::after(now, delay), Some(older)));
         message.sent = now;
         message.touch(now);
+        self.journal.push(message.arrival());
+        if !delay.is_zero() {
+            self.journal.hold(key, clock::after(now, delay));
+        }
     }
 
     /// Out of the store: a sent mail of which no copy is kept.
     pub fn remove(&mut self, key: u64) {
-        self.messages.remove(&key);
+        if let Some(message) = self.messages.remove(&key) {
+            self.journal.push(message.leaving());
+        }
     }
 
     /// To Deleted Items; from there to the recoverable items, and from those out of the store.
@@ -173,10 +284,12 @@ impl Store {
     /// To another folder, under another default id.
     pub fn relocate(&mut self, key: u64, folder: Folder, now: Timestamp) {
         let Some(message) = self.messages.get_mut(&key) else { return };
+        self.journal.push(message.leaving());
         message.place.folder = folder;
         message.place.default_id += 1;
         message.lag = None;
         message.touch(now);
+        self.journal.push(message.arrival());
     }
 
     /// A second message of the same content in another folder; gives its key.
@@ -185,6 +298,7 @@ impl Store {
         self.last_key += 1;
         let place = Place { folder, default_id: 0, immutable_id: 0, ..original.place };
         let copy = Message { key: self.last_key, place, lag: None, created: now, ..original };
+        self.journal.push(copy.arrival());
         self.messages.insert(self.last_key, copy);
         Some(self.last_key)
     }
@@ -193,8 +307,10 @@ impl Store {
         self.messages.get(&key)
     }
 
-    pub fn get_mut(&mut self, key: u64) -> Option<&mut Message> {
-        self.messages.get_mut(&key)
+    pub fn get_mut(&mut self, key: u64) -> Option<Editing<'_>> {
+        let message = self.messages.get_mut(&key)?;
+        let before = Before::of(message);
+        Some(Editing { message, journal: &mut self.journal, before })
     }
 
     /// Newest first: keys are given in the order of arrival.
@@ -217,7 +333,7 @@ impl Store {
         while self.messages.len() > limit {
             let oldest = self.messages.iter().find(|(_, message)| !message.place.is_draft);
             let Some(key) = oldest.map(|(key, _)| *key) else { return };
-            self.messages.remove(&key);
+            self.remove(key);
         }
     }
 }

@@ -11,6 +11,7 @@ use crate::clock::seconds_text;
 use crate::dice;
 use crate::mailbox::Mailbox;
 use crate::mailbox::ids::{Format, Thing};
+use crate::mailbox::log::Marks;
 use crate::mailbox::store::{Message, Place};
 use crate::odata::filter::{Subject, Value as Field};
 use crate::odata::query::{Expand, Query};
@@ -46,6 +47,10 @@ impl Shape<'_> {
         select.is_some_and(|names| names.iter().any(|name| name == property))
     }
 
+    fn selects(&self, property: &str) -> bool {
+        self.query.is_none_or(|query| query.selects("*") || query.selects(property))
+    }
+
     fn expands(&self, navigation: &str) -> Option<&Expand> {
         self.query.and_then(|query| query.expands(navigation))
     }
@@ -56,18 +61,9 @@ const ON_REQUEST: [&str; 2] = ["internetMessageHeaders", "uniqueBody"];
 
 /// A message as a JSON object, without the context that stands around it.
 pub fn message(message: &Message, place: &Place, shape: &Shape<'_>) -> Map<String, Value> {
-    let mut all = properties(message, place, shape);
-    for name in ON_REQUEST {
-        if !shape.names(name) {
-            all.remove(name);
-        }
-    }
-    if let Some(query) = shape.query.filter(|query| !query.selects("*")) {
-        all.retain(|name, _| query.selects(name));
-    }
     let view = View { message, place, shape };
-    all.insert("id".to_owned(), json!(view.id()));
-    all.insert("@odata.etag".to_owned(), json!(etag(message)));
+    let usual = PROPERTIES.into_iter().filter(|name| shape.selects(name));
+    let mut all = some(usual.chain(ON_REQUEST.into_iter().filter(|name| shape.names(name))), &view);
     if let Some(expand) = shape.expands("attachments") {
         let one = |attachment: &std::sync::Arc<Attachment>| {
             self::attachment(attachment, message.key, shape.mailbox, expand.select.as_deref())
@@ -92,48 +88,110 @@ pub fn message(message: &Message, place: &Place, shape: &Shape<'_>) -> Map<Strin
     all
 }
 
-fn properties(message: &Message, place: &Place, shape: &Shape<'_>) -> Map<String, Value> {
+/// What a message has, in Graph's order of things.
+const PROPERTIES: [&str; 28] = [
+    "createdDateTime",
+    "lastModifiedDateTime",
+    "changeKey",
+    "categories",
+    "receivedDateTime",
+    "sentDateTime",
+    "hasAttachments",
+    "internetMessageId",
+    "subject",
+    "bodyPreview",
+    "importance",
+    "parentFolderId",
+    "conversationId",
+    "conversationIndex",
+    "isDeliveryReceiptRequested",
+    "isReadReceiptRequested",
+    "isRead",
+    "isDraft",
+    "webLink",
+    "inferenceClassification",
+    "body",
+    "sender",
+    "from",
+    "toRecipients",
+    "ccRecipients",
+    "bccRecipients",
+    "replyTo",
+    "flag",
+];
+
+fn property(name: &str, view: &View<'_>) -> Value {
+    let View { message, place, shape } = *view;
     let content = &message.content;
-    let view = View { message, place, shape };
-    let owner = shape.mailbox.owner();
-    let folder = shape.mailbox.seal.seal(Thing::Folder { key: place.folder.key() });
-    let web_id = percent_encode(&view.id());
-    let all = json!({
-        "createdDateTime": seconds_text(message.created),
-        "lastModifiedDateTime": seconds_text(message.modified),
-        "changeKey": change_key(message),
-        "categories": content.categories,
-        "receivedDateTime": seconds_text(message.sent),
-        "sentDateTime": seconds_text(message.sent),
-        "hasAttachments": view.has_attachments(),
-        "internetMessageId": content.internet_message_id,
-        "subject": content.subject,
-        "bodyPreview": preview(&content.body),
-        "importance": content.importance.as_str(),
-        "parentFolderId": folder,
-        "conversationId": view.conversation(),
-        "conversationIndex": STANDARD.encode(content.conversation_index(&shape.mailbox.address)),
-        "isDeliveryReceiptRequested": content.receipts.delivery,
-        "isReadReceiptRequested": content.receipts.read,
-        "isRead": content.is_read,
-        "isDraft": place.is_draft,
-        "webLink": format!("https://outlook.office365.com/owa/?ItemID={web_id}&exvsurl=1"),
-        "inferenceClassification": if content.other_inference { "other" } else { "focused" },
-        "body": body(&content.body, shape.preferences.body),
-        "uniqueBody": body(&content.body, shape.preferences.body),
-        "sender": recipient(content.sender.as_ref().unwrap_or(&owner)),
-        "from": recipient(content.from.as_ref().unwrap_or(&owner)),
-        "toRecipients": recipients(&content.to),
-        "ccRecipients": recipients(&content.cc),
-        "bccRecipients": recipients(&content.bcc),
-        "replyTo": recipients(&content.reply_to),
-        "flag": content.flag.clone().unwrap_or_else(|| json!({"flagStatus": "notFlagged"})),
-        "internetMessageHeaders": headers(content),
-    });
-    match all {
-        Value::Object(all) => all,
-        _ => Map::new(),
+    let person = |one: &Option<Recipient>| match one {
+        Some(one) => recipient(one),
+        None => recipient(&shape.mailbox.owner()),
+    };
+    match name {
+        "createdDateTime" => json!(seconds_text(message.created)),
+        "lastModifiedDateTime" => json!(seconds_text(message.modified)),
+        "changeKey" => json!(change_key(message)),
+        "categories" => json!(content.categories),
+        "receivedDateTime" | "sentDateTime" => json!(seconds_text(message.sent)),
+        "hasAttachments" => json!(view.has_attachments()),
+        "internetMessageId" => json!(content.internet_message_id),
+        "subject" => json!(content.subject),
+        "bodyPreview" => json!(preview(&content.body)),
+        "importance" => json!(content.importance.as_str()),
+        "parentFolderId" => {
+            json!(shape.mailbox.seal.seal(Thing::Folder { key: place.folder.key() }))
+        }
+        "conversationId" => json!(view.conversation()),
+        "conversationIndex" => {
+            json!(STANDARD.encode(content.conversation_index(&shape.mailbox.address)))
+        }
+        "isDeliveryReceiptRequested" => json!(content.receipts.delivery),
+        "isReadReceiptRequested" => json!(content.receipts.read),
+        "isRead" => json!(content.is_read),
+        "isDraft" => json!(place.is_draft),
+        "webLink" => {
+            let id = percent_encode(&view.id());
+            json!(format!("https://outlook.office365.com/owa/?ItemID={id}&exvsurl=1"))
+        }
+        "inferenceClassification" => {
+            json!(if content.other_inference { "other" } else { "focused" })
+        }
+        "body" | "uniqueBody" => body(&content.body, shape.preferences.body),
+        "sender" => person(&content.sender),
+        "from" => person(&content.from),
+        "toRecipients" => json!(recipients(&content.to)),
+        "ccRecipients" => json!(recipients(&content.cc)),
+        "bccRecipients" => json!(recipients(&content.bcc)),
+        "replyTo" => json!(recipients(&content.reply_to)),
+        "flag" => content.flag.clone().unwrap_or_else(|| json!({"flagStatus": "notFlagged"})),
+        "internetMessageHeaders" => json!(headers(content)),
+        _ => Value::Null,
     }
+}
+
+/// Some properties of a message, with its id and its tag.
+fn some<'a>(names: impl Iterator<Item = &'a str>, view: &View<'_>) -> Map<String, Value> {
+    let mut all: Map<String, Value> =
+        names.map(|name| (name.to_owned(), property(name, view))).collect();
+    all.insert("id".to_owned(), json!(view.id()));
+    all.insert("@odata.etag".to_owned(), json!(etag(view.message)));
+    all
+}
+
+/// What a change has changed of a message, as far as the client selects it.
+pub fn changed(view: &View<'_>, marks: Marks) -> Map<String, Value> {
+    if marks.has(Marks::REST) {
+        return message(view.message, view.place, view.shape);
+    }
+    let marked = [
+        (Marks::READ, "isRead"),
+        (Marks::CATEGORIES, "categories"),
+        (Marks::FLAG, "flag"),
+        (Marks::IMPORTANCE, "importance"),
+        (Marks::INFERENCE, "inferenceClassification"),
+    ];
+    let names = marked.iter().filter(|(mark, _)| marks.has(*mark)).map(|(_, name)| *name);
+    some(names.filter(|name| view.shape.selects(name)), view)
 }
 
 fn recipient(one: &Recipient) -> Value {
@@ -261,7 +319,7 @@ pub struct View<'a> {
 }
 
 impl View<'_> {
-    fn id(&self) -> String {
+    pub fn id(&self) -> String {
         let format = self.shape.preferences.ids;
         let generation = match format {
             Format::Default => self.place.default_id,

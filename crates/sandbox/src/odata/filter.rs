@@ -107,6 +107,23 @@ impl Filter {
         holds(&self.0, subject, None)
     }
 
+    /// The lower bound it sets for a property, and whether that is outside; `None` when it says
+    /// anything else.
+    pub fn lower_bound(&self, property: &str) -> Option<(Timestamp, bool)> {
+        match &self.0 {
+            Expression::Compare { path, operator, value: Literal::Time(at), .. }
+                if path == property =>
+            {
+                match operator {
+                    Operator::GreaterOrEqual => Some((*at, false)),
+                    Operator::Greater => Some((*at, true)),
+                    _ => None,
+                }
+            }
+            _ => None,
+        }
+    }
+
     /// The top-level properties it names, in order of appearance.
     pub fn properties(&self) -> Vec<&str> {
         let mut out = Vec::new();

@@ -25,13 +25,14 @@ pub fn create(call: &Call<'_>, mailbox: &Mailbox, body: &[u8]) -> Result<Answer,
     let mut attachment = parse::attachment(&object, call.now)?;
     let mut inner = lock(&mailbox.inner);
     inner.check_room()?;
-    let message = locate::real(call, mailbox, &mut inner)?;
+    let mut message = locate::real(call, mailbox, &mut inner)?;
     let data = attachment.data.clone();
     if !call.world.settings.keep_bodies {
         attachment.data.forget();
     }
     let mut kept = (*message.add(attachment, call.now)).clone();
     let key = message.key;
+    drop(message);
     drop(inner);
     kept.data = data;
     let rendered = render::attachment(&kept, key, mailbox, None);
@@ -96,7 +97,7 @@ pub fn value(call: &Call<'_>, mailbox: &Mailbox) -> Result<Answer, GraphError> {
 pub fn delete(call: &Call<'_>, mailbox: &Mailbox) -> Result<Answer, GraphError> {
     let wanted = attachment_key(call, mailbox)?;
     let mut inner = lock(&mailbox.inner);
-    let message = locate::real(call, mailbox, &mut inner)?;
+    let mut message = locate::real(call, mailbox, &mut inner)?;
     let before = message.attachments.len();
     if message.key == wanted.0 {
         message.attachments.retain(|one| one.key != wanted.1);

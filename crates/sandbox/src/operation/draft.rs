@@ -29,8 +29,8 @@ pub fn update(call: &Call<'_>, mailbox: &Mailbox, body: &[u8]) -> Result<Answer,
     let object = json_object(call, body)?;
     let mut inner = lock(&mailbox.inner);
     inner.check_room()?;
-    let message = locate::real(call, mailbox, &mut inner)?;
-    locate::check_match(call, message)?;
+    let mut message = locate::real(call, mailbox, &mut inner)?;
+    locate::check_match(call, &message)?;
     let scope = if message.place.is_draft { Scope::Draft } else { Scope::Sent };
     // on a copy: a refused change leaves nothing behind
     let mut changed = (*message.content).clone();
@@ -44,10 +44,11 @@ pub fn update(call: &Call<'_>, mailbox: &Mailbox, body: &[u8]) -> Result<Answer,
     }
     *message.content_mut(call.now) = changed;
     let place = message.place;
-    let rendered = render::message(message, &place, &call.shape(mailbox, None));
+    let rendered = render::message(&message, &place, &call.shape(mailbox, None));
     if !call.world.settings.keep_bodies {
         message.drop_bodies();
     }
+    drop(message);
     drop(inner);
     Ok(Answer::json(StatusCode::OK, &call.entity(mailbox, "messages", rendered)))
 }

@@ -7,7 +7,6 @@ use serde_json::{Map, Value, json};
 use super::{Call, json_object};
 use crate::answer::Answer;
 use crate::error::GraphError;
-use crate::lock::lock;
 use crate::mailbox::folder::Folder;
 use crate::mailbox::ids::Thing;
 use crate::mailbox::{Inner, Mailbox};
@@ -20,9 +19,9 @@ const PAGE: usize = 10;
 pub fn get(call: &Call<'_>, mailbox: &Mailbox) -> Result<Answer, GraphError> {
     let query = Query::parse(call.query, "mailFolder")?;
     let folder = call.folder(mailbox)?.ok_or_else(GraphError::item_not_found)?;
-    let inner = lock(&mailbox.inner);
+    let inner = call.settled(mailbox);
     inner.folders.name(folder).ok_or_else(GraphError::item_not_found)?;
-    let rendered = render(call, mailbox, &inner, folder, &query);
+    let rendered = render(mailbox, &inner, folder, &query);
     Ok(Answer::json(StatusCode::OK, &call.entity(mailbox, "mailFolders", rendered)))
 }
 
@@ -30,7 +29,7 @@ pub fn get(call: &Call<'_>, mailbox: &Mailbox) -> Result<Answer, GraphError> {
 pub fn list(call: &Call<'_>, mailbox: &Mailbox) -> Result<Answer, GraphError> {
     let query = Query::parse(call.query, "mailFolder")?;
     let parent = call.folder(mailbox)?.unwrap_or(Folder::ROOT);
-    let inner = lock(&mailbox.inner);
+    let inner = call.settled(mailbox);
     let found: Vec<Folder> = inner
         .folders
         .below(parent)
@@ -40,9 +39,7 @@ pub fn list(call: &Call<'_>, mailbox: &Mailbox) -> Result<Answer, GraphError> {
         })
         .collect();
     let context = call.context(mailbox, "mailFolders", "");
-    Ok(call.page(&context, &query, &found, PAGE, |folder| {
-        render(call, mailbox, &inner, *folder, &query)
-    }))
+    Ok(call.page(&context, &query, &found, PAGE, |folder| render(mailbox, &inner, *folder, &query)))
 }
 
 /// 201 with the folder; 409 when the name is taken.
@@ -54,28 +51,17 @@ pub fn create(call: &Call<'_>, mailbox: &Mailbox, body: &[u8]) -> Result<Answer,
         return Err(GraphError::invalid_parameter("displayName"));
     }
     let parent = call.folder(mailbox)?.unwrap_or(Folder::ROOT);
-    let mut inner = lock(&mailbox.inner);
+    let mut inner = call.settled(mailbox);
     inner.check_room()?;
     inner.folders.name(parent).ok_or_else(GraphError::item_not_found)?;
     let folder = inner.folders.create(parent, name)?;
-    let rendered = render(call, mailbox, &inner, folder, &Query::default());
+    let rendered = render(mailbox, &inner, folder, &Query::default());
     Ok(Answer::json(StatusCode::CREATED, &call.entity(mailbox, "mailFolders", rendered)))
 }
 
-fn render(
-    call: &Call<'_>,
-    mailbox: &Mailbox,
-    inner: &Inner,
-    folder: Folder,
-    query: &Query,
-) -> Map<String, Value> {
-    let (mut total, mut unread) = (0, 0);
-    for message in inner.store.newest_first() {
-        if message.seen(call.now).is_some_and(|place| place.folder == folder) {
-            total += 1;
-            unread += u32::from(!message.content.is_read);
-        }
-    }
+fn render(mailbox: &Mailbox, inner: &Inner, folder: Folder, query: &Query) -> Map<String, Value> {
+    let log = inner.store.journal.log(folder);
+    let (total, unread) = log.map_or((0, 0), |log| (log.total(), log.unread()));
     let id = |folder: Folder| mailbox.seal.seal(Thing::Folder { key: folder.key() });
     let all = json!({
         "displayName": inner.folders.name(folder),

@@ -6,7 +6,7 @@ use base64::engine::general_purpose::STANDARD;
 use crate::error::GraphError;
 use crate::mailbox::folder::Folder;
 use crate::mailbox::ids::{Format, Thing, Unsealed};
-use crate::mailbox::store::{Message, Place};
+use crate::mailbox::store::{Editing, Message, Place};
 use crate::mailbox::{Inner, Mailbox};
 
 use super::Call;
@@ -105,7 +105,7 @@ pub fn real<'a>(
     call: &Call<'_>,
     mailbox: &Mailbox,
     inner: &'a mut Inner,
-) -> Result<&'a mut Message, GraphError> {
+) -> Result<Editing<'a>, GraphError> {
     let id = call.message_id(mailbox)?;
     let folder = call.folder(mailbox)?;
     inner

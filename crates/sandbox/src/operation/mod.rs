@@ -5,6 +5,7 @@
 
 mod answer;
 mod attachment;
+mod delta;
 mod draft;
 mod folder;
 mod list;
@@ -17,6 +18,8 @@ mod send_mail;
 mod upload_session;
 mod user;
 
+use std::sync::MutexGuard;
+
 use axum::http::HeaderMap;
 use jiff::Timestamp;
 use serde_json::{Map, Value};
@@ -24,7 +27,7 @@ use serde_json::{Map, Value};
 use crate::answer::{Answer, Correlation};
 use crate::directory::Grant;
 use crate::error::GraphError;
-use crate::mailbox::Mailbox;
+use crate::mailbox::{Inner, Mailbox};
 use crate::message::Incoming;
 use crate::message::answer::Answering;
 use crate::message::{mime, parse};
@@ -88,6 +91,7 @@ pub fn perform(
         Operation::ListFolders => folder::list(call, mailbox),
         Operation::CreateFolder => folder::create(call, mailbox, body),
         Operation::GetFolder => folder::get(call, mailbox),
+        Operation::MessageDelta => delta::messages(call, mailbox),
         Operation::GetUser => user::get(call, mailbox),
         Operation::ListUsers
         | Operation::Token
@@ -124,6 +128,11 @@ fn mime_message(call: &Call<'_>, body: &[u8]) -> Option<Result<Incoming, GraphEr
 }
 
 impl Call<'_> {
+    /// A mailbox in which everything that is due has happened.
+    fn settled<'a>(&self, mailbox: &'a Mailbox) -> MutexGuard<'a, Inner> {
+        self.world.settled(mailbox)
+    }
+
     /// Gives a new message what the service gives it, and checks who it claims to be from.
     fn complete(&self, mailbox: &Mailbox, incoming: &mut Incoming) -> Result<(), GraphError> {
         let content = &mut incoming.content;

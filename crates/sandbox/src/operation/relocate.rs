@@ -38,8 +38,9 @@ pub fn copy(call: &Call<'_>, mailbox: &Mailbox, body: &[u8]) -> Result<Answer, G
 pub fn delete(call: &Call<'_>, mailbox: &Mailbox) -> Result<Answer, GraphError> {
     let mut inner = lock(&mailbox.inner);
     let message = locate::real(call, mailbox, &mut inner)?;
-    locate::check_match(call, message)?;
+    locate::check_match(call, &message)?;
     let key = message.key;
+    drop(message);
     inner.store.delete(key, call.now);
     Ok(Answer::empty(StatusCode::NO_CONTENT))
 }

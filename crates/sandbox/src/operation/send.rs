@@ -30,12 +30,14 @@ pub fn send(call: &Call<'_>, mailbox: &Mailbox) -> Result<Answer, GraphError> {
         return Err(GraphError::item_not_found());
     }
     call.check_send(mailbox, &message.content, &message.attachments)?;
+    drop(message);
     call.count_mail(inner)?;
 
-    let message = locate::real(call, mailbox, inner)?;
+    let mut message = locate::real(call, mailbox, inner)?;
     message.content_mut(call.now).is_read = true;
     let (key, content) = (message.key, message.content.clone());
     let attachments = message.attachments.clone();
+    drop(message);
     let policy = call.world.settings.ids_on_send;
     inner.store.mark_sent(key, policy, call.now, call.visibility_delay());
     call.record(mailbox, inner, Via::Send, true, content, attachments);

@@ -180,7 +180,7 @@ fn append(
     let mut inner = lock(&mailbox.inner);
     inner.check_room()?;
     let message = inner.store.get_mut(session.message);
-    let message = message
+    let mut message = message
         .filter(|message| message.place.is_draft == session.draft)
         .ok_or_else(GraphError::item_not_found)?;
     let Some(spool) = &mut session.spool else {
@@ -192,12 +192,12 @@ fn append(
         return Err(GraphError::internal());
     }
     if spool.length() < session.item.size {
-        drop(inner);
         return Ok(progress(session, base));
     }
     let Some(spool) = session.spool.take() else { return Err(GraphError::internal()) };
     let attached = message.add(attachment(session, spool.finish(), now), now);
     let thing = Thing::Attachment { message: session.message, key: attached.key };
+    drop(message);
     drop(inner);
     let id = percent_encode(&mailbox.seal.seal(thing));
     let location = format!("{base}{}/Attachments('{id}')", message_path(session));

@@ -4,6 +4,8 @@
 //! A launcher finds its server's program; it never gets one: that is `cargo xtask services`. When
 //! there is none it fails, and so does the test: a test that quietly did not run proves nothing.
 
+mod kafka;
 mod nats;
 
+pub use kafka::{KafkaOptions, KafkaServer, SharedKafka, shared as shared_kafka};
 pub use nats::NatsServer;

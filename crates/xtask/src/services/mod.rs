@@ -4,6 +4,7 @@
 //! A server has one row in [`SERVICES`] and one module beside this file.
 
 mod debian;
+mod kafka;
 mod nats;
 
 use std::path::PathBuf;
@@ -24,7 +25,10 @@ struct Service {
     provide: fn() -> Result<Ready>,
 }
 
-const SERVICES: &[Service] = &[Service { name: "nats-server", provide: nats::provide }];
+const SERVICES: &[Service] = &[
+    Service { name: "nats-server", provide: nats::provide },
+    Service { name: "kafka", provide: kafka::provide },
+];
 
 pub fn run(arguments: &[String]) -> Result {
     if let Some(argument) = arguments.first() {

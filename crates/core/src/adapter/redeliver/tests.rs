@@ -1,4 +1,7 @@
-use std::collections::VecDeque;
+use std::{
+    collections::VecDeque,
+    sync::atomic::{AtomicBool, Ordering},
+};
 
 use super::*;
 
@@ -6,10 +9,11 @@ use super::*;
 struct Log {
     left: VecDeque<u64>,
     seen_before: SeenBefore,
-    settled: Arc<Mutex<Vec<(u64, Disposition)>>>,
+    settled: Noted,
+    revoked: Arc<AtomicBool>,
 }
 
-struct LogReceipt(u64, Arc<Mutex<Vec<(u64, Disposition)>>>);
+struct LogReceipt(u64, Noted, Arc<AtomicBool>);
 
 #[async_trait]
 impl Settle for LogReceipt {
@@ -21,6 +25,10 @@ impl Settle for LogReceipt {
     async fn extend(&mut self) -> Result<()> {
         Ok(())
     }
+
+    fn is_stale(&self) -> bool {
+        self.2.load(Ordering::Relaxed)
+    }
 }
 
 #[async_trait]
@@ -30,7 +38,11 @@ impl Input for Log {
             message: Message::default(),
             position: Position::new(offset.to_string()),
             seen_before: self.seen_before,
-            receipt: Receipt::new(LogReceipt(offset, Arc::clone(&self.settled))),
+            receipt: Receipt::new(LogReceipt(
+                offset,
+                Arc::clone(&self.settled),
+                Arc::clone(&self.revoked),
+            )),
         }))
     }
 }
@@ -43,7 +55,9 @@ fn log(count: u64, parked_max: usize) -> (Redeliver<Log>, Noted) {
 
 fn log_of(seen_before: SeenBefore, count: u64, parked_max: usize) -> (Redeliver<Log>, Noted) {
     let settled = Noted::default();
-    let log = Log { left: (0..count).collect(), seen_before, settled: Arc::clone(&settled) };
+    let revoked = Arc::default();
+    let (left, noted) = ((0..count).collect(), Arc::clone(&settled));
+    let log = Log { left, seen_before, settled: noted, revoked };
     (Redeliver::new(log, parked_max), settled)
 }
 
@@ -116,4 +130,17 @@ async fn those_that_come_back_at_once_do_not_keep_out_the_log() {
         delivery.receipt.settle(Disposition::Again { after: Duration::ZERO }).await.unwrap();
     }
     assert!(["0", "1", "2"].iter().all(|offset| seen.contains(&(*offset).to_owned())), "{seen:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_became_somebody_elses_while_it_was_parked_is_not_handed_out() {
+    let (mut input, settled) = log(2, 8);
+    let revoked = Arc::clone(&input.inner.revoked);
+    take(&mut input).await.receipt.settle(SOON).await.unwrap();
+    let held = take(&mut input).await;
+    revoked.store(true, Ordering::Relaxed);
+    assert!(held.receipt.is_stale());
+    drop(held);
+    assert!(input.next().await.unwrap().is_none());
+    assert!(settled.lock().unwrap().is_empty());
 }

@@ -1,0 +1,108 @@
+//! The admin side of the mail in mailboxes, and of what delta queries tell of it.
+
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use super::{Refused, read, read_query, read_some, unknown};
+use crate::bulk::Bulk;
+use crate::handle::Handle;
+use crate::person::Pointer;
+
+pub fn dispatch(
+    handle: &Handle,
+    method: &str,
+    path: &str,
+    query: &str,
+    body: &[u8],
+) -> Result<Value, Refused> {
+    match (method, path) {
+        ("GET", "messages") => contents(handle, &read_query(query)?),
+        ("POST", "messages/receive") => Ok(json!(handle.receive(&read(body)?)?)),
+        ("POST", "messages/bulk") => bulk(handle, &read_some::<Bulk>(body)?),
+        ("POST", "messages/edit") => edit(handle, read(body)?),
+        ("POST", "messages/move") => relocate(handle, &read(body)?),
+        ("POST", "messages/delete") => delete(handle, &read(body)?),
+        ("GET", "delta") => Ok(json!(handle.delta_faults())),
+        ("POST", "delta") => {
+            handle.set_delta_faults(read(body)?);
+            Ok(json!({}))
+        }
+        ("POST", "delta/evict") => evict(handle, &read(body)?),
+        (method, path) => Err(unknown(method, path)),
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Where {
+    mailbox: String,
+    #[serde(default = "inbox")]
+    folder: String,
+}
+
+fn inbox() -> String {
+    "inbox".to_owned()
+}
+
+fn contents(handle: &Handle, place: &Where) -> Result<Value, Refused> {
+    Ok(json!({"messages": handle.contents(&place.mailbox, &place.folder)?}))
+}
+
+fn bulk(handle: &Handle, bulks: &[Bulk]) -> Result<Value, Refused> {
+    let mut received = 0;
+    for bulk in bulks {
+        received += handle.receive_many(bulk)?;
+    }
+    Ok(json!({"received": received}))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Edit {
+    message: Pointer,
+    change: Map<String, Value>,
+}
+
+fn edit(handle: &Handle, edit: Edit) -> Result<Value, Refused> {
+    handle.change_message(&edit.message, edit.change)?;
+    Ok(json!({}))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Move {
+    message: Pointer,
+    folder: String,
+}
+
+fn relocate(handle: &Handle, wanted: &Move) -> Result<Value, Refused> {
+    handle.move_message(&wanted.message, &wanted.folder)?;
+    Ok(json!({}))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Delete {
+    message: Pointer,
+    #[serde(default)]
+    for_good: bool,
+}
+
+fn delete(handle: &Handle, delete: &Delete) -> Result<Value, Refused> {
+    handle.delete_message(&delete.message, delete.for_good)?;
+    Ok(json!({}))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Evict {
+    #[serde(default)]
+    mailbox: Option<String>,
+    #[serde(default)]
+    folder: Option<String>,
+}
+
+fn evict(handle: &Handle, evict: &Evict) -> Result<Value, Refused> {
+    let evicted = handle.evict_delta(evict.mailbox.as_deref(), evict.folder.as_deref())?;
+    Ok(json!({"evicted": evicted}))
+}

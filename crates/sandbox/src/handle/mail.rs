@@ -1,0 +1,187 @@
+//! What a test may do to the mail in a mailbox, and read of it: what is really there, by folder.
+//!
+//! Nothing of it goes through Graph, so no token, budget or fault stands in its way.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use super::Handle;
+use crate::error::GraphError;
+use crate::fault::DeltaFaults;
+use crate::lock::lock;
+use crate::mailbox::folder::Folder;
+use crate::mailbox::ids::{Format, Seal, Thing};
+use crate::mailbox::log::Log;
+use crate::mailbox::store::Message;
+use crate::mailbox::{Inner, Mailbox};
+use crate::message::parse::{self, Scope};
+use crate::operation::locate;
+use crate::person::Pointer;
+
+/// A message that is in a folder.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+pub struct Held {
+    /// In the default format
+    pub id: String,
+    pub immutable_id: String,
+    pub internet_message_id: String,
+    pub subject: String,
+    pub received: Timestamp,
+    pub is_read: bool,
+    /// Files, items and links
+    pub attachments: usize,
+}
+
+impl Handle {
+    pub(crate) fn owned(&self, user: &str) -> Result<Arc<Mailbox>, GraphError> {
+        self.world().mailbox(user).ok_or_else(|| GraphError::invalid_user(user))
+    }
+
+    /// What is in a folder, in the order of arrival there: the truth that events are held against.
+    ///
+    /// # Errors
+    /// When there is no such mailbox or folder.
+    pub fn contents(&self, mailbox: &str, folder: &str) -> Result<Vec<Held>, GraphError> {
+        let mailbox = self.owned(mailbox)?;
+        let folder = folder_of(&mailbox, Some(folder))?;
+        let inner = self.world().settled(&mailbox);
+        let log = folder.and_then(|folder| inner.store.journal.log(folder));
+        let mut keys: Vec<u64> = log.into_iter().flat_map(Log::keys).collect();
+        let here = |key: &u64| {
+            inner.store.get(*key).is_some_and(|found| Some(found.place.folder) == folder)
+        };
+        keys.retain(here);
+        // those of which nobody is told yet
+        let known: std::collections::HashSet<u64> = keys.iter().copied().collect();
+        let oldest_first = inner.store.newest_first().map(|message| message.key);
+        let mut rest: Vec<u64> =
+            oldest_first.filter(|key| !known.contains(key) && here(key)).collect();
+        rest.reverse();
+        keys.append(&mut rest);
+        let found = keys.iter().filter_map(|key| inner.store.get(*key));
+        Ok(found.map(|message| held(&mailbox.seal, message)).collect())
+    }
+
+    /// Changes a message as its owner would: a PATCH body. Of one that is no draft, marks only.
+    ///
+    /// # Errors
+    /// When nothing is pointed at, or the change is refused.
+    pub fn change_message(
+        &self,
+        pointer: &Pointer,
+        change: Map<String, Value>,
+    ) -> Result<(), GraphError> {
+        self.apply_change(pointer, change, |_| true)
+    }
+
+    /// Changes a draft as its owner would: a PATCH body, and a new `changeKey`.
+    ///
+    /// # Errors
+    /// When no draft is pointed at, or the change is refused.
+    pub fn edit_draft(
+        &self,
+        pointer: &Pointer,
+        change: Map<String, Value>,
+    ) -> Result<(), GraphError> {
+        self.apply_change(pointer, change, |message| message.place.is_draft)
+    }
+
+    fn apply_change(
+        &self,
+        pointer: &Pointer,
+        change: Map<String, Value>,
+        meant: impl FnOnce(&Message) -> bool,
+    ) -> Result<(), GraphError> {
+        let mailbox = self.owned(&pointer.mailbox)?;
+        let mut inner = lock(&mailbox.inner);
+        let key = pointer.find(&mailbox, &inner.store)?;
+        let message = inner.store.get_mut(key).filter(|message| meant(message));
+        let mut message = message.ok_or_else(GraphError::item_not_found)?;
+        let mut content = (*message.content).clone();
+        let scope = if message.place.is_draft { Scope::Draft } else { Scope::Sent };
+        parse::update(&mut content, change, scope)?;
+        if scope == Scope::Draft {
+            content.mime = None;
+        }
+        *message.content_mut(self.now()) = content;
+        Ok(())
+    }
+
+    /// Moves a message as its owner would, to a folder by well-known name, id or display name.
+    ///
+    /// # Errors
+    /// When nothing is pointed at, or there is no such folder.
+    pub fn move_message(&self, pointer: &Pointer, folder: &str) -> Result<(), GraphError> {
+        let mailbox = self.owned(&pointer.mailbox)?;
+        let mut inner = lock(&mailbox.inner);
+        let folder = by_any_name(&mailbox, &inner, folder)?;
+        let key = pointer.find(&mailbox, &inner.store)?;
+        inner.store.relocate(key, folder, self.now());
+        Ok(())
+    }
+
+    /// Sets what goes wrong with delta queries.
+    pub fn set_delta_faults(&self, faults: DeltaFaults) {
+        self.world().set_delta_faults(faults);
+    }
+
+    pub fn delta_faults(&self) -> DeltaFaults {
+        self.world().delta_faults()
+    }
+
+    /// Makes the delta tokens of a folder worthless, of all folders of a mailbox, or of all
+    /// mailboxes; says of how many folders there were any.
+    ///
+    /// # Errors
+    /// When there is no such mailbox or folder.
+    pub fn evict_delta(
+        &self,
+        mailbox: Option<&str>,
+        folder: Option<&str>,
+    ) -> Result<usize, GraphError> {
+        let mailboxes = match mailbox {
+            Some(mailbox) => vec![self.owned(mailbox)?],
+            None => self.world().mailboxes.all(),
+        };
+        let mut evicted = 0;
+        for mailbox in mailboxes {
+            let folder = folder_of(&mailbox, folder)?;
+            let mut inner = lock(&mailbox.inner);
+            evicted += inner.store.journal.evict(folder, || self.world().dice.next());
+        }
+        Ok(evicted)
+    }
+}
+
+fn held(seal: &Seal, message: &Message) -> Held {
+    let id =
+        |format, generation| seal.seal(Thing::Message { format, key: message.key, generation });
+    let content = &message.content;
+    Held {
+        id: id(Format::Default, message.place.default_id),
+        immutable_id: id(Format::Immutable, message.place.immutable_id),
+        internet_message_id: content.internet_message_id.clone(),
+        subject: content.subject.clone(),
+        received: message.sent,
+        is_read: content.is_read,
+        attachments: message.attachments.len(),
+    }
+}
+
+/// The folder of a name, if one is given.
+pub fn folder_of(mailbox: &Mailbox, name: Option<&str>) -> Result<Option<Folder>, GraphError> {
+    let inner = lock(&mailbox.inner);
+    name.map(|name| by_any_name(mailbox, &inner, name)).transpose()
+}
+
+/// A folder by well-known name, id or display name, wherever it stands.
+pub fn by_any_name(mailbox: &Mailbox, inner: &Inner, name: &str) -> Result<Folder, GraphError> {
+    let own = inner
+        .folders
+        .below(Folder::ROOT)
+        .find(|folder| inner.folders.name(*folder).is_some_and(|known| known == name));
+    own.map_or_else(|| locate::folder(mailbox, name), Ok)
+}
