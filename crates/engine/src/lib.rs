@@ -14,6 +14,7 @@
 mod backoff;
 mod bounces;
 pub mod decide;
+pub mod events;
 pub mod health;
 mod hold;
 mod host;

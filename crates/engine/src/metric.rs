@@ -27,6 +27,17 @@ pub const BOUNCE_LOOKS: &str = "mailbridge_bounce_looks_total";
 /// Seconds since the last look at the watched mailbox that has waited longest, by `pipeline`.
 pub const BOUNCE_LOOK_AGE: &str = "mailbridge_bounce_look_age_seconds";
 
+/// Parts of mails that events were asked to hold and do not, by `pipeline`, `what` and `code`; also
+/// those that are stored elsewhere instead.
+pub const LEFT_OUT: &str = "mailbridge_events_left_out_total";
+/// What is done to mails once their events are out, by `pipeline`, `operation` and `code` (empty when
+/// done).
+pub const AFTER: &str = "mailbridge_events_after_total";
+/// Calls about subscriptions, item by item, by `result`.
+pub const NOTIFICATIONS: &str = "mailbridge_notifications_total";
+/// Mailboxes by how their subscription is, by `pipeline` and `state`.
+pub const SUBSCRIPTIONS: &str = "mailbridge_subscriptions";
+
 /// Every metric of the engine with its meaning, for the program to describe them.
 pub const ALL: &[(&str, &str)] = &[
     (RECEIVED, "deliveries taken from the bus"),
@@ -42,4 +53,8 @@ pub const ALL: &[(&str, &str)] = &[
     (BOUNCES, "outcomes `bounced` that were published"),
     (BOUNCE_LOOKS, "looks at an inbox for reports of bounces, by code (empty when it went well)"),
     (BOUNCE_LOOK_AGE, "seconds since the last look at the watched mailbox that has waited longest"),
+    (LEFT_OUT, "parts of mails that events do not hold, or only refer to, by what and code"),
+    (AFTER, "what was done to mails whose events are out, by operation and code"),
+    (NOTIFICATIONS, "what Graph told a callback, by result"),
+    (SUBSCRIPTIONS, "mailboxes by the state of their subscription"),
 ];

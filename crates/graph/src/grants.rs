@@ -13,7 +13,7 @@ use crate::token::{Permission, Token};
 #[derive(Default)]
 pub(crate) struct Grants {
     /// By permission: the last generation of token with which something that needs it worked.
-    worked: [AtomicU64; 2],
+    worked: [AtomicU64; 3],
     given_in_exchange: AtomicBool,
 }
 
@@ -38,6 +38,7 @@ fn index(permission: Permission) -> usize {
     match permission {
         Permission::MailSend => 0,
         Permission::MailReadWrite => 1,
+        Permission::MailRead => 2,
     }
 }
 

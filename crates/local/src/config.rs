@@ -1,9 +1,18 @@
 //! What a user writes about files, and what can be said about it without opening one.
 
-use std::path::{Component, Path, PathBuf};
+use std::{
+    borrow::Cow,
+    net::SocketAddr,
+    path::{Component, Path, PathBuf},
+};
 
-use schemars::JsonSchema;
+use mailbridge_core::SecretSource;
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Deserialize;
+
+/// Bytes of a request over HTTP: room for the largest mail that goes in one piece, and far more than
+/// requests have that refer to their attachments.
+const REQUEST_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 /// A bus with no server: files, standard input and output.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -25,32 +34,153 @@ fn dir() -> PathBuf {
     PathBuf::from(".mailbridge")
 }
 
-/// What to read: a file with one message a line, or standard input.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Source {
+/// What to read.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(try_from = "SourceKeys")]
+pub enum Source {
+    /// A file with one message a line, or standard input.
+    Lines(Lines),
+    /// Requests that are posted over HTTP.
+    Http(Http),
+}
+
+impl JsonSchema for Source {
+    fn schema_name() -> Cow<'static, str> {
+        SourceKeys::schema_name()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        SourceKeys::json_schema(generator)
+    }
+}
+
+/// A file with one message a line, or standard input.
+#[derive(Clone, Debug)]
+pub struct Lines {
     /// The file, or `-` for standard input.
     pub path: Location,
-    /// Whether to wait for more lines at the end of the file. Standard input always ends when its
-    /// writer closes it.
-    #[serde(default)]
+    /// Whether to wait for more lines at the end of the file.
     pub follow: bool,
-    /// Whether how far the file was read survives the program. With `false` each run reads the
-    /// whole file; so does standard input, which cannot be read again.
-    #[serde(default = "yes")]
+    /// Whether how far the file was read survives the program.
     pub remember: bool,
 }
 
-const fn yes() -> bool {
-    true
+/// Requests that are posted over HTTP, kept in the bus's `dir` until they are settled.
+#[derive(Clone, Debug)]
+pub struct Http {
+    /// Where to listen.
+    pub address: SocketAddr,
+    /// What a producer must know; without it the address is a loopback one.
+    pub token: Option<SecretSource>,
+    /// Bytes of one request, at most.
+    pub bytes_max: usize,
 }
 
-/// Where to write one message a line.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+/// What to read: a file with one message a line, standard input, or requests over HTTP.
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Target {
+#[schemars(rename = "Source")]
+struct SourceKeys {
+    /// The file, or `-` for standard input.
+    #[serde(default)]
+    path: Option<Location>,
+    /// Whether to wait for more lines at the end of the file. Standard input always ends when its
+    /// writer closes it.
+    #[serde(default)]
+    follow: Option<bool>,
+    /// Whether how far the file was read survives the program. With `false` each run reads the
+    /// whole file; so does standard input, which cannot be read again. `true` when absent.
+    #[serde(default)]
+    remember: Option<bool>,
+    /// In place of `path`: the address, such as `127.0.0.1:8081`, at which requests are posted to
+    /// `/requests`. What is answered with 202 is on the disk.
+    #[serde(default)]
+    http: Option<SocketAddr>,
+    /// With `http`: the token that producers show as `Authorization: Bearer …`. It may be left out
+    /// where the address is a loopback one.
+    #[serde(default)]
+    token: Option<SecretSource>,
+    /// With `http`: the bytes that one request may have; 8388608 when absent.
+    #[serde(default)]
+    bytes_max: Option<usize>,
+}
+
+impl TryFrom<SourceKeys> for Source {
+    type Error = &'static str;
+
+    fn try_from(keys: SourceKeys) -> Result<Self, &'static str> {
+        let SourceKeys { path, follow, remember, http, token, bytes_max } = keys;
+        match (path, http) {
+            (Some(path), None) => {
+                if token.is_some() || bytes_max.is_some() {
+                    return Err("`token` and `bytes_max` go with `http`, not with `path`");
+                }
+                let (follow, remember) = (follow.unwrap_or(false), remember.unwrap_or(true));
+                Ok(Self::Lines(Lines { path, follow, remember }))
+            }
+            (None, Some(address)) => {
+                if follow.is_some() || remember.is_some() {
+                    return Err("`follow` and `remember` go with `path`, not with `http`");
+                }
+                if token.is_none() && !address.ip().is_loopback() {
+                    return Err("`http` at an address that others reach needs a `token`: whoever \
+                                can post there can send mail");
+                }
+                let bytes_max = bytes_max.unwrap_or(REQUEST_BYTES_MAX);
+                Ok(Self::Http(Http { address, token, bytes_max }))
+            }
+            (Some(_), Some(_)) => Err("give `path` or `http`, not both"),
+            (None, None) => Err("expected `path`, a file or -, or `http`, an address"),
+        }
+    }
+}
+
+/// Where to write.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(try_from = "TargetKeys")]
+pub enum Target {
+    /// One message a line.
+    Lines(Location),
+    /// Outcomes, to where `GET /requests/{id}` at this address finds them.
+    Outcomes(SocketAddr),
+}
+
+impl JsonSchema for Target {
+    fn schema_name() -> Cow<'static, str> {
+        TargetKeys::schema_name()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        TargetKeys::json_schema(generator)
+    }
+}
+
+/// Where to write: a file with one message a line, standard output, or the place where those who
+/// posted requests ask for their outcomes.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "Target")]
+struct TargetKeys {
     /// The file, which is made if it is not there, or `-` for standard output.
-    pub path: Location,
+    #[serde(default)]
+    path: Option<Location>,
+    /// In place of `path`, for outcomes: the address at which the requests were posted, so that
+    /// `GET /requests/{id}` there tells what became of them.
+    #[serde(default)]
+    http: Option<SocketAddr>,
+}
+
+impl TryFrom<TargetKeys> for Target {
+    type Error = &'static str;
+
+    fn try_from(TargetKeys { path, http }: TargetKeys) -> Result<Self, &'static str> {
+        match (path, http) {
+            (Some(path), None) => Ok(Self::Lines(path)),
+            (None, Some(address)) => Ok(Self::Outcomes(address)),
+            (Some(_), Some(_)) => Err("give `path` or `http`, not both"),
+            (None, None) => Err("expected `path`, a file or -, or for outcomes `http`"),
+        }
+    }
 }
 
 /// Where to keep state.
@@ -102,10 +232,14 @@ mod tests {
 
     #[test]
     fn a_dash_is_the_standard_stream() {
-        let source: Source = parse(json!({ "path": "-" })).unwrap();
+        let lines = |section| match parse(section) {
+            Ok(Source::Lines(lines)) => lines,
+            other => panic!("{other:?}"),
+        };
+        let source = lines(json!({ "path": "-" }));
         assert_eq!(source.path, Location::Standard);
         assert!(!source.follow && source.remember);
-        let source: Source = parse(json!({ "path": "a/-", "follow": true })).unwrap();
+        let source = lines(json!({ "path": "a/-", "follow": true }));
         assert_eq!(source.path, Location::File("a/-".into()));
     }
 
@@ -116,6 +250,27 @@ mod tests {
         assert!(error.detail.contains("expected a path"), "{}", error.detail);
         let error = parse::<Source>(json!({ "path": "a", "folow": true })).unwrap_err();
         assert!(error.detail.contains("did you mean `follow`?"), "{}", error.detail);
+    }
+
+    #[test]
+    fn whoever_can_post_must_know_a_token_or_be_here() {
+        for good in [
+            json!({ "http": "127.0.0.1:8081" }),
+            json!({ "http": "[::1]:8081", "bytes_max": 5 }),
+            json!({ "http": "0.0.0.0:8081", "token": { "env": "T" } }),
+        ] {
+            assert!(matches!(parse(good), Ok(Source::Http(_))));
+        }
+        for (bad, told) in [
+            (json!({ "http": "0.0.0.0:8081" }), "`token`"),
+            (json!({ "http": "127.0.0.1:1", "path": "a" }), "not both"),
+            (json!({ "http": "127.0.0.1:1", "follow": true }), "`follow`"),
+            (json!({ "path": "a", "bytes_max": 1 }), "`bytes_max`"),
+            (json!({}), "`http`"),
+        ] {
+            let error = parse::<Source>(bad).unwrap_err();
+            assert!(error.detail.contains(told), "{}", error.detail);
+        }
     }
 
     #[test]

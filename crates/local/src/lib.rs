@@ -18,11 +18,13 @@ mod output;
 mod position;
 pub mod record;
 mod shared;
+mod spool;
 mod state;
 mod store;
 
 use std::{
     collections::BTreeMap,
+    net::SocketAddr,
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
 };
@@ -33,8 +35,9 @@ use mailbridge_core::{
     plugin::{Begin, Plugin, ReadBack},
 };
 
-pub use config::{Config, Location, Source, Store, Target};
+pub use config::{Config, Http, Lines, Location, Source, Store, Target};
 use position::Log;
+use spool::{Access, Server, Spool};
 
 /// The database's name in `dir`.
 const DATABASE: &str = "mailbridge.redb";
@@ -49,6 +52,27 @@ pub struct Local {
 impl Local {
     fn database(&self) -> PathBuf {
         self.dir.join(DATABASE)
+    }
+
+    /// Where requests wait that are posted to an address.
+    async fn spool(&self, address: SocketAddr) -> Result<Spool> {
+        let file = spool::file(&self.dir, address);
+        blocking(move || Spool::open(&file)).await
+    }
+
+    async fn lines(&self, lines: &Lines, needs: &Needs) -> Result<Box<dyn Input>> {
+        let path = match &lines.path {
+            Location::Standard => return input::stdin(needs).await,
+            Location::File(path) => path,
+        };
+        let name = config::name_in(&self.dir, path);
+        let log = if lines.remember {
+            let database = self.database();
+            blocking(move || store::Store::log(&store::Store::open(&database)?, name)).await?
+        } else {
+            self.log_in_memory(&name)
+        };
+        input::file(log, path, lines.follow, needs).await
     }
 
     /// A log that is remembered as long as this bus is there.
@@ -80,26 +104,26 @@ impl Plugin for Local {
     }
 
     async fn input(&self, source: &Source, needs: &Needs) -> Result<Box<dyn Input>> {
-        match &source.path {
-            Location::Standard => input::stdin(needs).await,
-            Location::File(path) => {
-                let name = config::name_in(&self.dir, path);
-                let log = if source.remember {
-                    let database = self.database();
-                    blocking(move || store::Store::log(&store::Store::open(&database)?, name))
-                        .await?
-                } else {
-                    self.log_in_memory(&name)
-                };
-                input::file(log, path, source.follow, needs).await
+        match source {
+            Source::Lines(lines) => self.lines(lines, needs).await,
+            Source::Http(Http { address, token, bytes_max }) => {
+                let spool = self.spool(*address).await?;
+                let access = Access { token: token.clone(), bytes_max: *bytes_max };
+                let server = Server::start(*address, spool.clone(), access).await?;
+                Ok(input::as_asked(spool::Reader::new(spool, server).await?, needs))
             }
         }
     }
 
     async fn output(&self, target: &Target) -> Result<Box<dyn Output>> {
-        let target = target.path.clone();
-        let output = blocking(move || output::Lines::open(&target)).await?;
-        Ok(Box::new(output))
+        match target.clone() {
+            Target::Lines(location) => {
+                Ok(Box::new(blocking(move || output::Lines::open(&location)).await?))
+            }
+            Target::Outcomes(address) => {
+                Ok(Box::new(spool::Outcomes::new(self.spool(address).await?)))
+            }
+        }
     }
 
     async fn store(&self, store: &Store, keep: Keep) -> Result<Box<dyn StateStore>> {
@@ -109,24 +133,35 @@ impl Plugin for Local {
     }
 
     async fn read_back(&self, target: &Target, name: &str, begin: Begin) -> Result<ReadBack> {
-        match &target.path {
-            Location::Standard => Err(error::setting(
+        match target {
+            Target::Lines(Location::Standard) => Err(error::setting(
                 "path",
                 "standard output keeps nothing that could be read back; give a file",
             )),
-            Location::File(path) => back::read(&self.dir, path, name, begin).await,
+            Target::Lines(Location::File(path)) => back::read(&self.dir, path, name, begin).await,
+            Target::Outcomes(_) => Err(error::setting(
+                "http",
+                "what is asked for over HTTP cannot be read back; give a file",
+            )),
         }
     }
 
     async fn write_back(&self, source: &Source) -> Result<Box<dyn Output>> {
-        let Location::File(path) = source.path.clone() else {
-            return Err(error::setting(
+        match source {
+            Source::Lines(Lines { path: Location::File(path), .. }) => {
+                let path = path.clone();
+                let output = blocking(move || output::Lines::beside(&path)).await?;
+                Ok(Box::new(output))
+            }
+            Source::Lines(_) => Err(error::setting(
                 "path",
                 "nobody can write to this process's standard input; give a file",
-            ));
-        };
-        let output = blocking(move || output::Lines::beside(&path)).await?;
-        Ok(Box::new(output))
+            )),
+            Source::Http(_) => Err(error::setting(
+                "http",
+                "a request over HTTP can only be made anew, by whoever made it",
+            )),
+        }
     }
 }
 

@@ -88,7 +88,7 @@ fn dispatch(handle: &Handle, parts: &Parts, body: &[u8]) -> Result<Value, Refuse
             Ok(json!({}))
         }
         ("POST", "uploads/expire") => Ok(json!({"expired": handle.expire_uploads()})),
-        (_, path) if path.starts_with("messages") || path.starts_with("delta") => {
+        (_, path) if ["messages", "delta", "folders"].iter().any(|area| path.starts_with(area)) => {
             mail::dispatch(handle, parts.method.as_str(), path, query, body)
         }
         (_, path) if path.starts_with("apps") || path.starts_with("tokens") => {
@@ -123,7 +123,7 @@ fn unknown(method: &str, path: &str) -> Refused {
             "there is no {method} {PREFIX}{path}; known: GET truth, truth/sent, \
              truth/properties, faults, bounces, requests, tokens, messages, delta; POST faults, \
              bounces, limits, messages/receive, messages/edit, messages/delete, messages/move, \
-             messages/bulk, delta, delta/evict, apps, apps/add, apps/secrets, \
+             messages/bulk, folders, folders/delete, delta, delta/evict, apps, apps/add, apps/secrets, \
              apps/certificates, apps/federated, tokens/revoke, tokens/refresh, uploads/expire, \
              mailboxes, outage, clock, reset; DELETE faults, bounces"
         ),

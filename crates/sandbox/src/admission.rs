@@ -142,6 +142,7 @@ fn permit(operation: Operation, grant: &Grant, mailbox: &str) -> Result<(), Grap
         | Operation::GetAttachmentValue
         | Operation::ListFolders
         | Operation::GetFolder
+        | Operation::FolderDelta
         | Operation::MessageDelta => (&["Mail.ReadWrite", "Mail.Read"], GraphError::access_denied),
         Operation::CreateMessage
         | Operation::UpdateMessage
@@ -155,6 +156,9 @@ fn permit(operation: Operation, grant: &Grant, mailbox: &str) -> Result<(), Grap
         | Operation::CopyMessage
         | Operation::PermanentDeleteMessage
         | Operation::CreateFolder
+        | Operation::UpdateFolder
+        | Operation::DeleteFolder
+        | Operation::MoveFolder
         | Operation::DeleteAttachment => (&["Mail.ReadWrite"], GraphError::access_denied),
         Operation::ListUsers | Operation::GetUser => (
             &["User.Read.All", "User.ReadWrite.All", "Directory.Read.All"],

@@ -184,6 +184,17 @@ impl GraphError {
         Self::new(StatusCode::CONFLICT, "ErrorFolderExists", message)
     }
 
+    /// Exchange's word for its own folders is "distinguished"
+    /// (learn.microsoft.com/exchange/client-developer/web-service-reference/responsecode).
+    pub fn well_known_folder() -> Self {
+        let message = "Distinguished folders cannot be deleted or moved.";
+        Self::bad("ErrorDeleteDistinguishedFolder", message)
+    }
+
+    pub fn folder_into_itself() -> Self {
+        Self::bad("ErrorMoveCopyFailed", "The folder cannot be moved below itself.")
+    }
+
     pub fn changed_meanwhile() -> Self {
         Self::new(
             StatusCode::PRECONDITION_FAILED,

@@ -51,6 +51,8 @@
 //! | `POST messages/move` | `{"message", "folder"}`: a [`Pointer`], a folder | `{}` |
 //! | `POST messages/bulk` | a [`Bulk`], or an array of them | `{"received": n}` |
 //! | `GET messages` | `?mailbox=&folder=` | `{"messages": [`[`Held`]`]}`, by order of arrival |
+//! | `POST folders` | `{"mailbox", "parent"?, "name"}` | `{"id"}` |
+//! | `POST folders/delete` | `{"mailbox", "folder"}` | `{}` |
 //! | `GET delta` | | the [`DeltaFaults`] |
 //! | `POST delta` | [`DeltaFaults`], which replace those before | `{}` |
 //! | `POST delta/evict` | `{"mailbox"?, "folder"?}` | `{"evicted": n}` folders |

@@ -76,6 +76,14 @@ pub enum Operation {
     ListFolders,
     /// `GET users/{id}/mailFolders/{id or well-known name}`
     GetFolder,
+    /// `PATCH users/{id}/mailFolders/{id}`
+    UpdateFolder,
+    /// `DELETE users/{id}/mailFolders/{id}`
+    DeleteFolder,
+    /// `POST users/{id}/mailFolders/{id}/move`
+    MoveFolder,
+    /// `GET users/{id}/mailFolders/delta`
+    FolderDelta,
     /// `GET users/{id}/mailFolders/{id}/messages/delta`
     MessageDelta,
     /// `GET users`
@@ -88,7 +96,7 @@ pub enum Operation {
 
 impl Operation {
     /// Every operation, in the order of the counters.
-    pub const ALL: [Self; 35] = [
+    pub const ALL: [Self; 39] = [
         Self::Token,
         Self::Discovery,
         Self::SendMail,
@@ -120,6 +128,10 @@ impl Operation {
         Self::CreateFolder,
         Self::ListFolders,
         Self::GetFolder,
+        Self::UpdateFolder,
+        Self::DeleteFolder,
+        Self::MoveFolder,
+        Self::FolderDelta,
         Self::MessageDelta,
         Self::ListUsers,
         Self::GetUser,
@@ -186,7 +198,7 @@ fn segments(path: &str) -> Result<Vec<String>, GraphError> {
 fn key_in_parentheses(segment: &str) -> Option<(String, String)> {
     let (collection, rest) = segment.split_once("('")?;
     let key = rest.strip_suffix("')")?;
-    ["users", "messages", "mailfolders", "attachments"]
+    ["users", "messages", "mailfolders", "childfolders", "attachments", "subscriptions", "groups"]
         .contains(&collection.to_ascii_lowercase().as_str())
         .then(|| (collection.to_owned(), key.replace("''", "'")))
 }
@@ -201,11 +213,10 @@ fn user_route(method: &Method, rest: &[&str]) -> Result<Route, GraphError> {
             ("sendmail", []) => only(method, Method::POST, Operation::SendMail)?,
             ("messages", rest) => messages_route(method, rest)?,
             ("mailfolders", []) => folders(method)?,
-            ("mailfolders", [folder, rest @ ..]) => {
-                let mut route = folder_route(method, rest)?;
-                route.folder = Some((*folder).to_owned());
-                route
+            ("mailfolders", [delta]) if name(delta) == "delta" => {
+                only(method, Method::GET, Operation::FolderDelta)?
             }
+            ("mailfolders", [folder, rest @ ..]) => folder_route(method, folder, rest)?,
             _ => return Err(GraphError::unknown_segment(collection)),
         },
     };
@@ -213,13 +224,29 @@ fn user_route(method: &Method, rest: &[&str]) -> Result<Route, GraphError> {
     Ok(route)
 }
 
-fn folder_route(method: &Method, rest: &[&str]) -> Result<Route, GraphError> {
-    match rest {
-        [] => only(method, Method::GET, Operation::GetFolder),
-        [collection, rest @ ..] if name(collection) == "messages" => messages_route(method, rest),
-        [collection] if name(collection) == "childfolders" => folders(method),
-        [other, ..] => Err(GraphError::unknown_segment(other)),
-    }
+/// Below a folder, which may itself be named below its parent.
+fn folder_route(method: &Method, folder: &str, rest: &[&str]) -> Result<Route, GraphError> {
+    let (part, rest) = match rest {
+        [] => (String::new(), rest),
+        [part, rest @ ..] => (name(part), rest),
+    };
+    let mut route = match (part.as_str(), rest) {
+        ("", []) => pick(
+            method,
+            &[
+                (Method::GET, Operation::GetFolder),
+                (Method::PATCH, Operation::UpdateFolder),
+                (Method::DELETE, Operation::DeleteFolder),
+            ],
+        )?,
+        ("messages", rest) => messages_route(method, rest)?,
+        ("move", []) => only(method, Method::POST, Operation::MoveFolder)?,
+        ("childfolders", []) => folders(method)?,
+        ("childfolders", [child, rest @ ..]) => return folder_route(method, child, rest),
+        (other, _) => return Err(GraphError::unknown_segment(other)),
+    };
+    route.folder = Some(folder.to_owned());
+    Ok(route)
 }
 
 fn folders(method: &Method) -> Result<Route, GraphError> {

@@ -16,7 +16,7 @@ use uuid::Uuid;
 use super::access::{Access, Probe};
 use crate::{
     classify::Seen,
-    http::{Authorized, Origin, Outcome, exchange},
+    http::{Authorized, Origin, Outcome, Take, exchange},
     operation::segment,
 };
 
@@ -57,7 +57,7 @@ impl Graph<'_> {
         let Some(request) = self.request(probe, mailbox, id) else {
             return Answer { access: Access::NoUser, fields: Vec::new() };
         };
-        let outcome = timeout(PATIENCE, exchange(self.client, request)).await;
+        let outcome = timeout(PATIENCE, exchange(self.client, request, Take::ORDINARY)).await;
         let answer = answer(probe, &outcome.unwrap_or(Outcome::TimedOut), id);
         let access = answer.access;
         tracing::debug!(?probe, ?access, client_request_id = %id, "graph was asked");
@@ -101,7 +101,10 @@ fn answer(probe: Probe, outcome: &Outcome, id: Uuid) -> Answer {
         Outcome::Answered(answer) => answer,
         Outcome::NotSent => return silence(probe, &Seen::NotSent, "no connection"),
         Outcome::TimedOut => return silence(probe, &Seen::TimedOut, "no answer in time"),
-        Outcome::Cut => return silence(probe, &Seen::Cut, "the connection broke"),
+        // a body is always read here
+        Outcome::Cut | Outcome::Opened(_) => {
+            return silence(probe, &Seen::Cut, "the connection broke");
+        }
     };
     let codes = answered.codes();
     let plain: Vec<_> = codes.iter().map(String::as_str).collect();

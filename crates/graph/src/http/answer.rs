@@ -1,6 +1,9 @@
 //! Reading what came back: a bounded body, and the error codes in it.
 
-use std::time::{Duration, SystemTime};
+use std::{
+    fmt,
+    time::{Duration, SystemTime},
+};
 
 use bytes::{Bytes, BytesMut};
 use reqwest::{Response, header};
@@ -12,6 +15,20 @@ use crate::{pacing::retry_after, token::Challenge};
 /// How deep codes are looked for in an error body.
 const DEPTH_MAX: usize = 8;
 
+/// How the body of an answer is read.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Take {
+    /// One that is longer is given up.
+    pub(super) bytes_max: usize,
+    /// That of a success is left to whoever asked.
+    pub(super) pieces: bool,
+}
+
+impl Take {
+    /// For answers that hold no whole messages.
+    pub(crate) const ORDINARY: Self = Self { bytes_max: 8 * 1024 * 1024, pieces: false };
+}
+
 /// What Graph answered.
 pub(crate) struct Answer {
     pub(crate) status: u16,
@@ -21,10 +38,30 @@ pub(crate) struct Answer {
     pub(super) challenge: Option<Challenge>,
     /// What could be read of it. The status is definite even if the body is not.
     pub(crate) body: Bytes,
+    /// Why the body is not here.
+    pub(super) flaw: Option<Flaw>,
+}
+
+/// Why a body could not be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Flaw {
+    /// The connection broke in its middle.
+    BrokenOff,
+    /// It is longer than is taken.
+    TooLong,
+}
+
+impl fmt::Display for Flaw {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::BrokenOff => "broken off",
+            Self::TooLong => "too long",
+        })
+    }
 }
 
 impl Answer {
-    pub(super) async fn read(mut response: Response, bytes_max: usize) -> Self {
+    pub(super) async fn read(mut response: Response, take: Take) -> Self {
         let status = response.status();
         let headers = response.headers();
         let retry_after = headers
@@ -34,8 +71,11 @@ impl Answer {
             headers.get("request-id").and_then(|value| value.to_str().ok()).map(printable);
         let challenge =
             if matches!(status.as_u16(), 401 | 403) { challenge::find(headers) } else { None };
-        let body = body(&mut response, bytes_max).await.unwrap_or_default();
-        Self { status: status.as_u16(), retry_after, request_id, challenge, body }
+        let (body, flaw) = match body(&mut response, take.bytes_max).await {
+            Ok(body) => (body, None),
+            Err(flaw) => (Bytes::new(), Some(flaw)),
+        };
+        Self { status: status.as_u16(), retry_after, request_id, challenge, body, flaw }
     }
 
     /// The error codes of the body, the outermost first. `innerError` is spelled and nested in more
@@ -59,22 +99,22 @@ impl Answer {
 }
 
 /// Reads a body up to a limit.
-pub(crate) async fn body(response: &mut Response, bytes_max: usize) -> Result<Bytes, &'static str> {
-    let Some(first) = response.chunk().await.map_err(|_| "broken off")? else {
+pub(crate) async fn body(response: &mut Response, bytes_max: usize) -> Result<Bytes, Flaw> {
+    let Some(first) = response.chunk().await.map_err(|_| Flaw::BrokenOff)? else {
         return Ok(Bytes::new());
     };
     // most bodies come in one piece
-    let Some(second) = response.chunk().await.map_err(|_| "broken off")? else {
-        return if first.len() <= bytes_max { Ok(first) } else { Err("too long") };
+    let Some(second) = response.chunk().await.map_err(|_| Flaw::BrokenOff)? else {
+        return if first.len() <= bytes_max { Ok(first) } else { Err(Flaw::TooLong) };
     };
     let mut all = BytesMut::from(first);
     let mut next = Some(second);
     while let Some(piece) = next {
         if all.len() + piece.len() > bytes_max {
-            return Err("too long");
+            return Err(Flaw::TooLong);
         }
         all.extend_from_slice(&piece);
-        next = response.chunk().await.map_err(|_| "broken off")?;
+        next = response.chunk().await.map_err(|_| Flaw::BrokenOff)?;
     }
     Ok(all.freeze())
 }
@@ -95,7 +135,8 @@ mod tests {
 
     fn codes(body: &'static str) -> Vec<String> {
         let body = Bytes::from_static(body.as_bytes());
-        Answer { status: 400, retry_after: None, request_id: None, challenge: None, body }.codes()
+        let (retry_after, request_id, challenge, flaw) = (None, None, None, None);
+        Answer { status: 400, retry_after, request_id, challenge, body, flaw }.codes()
     }
 
     #[test]

@@ -1,9 +1,10 @@
-//! What a request to Graph is: an operation, where, with what body, until when.
+//! What a request to Graph is: an operation, where, with what body and wishes, until when.
 
 use bytes::Bytes;
-use reqwest::Method;
+use reqwest::{Method, header::HeaderValue};
 use tokio::time::Instant;
 
+use super::answer::Take;
 use crate::{classify::Effect, token::Permission};
 
 /// The requests that are made to Graph.
@@ -53,10 +54,40 @@ pub(crate) enum Operation {
     ReadReport,
     /// `PATCH /users/{id}/messages/{id}`, of a report
     NoteReport,
+    /// `GET /users/{id}/mailFolders/{id}/messages/delta`
+    ReadFolder,
+    /// The link that an earlier answer to it gave
+    ReadChanges,
+    /// `GET /users/{id}/mailFolders…`, also `…/delta`
+    ListFolders,
+    /// The link that an earlier answer of `…/mailFolders/delta` gave
+    ReadFolderChanges,
+    /// `GET /users/{id}/messages/{id}`, of a message of an event
+    ShowMessage,
+    /// `GET /users/{id}/messages/{id}/attachments`
+    ListAttachments,
+    /// `GET /users/{id}/messages/{id}/$value` and `…/attachments/{id}/$value`
+    ReadContent,
+    /// `GET /users?$filter=…`
+    FindUsers,
+    /// `GET /groups/{id}/transitiveMembers/microsoft.graph.user`
+    ListMembers,
+    /// `POST /subscriptions`
+    Subscribe,
+    /// `PATCH /subscriptions/{id}`
+    RenewSubscription,
+    /// `DELETE /subscriptions/{id}`
+    Unsubscribe,
+    /// `GET /subscriptions`
+    ListSubscriptions,
 }
 
+/// An answer with whole messages may be longer than others: there are many in a page, and a text may
+/// be long. A page that is longer than this is asked for again, smaller.
+const MESSAGES_BYTES_MAX: usize = 64 * 1024 * 1024;
+
 impl Operation {
-    pub(crate) const ALL: [Self; 22] = [
+    pub(crate) const ALL: [Self; 35] = [
         Self::SendMail,
         Self::CreateDraft,
         Self::UpdateDraft,
@@ -79,6 +110,19 @@ impl Operation {
         Self::FindReports,
         Self::ReadReport,
         Self::NoteReport,
+        Self::ReadFolder,
+        Self::ReadChanges,
+        Self::ListFolders,
+        Self::ReadFolderChanges,
+        Self::ShowMessage,
+        Self::ListAttachments,
+        Self::ReadContent,
+        Self::FindUsers,
+        Self::ListMembers,
+        Self::Subscribe,
+        Self::RenewSubscription,
+        Self::Unsubscribe,
+        Self::ListSubscriptions,
     ];
 
     /// Its name in metrics and logs.
@@ -129,14 +173,48 @@ impl Operation {
             Self::FindReports => ("find_reports", GET, 200, Effect::None),
             Self::ReadReport => ("read_report", GET, 200, Effect::Message),
             Self::NoteReport => ("note_report", PATCH, 200, Effect::Message),
+            Self::ReadFolder => ("read_folder", GET, 200, Effect::Folder),
+            Self::ReadChanges => ("read_changes", GET, 200, Effect::Cursor),
+            Self::ListFolders => ("list_folders", GET, 200, Effect::Folder),
+            Self::ReadFolderChanges => ("read_folder_changes", GET, 200, Effect::Cursor),
+            Self::ShowMessage => ("show_message", GET, 200, Effect::Content),
+            Self::ListAttachments => ("list_attachments", GET, 200, Effect::Content),
+            Self::ReadContent => ("read_content", GET, 200, Effect::Content),
+            Self::FindUsers => ("find_users", GET, 200, Effect::Directory),
+            Self::ListMembers => ("list_members", GET, 200, Effect::Directory),
+            Self::Subscribe => ("subscribe", POST, 201, Effect::Subscription),
+            Self::RenewSubscription => ("renew_subscription", PATCH, 200, Effect::Subscription),
+            Self::Unsubscribe => ("unsubscribe", DELETE, 204, Effect::Subscription),
+            Self::ListSubscriptions => ("list_subscriptions", GET, 200, Effect::Subscription),
         }
     }
 
-    /// The application permission it needs (the method's page at learn.microsoft.com).
-    pub(super) const fn permission(self) -> Permission {
+    /// The application permission it needs (the method's page at learn.microsoft.com), if it is one
+    /// for mail.
+    pub(super) fn permission(self) -> Option<Permission> {
+        match (self, self.effect()) {
+            (Self::SendMail | Self::SendDraft, _) => Some(Permission::MailSend),
+            (_, Effect::Directory) => None,
+            (_, Effect::Folder | Effect::Cursor | Effect::Content | Effect::Subscription) => {
+                Some(Permission::MailRead)
+            }
+            _ => Some(Permission::MailReadWrite),
+        }
+    }
+
+    /// Whether it only reads, so that an answer without its body is none.
+    pub(super) fn is_read(self) -> bool {
+        self.method() == Method::GET
+    }
+
+    /// How its answer is read.
+    pub(super) fn take(self) -> Take {
         match self {
-            Self::SendMail | Self::SendDraft => Permission::MailSend,
-            _ => Permission::MailReadWrite,
+            Self::ReadContent => Take { pieces: true, ..Take::ORDINARY },
+            Self::ReadFolder | Self::ReadChanges | Self::ShowMessage => {
+                Take { bytes_max: MESSAGES_BYTES_MAX, ..Take::ORDINARY }
+            }
+            _ => Take::ORDINARY,
         }
     }
 }
@@ -169,11 +247,44 @@ impl Body {
     }
 }
 
+/// What is preferred of an answer; links of earlier answers do not remember it
+/// (learn.microsoft.com, delta-query-messages).
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Prefer {
+    /// So many messages in a page, or fewer.
+    pub(crate) page_size: Option<u32>,
+    /// Bodies as text, or as html.
+    pub(crate) text: Option<bool>,
+}
+
+impl Prefer {
+    /// The header's value. Ids are always those that stay when a message is moved
+    /// (learn.microsoft.com, outlook-immutable-id).
+    pub(super) fn header(self) -> HeaderValue {
+        const IMMUTABLE_IDS: &str = r#"IdType="ImmutableId""#;
+        const PLAIN: HeaderValue = HeaderValue::from_static(IMMUTABLE_IDS);
+        if self.page_size.is_none() && self.text.is_none() {
+            return PLAIN;
+        }
+        let mut value = IMMUTABLE_IDS.to_owned();
+        if let Some(size) = self.page_size {
+            value.push_str(&format!(", odata.maxpagesize={size}"));
+        }
+        match self.text {
+            Some(true) => value.push_str(r#", outlook.body-content-type="text""#),
+            Some(false) => value.push_str(r#", outlook.body-content-type="html""#),
+            None => {}
+        }
+        HeaderValue::from_str(&value).unwrap_or(PLAIN)
+    }
+}
+
 /// One request.
 pub(crate) struct Call<'a> {
     pub(crate) operation: Operation,
     /// The whole URL, under the connection's Graph host.
     pub(crate) url: &'a str,
     pub(crate) body: Body,
+    pub(crate) prefer: Prefer,
     pub(crate) deadline: Instant,
 }

@@ -2,36 +2,40 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
 use mailbridge_core::{Code, Error, Result, Verdict, limits::BODY_BYTES_MAX};
 use metrics::{Counter, Histogram, counter, histogram};
 use reqwest::{
-    Client, Request,
+    Client, Request, Response,
     header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue},
 };
 use tokio::time::{Instant, timeout_at};
 use uuid::Uuid;
 
-use super::{Answer, Call, Door, Operation, Refusal, origin::Authorized};
+use super::{
+    Answer, Call, Door, Operation, Refusal,
+    answer::{Flaw, Take},
+    origin::Authorized,
+};
 use crate::{
-    classify::{Seen, classify},
+    classify::{Effect, Seen, classify},
     metric,
     pacing::Permit,
     token::Token,
 };
 
-/// An answer that is longer is given up (the largest here is a page of messages).
-const ANSWER_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// What is a little over the limit is Graph's to refuse: nobody documents where exactly it is.
 const BODY_SLACK_BYTES: usize = 64 * 1024;
 const CLIENT_REQUEST_ID: HeaderName = HeaderName::from_static("client-request-id");
 const PREFER: HeaderName = HeaderName::from_static("prefer");
-/// Ids that stay when a message is moved (learn.microsoft.com, outlook-immutable-id).
-const IMMUTABLE_IDS: HeaderValue = HeaderValue::from_static(r#"IdType="ImmutableId""#);
+/// Without it the directory refuses some filters and casts (learn.microsoft.com,
+/// aad-advanced-queries).
+const CONSISTENCY_LEVEL: HeaderName = HeaderName::from_static("consistencylevel");
 
 /// What became of a request.
 pub(crate) enum Outcome {
     Answered(Answer),
+    /// A success whose body is not read yet.
+    Opened(Response),
     /// No connection was made.
     NotSent,
     TimedOut,
@@ -39,14 +43,15 @@ pub(crate) enum Outcome {
 }
 
 /// Makes a request to Graph, once. The caller says how long that may take.
-pub(crate) async fn exchange(client: &Client, request: Authorized) -> Outcome {
-    execute(client, request.into_inner()).await
+pub(crate) async fn exchange(client: &Client, request: Authorized, take: Take) -> Outcome {
+    execute(client, request.into_inner(), take).await
 }
 
 /// The same for a request that carries no token.
-pub(super) async fn execute(client: &Client, request: Request) -> Outcome {
+pub(super) async fn execute(client: &Client, request: Request, take: Take) -> Outcome {
     match client.execute(request).await {
-        Ok(response) => Outcome::Answered(Answer::read(response, ANSWER_BYTES_MAX).await),
+        Ok(response) if take.pieces && response.status().is_success() => Outcome::Opened(response),
+        Ok(response) => Outcome::Answered(Answer::read(response, take).await),
         Err(error) if error.is_connect() => Outcome::NotSent,
         Err(error) if error.is_timeout() => Outcome::TimedOut,
         Err(_) => Outcome::Cut,
@@ -54,13 +59,13 @@ pub(super) async fn execute(client: &Client, request: Request) -> Outcome {
 }
 
 impl Door {
-    /// Makes the request once, with this token.
+    /// Makes the request once, with this token. What is returned is a success.
     pub(super) async fn attempt(
         &self,
         permit: &Permit,
         call: &Call<'_>,
         token: &Token,
-    ) -> Result<Bytes, Refusal> {
+    ) -> Result<Outcome, Refusal> {
         permit.request(call.body.bytes().len(), call.deadline).await?;
         let client_request_id = Uuid::new_v4();
         let request = self.build(call, token, client_request_id)?;
@@ -71,17 +76,21 @@ impl Door {
             let detail = "no time was left to ask graph";
             return Err(Error::new(Code::GraphTimeout, verdict, detail).into());
         }
-        let outcome = match timeout_at(until, exchange(&self.client, request)).await {
+        let take = call.operation.take();
+        let outcome = match timeout_at(until, exchange(&self.client, request, take)).await {
             Ok(outcome) => outcome,
             Err(_) => Outcome::TimedOut,
         };
         self.note(call.operation, &outcome, start.elapsed(), Some(client_request_id));
-        if let Outcome::Answered(answer) = &outcome
-            && (200..300).contains(&answer.status)
-        {
+        if outcome.is_success() {
             permit.passed();
-            self.grants.worked(call.operation.permission(), token);
-            return Ok(answer.body.clone());
+            if let Some(permission) = call.operation.permission() {
+                self.grants.worked(permission, token);
+            }
+            return match outcome.flaw().filter(|_| call.operation.is_read()) {
+                Some(flaw) => Err(flawed(call.operation, flaw, client_request_id).into()),
+                None => Ok(outcome),
+            };
         }
         let error = failure(permit, call.operation, &outcome, Some(client_request_id));
         let challenge =
@@ -100,10 +109,13 @@ impl Door {
         let method = call.operation.method();
         let mut request = self.origin.request(method, call.url, token.authorization())?;
         let headers = request.headers();
-        let mime = call.operation == Operation::ReadReport;
+        let mime = matches!(call.operation, Operation::ReadReport | Operation::ReadContent);
         let accept = if mime { "*/*" } else { "application/json" };
         headers.insert(ACCEPT, HeaderValue::from_static(accept));
-        headers.insert(PREFER, IMMUTABLE_IDS);
+        headers.insert(PREFER, call.prefer.header());
+        if call.operation.effect() == Effect::Directory {
+            headers.insert(CONSISTENCY_LEVEL, HeaderValue::from_static("eventual"));
+        }
         let mut text = Uuid::encode_buffer();
         let id = client_request_id.as_hyphenated().encode_lower(&mut text);
         if let Ok(id) = HeaderValue::from_str(id) {
@@ -132,7 +144,8 @@ impl Door {
     ) {
         let (status, request_id) = match outcome {
             Outcome::Answered(answer) => (answer.status, answer.request_id.as_deref()),
-            _ => (0, None),
+            Outcome::Opened(response) => (response.status().as_u16(), None),
+            Outcome::NotSent | Outcome::TimedOut | Outcome::Cut => (0, None),
         };
         self.meters.count(operation, outcome, took);
         tracing::debug!(
@@ -145,6 +158,32 @@ impl Door {
             "graph request"
         );
     }
+}
+
+impl Outcome {
+    fn is_success(&self) -> bool {
+        match self {
+            Self::Answered(answer) => (200..300).contains(&answer.status),
+            Self::Opened(_) => true,
+            Self::NotSent | Self::TimedOut | Self::Cut => false,
+        }
+    }
+
+    /// Why the body is not here, if it should be.
+    fn flaw(&self) -> Option<Flaw> {
+        if let Self::Answered(answer) = self { answer.flaw } else { None }
+    }
+}
+
+/// What was asked for is not here. Only of requests that have no effect.
+fn flawed(operation: Operation, flaw: Flaw, id: Uuid) -> Error {
+    let code = match flaw {
+        Flaw::BrokenOff => Code::GraphCut,
+        Flaw::TooLong => Code::GraphAnswerTooLarge,
+    };
+    Error::transient(code, code.meaning())
+        .with("operation", operation.name())
+        .with("client-request-id", id)
 }
 
 /// The failure, classified, and the mailbox's gate closed if Graph asked for it.
@@ -160,6 +199,10 @@ pub(super) fn failure(
         Outcome::NotSent => Seen::NotSent,
         Outcome::TimedOut => Seen::TimedOut,
         Outcome::Cut => Seen::Cut,
+        Outcome::Opened(response) => {
+            let status = response.status().as_u16();
+            Seen::Answered { status, codes: &[], retry_after: None }
+        }
         Outcome::Answered(answer) => {
             codes = answer.codes();
             seen_codes = codes.iter().map(String::as_str).collect();
@@ -234,6 +277,7 @@ impl Meters {
             Outcome::Answered(answer) if answer.status == operation.success() => {
                 return self.accepted[at].increment(1);
             }
+            Outcome::Opened(_) => return self.accepted[at].increment(1),
             Outcome::Answered(answer) => answer.status.to_string(),
             Outcome::NotSent => "not_sent".to_owned(),
             Outcome::TimedOut => "timeout".to_owned(),

@@ -13,6 +13,7 @@ mod challenge;
 mod clock;
 mod exchange;
 mod origin;
+mod stream;
 mod upload;
 
 use std::{sync::Arc, time::Duration};
@@ -27,12 +28,13 @@ use crate::{
     pacing::Permit,
     token::{Challenge, Token, TokenCache},
 };
-pub(crate) use answer::{Answer, body, printable};
-pub(crate) use call::{Body, Call, Operation};
+pub(crate) use answer::{Answer, Take, body, printable};
+pub(crate) use call::{Body, Call, Operation, Prefer};
 pub(crate) use clock::Skew;
 use exchange::Meters;
 pub(crate) use exchange::{Outcome, exchange};
 pub(crate) use origin::{Authorized, Origin};
+pub(crate) use stream::Stream;
 pub(crate) use upload::{Progress, UploadCall};
 
 /// A connection that is not there by then is not made.
@@ -91,6 +93,21 @@ impl Door {
     /// As [`crate::classify`] has it, with Graph's code, the status and both request ids as fields.
     /// *Blocked* when there is no token, or when the mailbox has to wait.
     pub(crate) async fn call(&self, permit: &Permit, call: &Call<'_>) -> Result<Bytes> {
+        match self.admitted(permit, call).await? {
+            Outcome::Answered(answer) => Ok(answer.body),
+            _ => Err(Error::permanent(Code::Internal, "an answer was opened and not read")),
+        }
+    }
+
+    /// Whether a link in an answer leads to this Graph. To be asked before it is kept; it is asked
+    /// again when it is followed.
+    pub(crate) fn leads_here(&self, link: &str) -> bool {
+        self.origin.is_of(link)
+    }
+
+    /// Makes a request, with a fresh token if that is all that is wrong. What is returned is a
+    /// success.
+    async fn admitted(&self, permit: &Permit, call: &Call<'_>) -> Result<Outcome> {
         let token = self.tokens.get(call.deadline).await?;
         let refusal = match self.attempt(permit, call, &token).await {
             Err(refusal) if self.blames_token(&refusal, call, &token) => refusal,
@@ -114,7 +131,10 @@ impl Door {
         refusal.challenge.is_some()
             || match refusal.error.code() {
                 Code::GraphUnauthorized | Code::GraphPermissionMissing => true,
-                Code::MailboxDenied => self.grants.suspect(call.operation.permission(), token),
+                Code::MailboxDenied => {
+                    let permission = call.operation.permission();
+                    permission.is_some_and(|permission| self.grants.suspect(permission, token))
+                }
                 _ => false,
             }
     }

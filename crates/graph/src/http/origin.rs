@@ -37,7 +37,7 @@ impl Origin {
         text: &str,
         authorization: HeaderValue,
     ) -> Result<Authorized> {
-        let url = Url::parse(text).ok().filter(|url| self.is_of(url)).ok_or_else(|| {
+        let url = self.url(text).ok_or_else(|| {
             Error::transient(Code::GraphLinkElsewhere, Code::GraphLinkElsewhere.meaning())
         })?;
         let mut request = Request::new(method, url);
@@ -45,14 +45,21 @@ impl Origin {
         Ok(Authorized(request))
     }
 
+    /// Whether a URL leads to this very Graph.
+    pub(super) fn is_of(&self, text: &str) -> bool {
+        self.url(text).is_some()
+    }
+
     /// What the HTTP client will connect to is compared, not how it is written.
-    fn is_of(&self, url: &Url) -> bool {
-        url.scheme() == self.0.scheme()
+    fn url(&self, text: &str) -> Option<Url> {
+        let url = Url::parse(text).ok()?;
+        let same = url.scheme() == self.0.scheme()
             && url.host().is_some()
             && url.host() == self.0.host()
             && url.port_or_known_default() == self.0.port_or_known_default()
             && url.username().is_empty()
-            && url.password().is_none()
+            && url.password().is_none();
+        same.then_some(url)
     }
 }
 

@@ -59,10 +59,11 @@ impl Door {
             let verdict = Verdict::Transient { after: None };
             return Err(Error::new(Code::GraphTimeout, verdict, "no time was left to upload"));
         }
-        let outcome = match timeout_at(until, execute(&self.client, build(call)?)).await {
-            Ok(outcome) => outcome,
-            Err(_) => Outcome::TimedOut,
-        };
+        let outcome =
+            match timeout_at(until, execute(&self.client, build(call)?, operation.take())).await {
+                Ok(outcome) => outcome,
+                Err(_) => Outcome::TimedOut,
+            };
         self.note(operation, &outcome, start.elapsed(), None);
         match progress(&outcome) {
             Some(progress) => {

@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::{
     graph::Graph,
-    http::{Body, Call, Door, Operation, Progress, UploadCall},
+    http::{Body, Call, Door, Operation, Prefer, Progress, Stream, UploadCall},
     pacing::Permit,
 };
 
@@ -29,7 +29,7 @@ const INSIST_TRIES_MAX: u32 = 5;
 pub(crate) struct Session<'a> {
     door: &'a Door,
     permit: Permit,
-    /// `https://…/v1.0/users/{mailbox}`
+    /// `https://…/v1.0/users/{mailbox}`; for the directory without the user.
     user: String,
     deadline: &'a Deadline,
 }
@@ -48,19 +48,53 @@ impl<'a> Session<'a> {
         Ok(Self { door: &graph.door, permit, user, deadline })
     }
 
+    /// The same into the directory, which is no mailbox.
+    pub(crate) async fn open_directory(graph: &'a Graph, deadline: &'a Deadline) -> Result<Self> {
+        let permit = graph.pacing.enter_directory(deadline.at()).await?;
+        Ok(Self { door: &graph.door, permit, user: graph.base.clone(), deadline })
+    }
+
     /// Makes a request below the mailbox, such as `/messages`.
     pub(crate) async fn call(&self, operation: Operation, path: &str, body: Body) -> Result<Bytes> {
-        self.call_url(operation, &format!("{}{path}", self.user), body).await
+        self.call_url(operation, &self.url(path), body, Prefer::default()).await
     }
 
     /// Follows a link that Graph gave. The door refuses one that leads elsewhere.
     pub(crate) async fn follow(&self, operation: Operation, link: &str) -> Result<Bytes> {
-        self.call_url(operation, link, Body::Empty).await
+        self.read(operation, link, Prefer::default()).await
     }
 
-    async fn call_url(&self, operation: Operation, url: &str, body: Body) -> Result<Bytes> {
-        let call = Call { operation, url, body, deadline: self.deadline.at() };
+    /// Reads what is at a whole URL.
+    pub(crate) async fn read(
+        &self,
+        operation: Operation,
+        url: &str,
+        prefer: Prefer,
+    ) -> Result<Bytes> {
+        self.call_url(operation, url, Body::Empty, prefer).await
+    }
+
+    /// The whole URL of what is below the mailbox.
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.user)
+    }
+
+    async fn call_url(
+        &self,
+        operation: Operation,
+        url: &str,
+        body: Body,
+        prefer: Prefer,
+    ) -> Result<Bytes> {
+        let call = Call { operation, url, body, prefer, deadline: self.deadline.at() };
         self.door.call(&self.permit, &call).await
+    }
+
+    /// Begins to read what is below the mailbox in pieces.
+    pub(crate) async fn open_content(&self, operation: Operation, path: &str) -> Result<Stream> {
+        let (url, deadline, prefer) = (self.url(path), self.deadline.at(), Prefer::default());
+        let call = Call { operation, url: &url, body: Body::Empty, prefer, deadline };
+        self.door.open(&self.permit, &call).await
     }
 
     /// Makes a request in the middle of longer work. Where nothing but the mailbox's pace is in the
@@ -122,7 +156,16 @@ impl<'a> Session<'a> {
         self.permit.room_for(bytes)
     }
 
-    pub(crate) fn deadline(&self) -> &Deadline {
+    /// Whether a link leads to this Graph.
+    pub(crate) fn leads_here(&self, link: &str) -> bool {
+        self.door.leads_here(link)
+    }
+
+    pub(crate) fn permit(&self) -> &Permit {
+        &self.permit
+    }
+
+    pub(crate) fn deadline(&self) -> &'a Deadline {
         self.deadline
     }
 }

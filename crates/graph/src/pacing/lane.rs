@@ -11,7 +11,7 @@ use std::{
 use mailbridge_core::{Code, Error, Scope, Verdict};
 use tokio::{sync::Semaphore, time::Instant};
 
-use super::budget::Budget;
+use super::{budget::Budget, page_size::PageSize};
 use crate::{chance::jitter, config::Limits};
 
 /// The first wait after a throttled answer that does not say how long.
@@ -27,6 +27,7 @@ pub(super) struct Lane {
     pub(super) slots: Arc<Semaphore>,
     state: Mutex<State>,
     throttled_in_a_row: AtomicU32,
+    pub(super) page_size: Mutex<PageSize>,
 }
 
 struct State {
@@ -47,6 +48,7 @@ impl Lane {
             slots: Arc::new(Semaphore::new(limits.mailbox_requests_at_once)),
             state: Mutex::new(State { gate: now, requests, upload_bytes }),
             throttled_in_a_row: AtomicU32::new(0),
+            page_size: Mutex::default(),
         }
     }
 

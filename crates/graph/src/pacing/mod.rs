@@ -7,6 +7,7 @@
 
 mod budget;
 mod lane;
+mod page_size;
 pub(crate) mod retry_after;
 
 use std::{
@@ -31,11 +32,15 @@ pub(crate) struct Pacing {
     limits: Limits,
     patience: Duration,
     lanes: Mutex<HashMap<Mailbox, Arc<Lane>>>,
+    /// The directory has limits of its own (learn.microsoft.com, graph throttling-limits): it is
+    /// kept to the pace of one mailbox, which is far below them.
+    directory: Arc<Lane>,
 }
 
 impl Pacing {
     pub(crate) fn new(limits: Limits, patience: Duration) -> Self {
-        Self { limits, patience, lanes: Mutex::default() }
+        let directory = Arc::new(Lane::new(&limits));
+        Self { limits, patience, lanes: Mutex::default(), directory }
     }
 
     /// Waits, not long, for a place among the mailbox's requests.
@@ -43,7 +48,15 @@ impl Pacing {
     /// # Errors
     /// *Blocked* for the mailbox, with how long to stay away.
     pub(crate) async fn enter(&self, mailbox: &Mailbox, deadline: Instant) -> Result<Permit> {
-        let lane = self.lane(mailbox);
+        self.enter_lane(self.lane(mailbox), deadline).await
+    }
+
+    /// The same among the requests to the directory.
+    pub(crate) async fn enter_directory(&self, deadline: Instant) -> Result<Permit> {
+        self.enter_lane(Arc::clone(&self.directory), deadline).await
+    }
+
+    async fn enter_lane(&self, lane: Arc<Lane>, deadline: Instant) -> Result<Permit> {
         let now = Instant::now();
         let until = deadline.min(now + self.patience);
         let open_at = lane.opens_at();
@@ -120,6 +133,17 @@ impl Permit {
     /// Notes that Graph did not throttle.
     pub(crate) fn passed(&self) {
         self.lane.passed();
+    }
+
+    /// How many messages a page may have, where so many were asked for: fewer, after pages of this
+    /// mailbox were too large.
+    pub(crate) fn page_size(&self, asked: u32) -> u32 {
+        self.lane.page_size.lock().unwrap_or_else(PoisonError::into_inner).of(asked)
+    }
+
+    /// Notes what became of a page of so many messages.
+    pub(crate) fn page_told(&self, size: u32, fits: bool) {
+        self.lane.page_size.lock().unwrap_or_else(PoisonError::into_inner).told(size, fits);
     }
 }
 

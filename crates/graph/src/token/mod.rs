@@ -34,7 +34,7 @@ impl Token {
     /// One that lists no permission.
     #[cfg(test)]
     pub(crate) fn that_lacks_everything(generation: u64) -> Self {
-        let roles = Roles { lacks_send: true, lacks_read_write: true };
+        let roles = Roles { lacks_send: true, lacks_read_write: true, lacks_read: true };
         Self { authorization: HeaderValue::from_static("Bearer x"), generation, roles }
     }
 
@@ -64,6 +64,8 @@ pub(crate) enum Permission {
     MailSend,
     /// `Mail.ReadWrite`.
     MailReadWrite,
+    /// `Mail.Read`, which `Mail.ReadWrite` contains.
+    MailRead,
 }
 
 /// Which application permissions the token seems to carry.
@@ -71,6 +73,7 @@ pub(crate) enum Permission {
 pub(crate) struct Roles {
     lacks_send: bool,
     lacks_read_write: bool,
+    lacks_read: bool,
 }
 
 impl Roles {
@@ -80,6 +83,7 @@ impl Roles {
         match permission {
             Permission::MailSend => self.lacks_send,
             Permission::MailReadWrite => self.lacks_read_write,
+            Permission::MailRead => self.lacks_read,
         }
     }
 
@@ -92,7 +96,9 @@ impl Roles {
         }
         let Some(Claims { roles }) = claims(token) else { return Self::default() };
         let has = |name: &str| roles.iter().any(|role| role.eq_ignore_ascii_case(name));
-        Self { lacks_send: !has("Mail.Send"), lacks_read_write: !has("Mail.ReadWrite") }
+        let lacks_read_write = !has("Mail.ReadWrite");
+        let lacks_read = lacks_read_write && !has("Mail.Read");
+        Self { lacks_send: !has("Mail.Send"), lacks_read_write, lacks_read }
     }
 }
 
@@ -115,7 +121,11 @@ mod tests {
         let roles = Roles::of(&jwt(r#"{"roles":["Mail.Send"],"aud":"x"}"#));
         assert!(!roles.lack(Permission::MailSend) && roles.lack(Permission::MailReadWrite));
         let none = Roles::of(&jwt(r#"{"aud":"x"}"#));
-        assert!(none.lack(Permission::MailSend));
+        assert!(none.lack(Permission::MailSend) && none.lack(Permission::MailRead));
+        for role in ["Mail.Read", "Mail.ReadWrite"] {
+            let reads = Roles::of(&jwt(&format!(r#"{{"roles":["{role}"]}}"#)));
+            assert!(!reads.lack(Permission::MailRead), "{role}");
+        }
         for opaque in ["EwBwA8l6", "a.b.c", "", &jwt("not json")] {
             assert!(!Roles::of(opaque).lack(Permission::MailSend), "{opaque}");
         }

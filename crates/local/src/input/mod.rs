@@ -47,7 +47,7 @@ pub(crate) async fn stdin(needs: &Needs) -> Result<Box<dyn Input>> {
     Ok(as_asked(stdin::Pipe::standard().reader().await?, needs))
 }
 
-fn as_asked(input: impl Input + 'static, needs: &Needs) -> Box<dyn Input> {
+pub(crate) fn as_asked(input: impl Input + 'static, needs: &Needs) -> Box<dyn Input> {
     Box::new(Bounded::new(Redeliver::new(input, PARKED_MAX), needs.in_flight))
 }
 

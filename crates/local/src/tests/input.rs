@@ -147,7 +147,7 @@ async fn an_editor_that_writes_a_new_file_makes_no_difference() {
 async fn without_remember_each_run_reads_all_and_an_input_built_again_goes_on() {
     let place = Place::new();
     place.write("one\ntwo\n");
-    let source = |place: &Place| Source { remember: false, ..place.source() };
+    let source = |place: &Place| Source::Lines(Lines { remember: false, ..place.lines() });
     let mut input = place.local.input(&source(&place), &NEEDS).await.unwrap();
     done(take(&mut input).await).await;
     drop(take(&mut input).await);
@@ -165,7 +165,7 @@ async fn without_remember_each_run_reads_all_and_an_input_built_again_goes_on() 
 async fn following_waits_for_more_and_for_the_end_of_a_line() {
     let place = Place::new();
     place.write("one\nhal");
-    let source = Source { follow: true, ..place.source() };
+    let source = Source::Lines(Lines { follow: true, ..place.lines() });
     let mut input = place.local.input(&source, &NEEDS).await.unwrap();
     done(take(&mut input).await).await;
     let early = tokio::time::timeout(Duration::from_millis(600), input.next()).await;
@@ -182,7 +182,7 @@ async fn following_waits_for_more_and_for_the_end_of_a_line() {
 async fn following_reads_a_rotated_file_to_its_end_and_then_the_new_one() {
     let place = Place::new();
     place.write("one\n");
-    let source = Source { follow: true, ..place.source() };
+    let source = Source::Lines(Lines { follow: true, ..place.lines() });
     let mut input = place.local.input(&source, &NEEDS).await.unwrap();
     let one = take(&mut input).await;
     place.append("two\n");
@@ -202,7 +202,7 @@ async fn following_reads_a_rotated_file_to_its_end_and_then_the_new_one() {
 async fn following_begins_anew_when_the_file_is_truncated() {
     let place = Place::new();
     place.write("one\ntwo\n");
-    let source = Source { follow: true, ..place.source() };
+    let source = Source::Lines(Lines { follow: true, ..place.lines() });
     let mut input = place.local.input(&source, &NEEDS).await.unwrap();
     done(take(&mut input).await).await;
     done(take(&mut input).await).await;

@@ -11,7 +11,7 @@ use mailbridge_core::{
 };
 use tempfile::TempDir;
 
-use crate::{Config, Local, Location, Source, Target};
+use crate::{Config, Lines, Local, Location, Source, Target};
 
 /// A directory with a bus in it.
 struct Place {
@@ -75,9 +75,13 @@ impl Place {
         file.write_all(text.as_bytes()).unwrap();
     }
 
-    fn source(&self) -> Source {
+    fn lines(&self) -> Lines {
         let path = Location::File(self.path("in.ndjson"));
-        Source { path, follow: false, remember: true }
+        Lines { path, follow: false, remember: true }
+    }
+
+    fn source(&self) -> Source {
+        Source::Lines(self.lines())
     }
 
     async fn input(&self) -> Box<dyn Input> {
@@ -86,7 +90,7 @@ impl Place {
 
     async fn output(&self) -> Box<dyn Output> {
         let path = Location::File(self.path("out.ndjson"));
-        self.local.output(&Target { path }).await.unwrap()
+        self.local.output(&Target::Lines(path)).await.unwrap()
     }
 
     fn written(&self) -> String {

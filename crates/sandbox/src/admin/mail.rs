@@ -22,6 +22,12 @@ pub fn dispatch(
         ("POST", "messages/edit") => edit(handle, read(body)?),
         ("POST", "messages/move") => relocate(handle, &read(body)?),
         ("POST", "messages/delete") => delete(handle, &read(body)?),
+        ("POST", "folders") => create_folder(handle, &read(body)?),
+        ("POST", "folders/delete") => {
+            let place: Where = read(body)?;
+            handle.delete_folder(&place.mailbox, &place.folder)?;
+            Ok(json!({}))
+        }
         ("GET", "delta") => Ok(json!(handle.delta_faults())),
         ("POST", "delta") => {
             handle.set_delta_faults(read(body)?);
@@ -46,6 +52,20 @@ fn inbox() -> String {
 
 fn contents(handle: &Handle, place: &Where) -> Result<Value, Refused> {
     Ok(json!({"messages": handle.contents(&place.mailbox, &place.folder)?}))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NewFolder {
+    mailbox: String,
+    #[serde(default)]
+    parent: Option<String>,
+    name: String,
+}
+
+fn create_folder(handle: &Handle, new: &NewFolder) -> Result<Value, Refused> {
+    let id = handle.create_folder(&new.mailbox, new.parent.as_deref(), &new.name)?;
+    Ok(json!({"id": id}))
 }
 
 fn bulk(handle: &Handle, bulks: &[Bulk]) -> Result<Value, Refused> {

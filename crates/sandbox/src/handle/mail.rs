@@ -18,6 +18,7 @@ use crate::mailbox::log::Log;
 use crate::mailbox::store::Message;
 use crate::mailbox::{Inner, Mailbox};
 use crate::message::parse::{self, Scope};
+use crate::operation::folder::take_away;
 use crate::operation::locate;
 use crate::person::Pointer;
 
@@ -123,6 +124,33 @@ impl Handle {
         Ok(())
     }
 
+    /// Makes a folder as the mailbox's owner would; gives its id. `parent` is a well-known name, an
+    /// id or a path of display names, and the root when left out.
+    ///
+    /// # Errors
+    /// When there is no such mailbox or parent, or the name is taken.
+    pub fn create_folder(
+        &self,
+        mailbox: &str,
+        parent: Option<&str>,
+        name: &str,
+    ) -> Result<String, GraphError> {
+        let mailbox = self.owned(mailbox)?;
+        let parent = folder_of(&mailbox, parent)?.unwrap_or(Folder::ROOT);
+        let folder = lock(&mailbox.inner).folders.create(parent, name, false)?;
+        Ok(mailbox.seal.seal(Thing::Folder { key: folder.key() }))
+    }
+
+    /// Deletes a folder with all below it, as its owner would.
+    ///
+    /// # Errors
+    /// When there is no such mailbox or folder, or every mailbox has it.
+    pub fn delete_folder(&self, mailbox: &str, folder: &str) -> Result<(), GraphError> {
+        let mailbox = self.owned(mailbox)?;
+        let folder = folder_of(&mailbox, Some(folder))?.ok_or_else(GraphError::item_not_found)?;
+        take_away(&mut lock(&mailbox.inner), folder, self.now())
+    }
+
     /// Sets what goes wrong with delta queries.
     pub fn set_delta_faults(&self, faults: DeltaFaults) {
         self.world().set_delta_faults(faults);
@@ -132,8 +160,8 @@ impl Handle {
         self.world().delta_faults()
     }
 
-    /// Makes the delta tokens of a folder worthless, of all folders of a mailbox, or of all
-    /// mailboxes; says of how many folders there were any.
+    /// Makes the delta tokens of a folder worthless, or all of a mailbox, those for its folders
+    /// too, or of all mailboxes; says how many things were followed.
     ///
     /// # Errors
     /// When there is no such mailbox or folder.
@@ -150,7 +178,11 @@ impl Handle {
         for mailbox in mailboxes {
             let folder = folder_of(&mailbox, folder)?;
             let mut inner = lock(&mailbox.inner);
-            evicted += inner.store.journal.evict(folder, || self.world().dice.next());
+            let mut epoch = || self.world().dice.next();
+            evicted += inner.store.journal.evict(folder, &mut epoch);
+            if folder.is_none() {
+                evicted += usize::from(inner.folders.evict(epoch));
+            }
         }
         Ok(evicted)
     }
@@ -177,11 +209,18 @@ pub fn folder_of(mailbox: &Mailbox, name: Option<&str>) -> Result<Option<Folder>
     name.map(|name| by_any_name(mailbox, &inner, name)).transpose()
 }
 
-/// A folder by well-known name, id or display name, wherever it stands.
+/// A folder by well-known name, id, or display names from the root down: `Projects`,
+/// `inbox/Projects/2026`.
 pub fn by_any_name(mailbox: &Mailbox, inner: &Inner, name: &str) -> Result<Folder, GraphError> {
-    let own = inner
-        .folders
-        .below(Folder::ROOT)
-        .find(|folder| inner.folders.name(*folder).is_some_and(|known| known == name));
-    own.map_or_else(|| locate::folder(mailbox, name), Ok)
+    let there = |folder: &Folder| inner.folders.name(*folder).is_some();
+    if let Some(folder) = locate::folder(mailbox, name).ok().filter(there) {
+        return Ok(folder);
+    }
+    let mut folder = Folder::ROOT;
+    for (depth, part) in name.split('/').enumerate() {
+        let known = Folder::by_name(part).filter(|_| depth == 0);
+        let found = known.or_else(|| inner.folders.named(folder, part));
+        folder = found.ok_or_else(GraphError::item_not_found)?;
+    }
+    Ok(folder)
 }

@@ -13,8 +13,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::folder::Folder;
-use super::journal::{Event, Journal};
-use super::log::{Known, Marks};
+use super::journal::{Event, Journal, Lateness};
+use super::log::{Known, Log, Marks};
 use crate::clock;
 use crate::config::IdsOnSend;
 use crate::message::{Attachment, Attachments, Content, Importance};
@@ -301,6 +301,17 @@ impl Store {
         self.journal.push(copy.arrival());
         self.messages.insert(self.last_key, copy);
         Some(self.last_key)
+    }
+
+    /// Empties a folder that is being deleted, for good: where it stood, nothing can lie.
+    pub fn empty(&mut self, folder: Folder, now: Timestamp) {
+        self.journal.settle(now, Lateness::default());
+        let keys: Vec<u64> = self.journal.log(folder).into_iter().flat_map(Log::keys).collect();
+        for key in keys {
+            self.relocate(key, Folder::RECOVERABLE, now);
+        }
+        self.journal.settle(now, Lateness::default());
+        self.journal.forget(folder);
     }
 
     pub fn get(&self, key: u64) -> Option<&Message> {

@@ -23,6 +23,7 @@ pub struct Query {
     pub order: Vec<(String, bool)>,
     pub expand: Vec<Expand>,
     pub count: bool,
+    pub include_hidden: bool,
     /// The options without those that say where the page begins
     base: Vec<(String, String)>,
 }
@@ -55,9 +56,7 @@ impl Query {
                 "orderby" => query.order = order(&value, type_name)?,
                 "expand" => query.expand = expand(&value, type_name)?,
                 "count" => query.count = boolean(&value)?,
-                "includehiddenfolders" => {
-                    boolean(&value)?;
-                }
+                "includehiddenfolders" => query.include_hidden = boolean(&value)?,
                 _ => return Err(GraphError::invalid_option(&name)),
             }
             if !["$skip", "skip", "$skiptoken", "skiptoken"].contains(&name.as_str()) {

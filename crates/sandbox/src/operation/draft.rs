@@ -70,6 +70,7 @@ impl Call<'_> {
         incoming.content.is_read = true;
         let mut inner = lock(&mailbox.inner);
         inner.check_room()?;
+        inner.folders.name(folder).ok_or_else(GraphError::item_not_found)?;
         let content = Arc::new(incoming.content);
         let message = inner.store.create(folder, true, content, incoming.attachments, self.now);
         let place = message.place;

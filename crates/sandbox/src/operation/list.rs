@@ -29,6 +29,8 @@ pub fn list(call: &Call<'_>, mailbox: &Mailbox) -> Result<Answer, GraphError> {
     // copies are cheap, and rendering can then do without the lock
     let mut found: Vec<(Message, Place)> = {
         let inner = lock(&mailbox.inner);
+        let there = folder.is_none_or(|folder| inner.folders.name(folder).is_some());
+        there.then_some(()).ok_or_else(GraphError::item_not_found)?;
         let seen = inner.store.newest_first().filter_map(|message| {
             let place = message.seen(call.now)?;
             accepts(message, &place).then(|| (message.clone(), place))

@@ -7,7 +7,7 @@ mod answer;
 mod attachment;
 mod delta;
 mod draft;
-mod folder;
+pub mod folder;
 mod list;
 pub mod locate;
 mod page;
@@ -91,6 +91,10 @@ pub fn perform(
         Operation::ListFolders => folder::list(call, mailbox),
         Operation::CreateFolder => folder::create(call, mailbox, body),
         Operation::GetFolder => folder::get(call, mailbox),
+        Operation::UpdateFolder => folder::update(call, mailbox, body),
+        Operation::DeleteFolder => folder::delete(call, mailbox),
+        Operation::MoveFolder => folder::relocate(call, mailbox, body),
+        Operation::FolderDelta => delta::folders(call, mailbox),
         Operation::MessageDelta => delta::messages(call, mailbox),
         Operation::GetUser => user::get(call, mailbox),
         Operation::ListUsers

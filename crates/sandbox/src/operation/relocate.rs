@@ -53,7 +53,7 @@ pub fn purge(call: &Call<'_>, mailbox: &Mailbox) -> Result<Answer, GraphError> {
     Ok(Answer::empty(StatusCode::NO_CONTENT))
 }
 
-fn destination(call: &Call<'_>, mailbox: &Mailbox, body: &[u8]) -> Result<Folder, GraphError> {
+pub fn destination(call: &Call<'_>, mailbox: &Mailbox, body: &[u8]) -> Result<Folder, GraphError> {
     let object = json_object(call, body)?;
     let parameter = object
         .iter()

@@ -11,6 +11,7 @@ mod delta;
 mod delta_faults;
 mod description;
 mod faults;
+mod folders;
 mod follower;
 mod limits;
 mod login;

@@ -11,7 +11,7 @@ mod token;
 use axum::http::StatusCode;
 use serde_json::{Map, Value, json};
 
-use super::Call;
+use super::{Call, folder};
 use crate::answer::Answer;
 use crate::dice::{chance, hash};
 use crate::error::GraphError;
@@ -74,6 +74,29 @@ pub fn messages(call: &Call<'_>, mailbox: &Mailbox) -> Result<Answer, GraphError
         Value::Object(value)
     });
     Ok(request.answer(call, "message", &values.collect::<Vec<_>>(), &page))
+}
+
+/// `GET mailFolders/delta`: all folders but hidden ones, at any depth. That the counts of a folder
+/// change is not told, as that would be with every mail.
+pub fn folders(call: &Call<'_>, mailbox: &Mailbox) -> Result<Answer, GraphError> {
+    let request = Request::read(call, mailbox, None, "mailFolder")?;
+    let mut inner = call.settled(mailbox);
+    inner.check_room()?;
+    let (log, last) = inner.folders.watch(|| call.world.dice.next());
+    let page = request.page(call, log, last)?;
+    let tale = |tale: &Tale| {
+        let folder = Folder::by_key(tale.known().key)?;
+        let mut value = if let Tale::Left(_) = tale {
+            removed(&mailbox.seal.seal(Thing::Folder { key: folder.key() }))
+        } else {
+            inner.folders.name(folder)?;
+            folder::render(mailbox, &inner, folder, &request.plan.query)
+        };
+        value.insert("@odata.type".to_owned(), json!("#microsoft.graph.mailFolder"));
+        Some(Value::Object(value))
+    };
+    let values: Vec<Value> = page.tales.iter().filter_map(tale).collect();
+    Ok(request.answer(call, "mailFolder", &values, &page))
 }
 
 /// What the tales of a page are about, as far as it is still here.

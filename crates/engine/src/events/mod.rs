@@ -1,0 +1,5 @@
+//! The events flow: what happens in mailboxes becomes events on a bus.
+
+pub mod content;
+pub mod encode;
+pub mod make;

@@ -1,0 +1,262 @@
+//! The spool's database: one redb file, written in batches.
+//!
+//! Three kinds of rows: what waits, by number; what became of it, by id, for a day after its end; and
+//! which idempotency key belongs to which id, for as long.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::atomic::{AtomicU64, Ordering},
+};
+
+use bytes::Bytes;
+use jiff::Timestamp;
+use mailbridge_core::Result;
+use redb::{
+    Database, ReadableDatabase as _, ReadableTable as _, ReadableTableMetadata as _,
+    TableDefinition, WriteTransaction,
+};
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+
+use crate::{
+    batches::{Batched, Queue},
+    error,
+    shared::{Handle, Shared},
+};
+
+const QUEUE: TableDefinition<'_, u64, (&str, &[u8])> = TableDefinition::new("queue");
+/// By id: the idempotency key, and the status as JSON.
+const STATUS: TableDefinition<'_, &str, (&str, &[u8])> = TableDefinition::new("status");
+/// By idempotency key: the id, and a digest of the request.
+const KEYS: TableDefinition<'_, &str, (&str, &[u8])> = TableDefinition::new("keys");
+/// What has ended, the oldest first, in seconds since 1970.
+const ENDED: TableDefinition<'_, (i64, &str), ()> = TableDefinition::new("ended");
+
+/// For how long after its end a request is known.
+const REMEMBER_SECONDS: i64 = 24 * 60 * 60;
+/// Old ends that one batch clears away at most for each change in it: more than come.
+const CLEARED_FOR_EACH: usize = 4;
+/// Requests that may wait. At the bound producers are told to come later.
+const WAITING_MAX: u64 = 100_000;
+const CACHE_BYTES: usize = 8 * 1024 * 1024;
+
+pub(super) static OPEN: Shared<Table> = Shared::new();
+
+/// An open spool.
+pub(super) struct Table {
+    file: PathBuf,
+    database: Database,
+    /// The number that the next request gets, given inside a transaction, of which there is one at a
+    /// time: so a reader who has seen a number never finds a lower one later.
+    next: AtomicU64,
+    queue: Queue<Change, Kept>,
+}
+
+/// Something to write.
+pub(super) enum Change {
+    /// A request was posted.
+    Add { id: String, key: Option<String>, line: Bytes },
+    /// A request was settled.
+    End { number: u64, id: String, rejected: bool },
+    /// An outcome was published.
+    Tell { id: String, outcome: Value },
+}
+
+/// What a change came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Kept {
+    Added,
+    Known(String),
+    Differs,
+    Full,
+    Done,
+    Unknown,
+}
+
+/// A request that waits.
+pub(super) struct Waiting {
+    pub(super) number: u64,
+    pub(super) id: String,
+    pub(super) line: Bytes,
+}
+
+impl Table {
+    pub(super) fn open(file: &Path) -> Result<Handle<Self>> {
+        if let Some(dir) = file.parent() {
+            std::fs::create_dir_all(dir)
+                .map_err(|cause| error::file("requests cannot be kept here", file, &cause))?;
+        }
+        OPEN.get(file, || {
+            let mut builder = redb::Builder::new();
+            let database = builder.set_cache_size(CACHE_BYTES).create(file);
+            let database = database
+                .map_err(|cause| error::state("the spool cannot be opened", file, cause))?;
+            let next = last(&database)
+                .map_err(|cause| error::state("the spool cannot be read", file, cause))?;
+            let next = AtomicU64::new(next.map_or(0, |last| last + 1));
+            Ok(Self { file: file.to_owned(), database, next, queue: Queue::new() })
+        })
+    }
+
+    /// The number after the last one given.
+    pub(super) fn next(&self) -> u64 {
+        self.next.load(Ordering::SeqCst)
+    }
+
+    /// What waits from a number on: some, and of large ones only one.
+    pub(super) fn waiting(&self, from: u64) -> Result<Vec<Waiting>> {
+        const COUNT_MAX: usize = 64;
+        const BYTES_MAX: usize = 4 * 1024 * 1024;
+        let read = || {
+            let read = self.database.begin_read()?;
+            let Ok(queue) = read.open_table(QUEUE) else { return Ok(Vec::new()) };
+            let (mut found, mut bytes) = (Vec::new(), 0);
+            for entry in queue.range(from..)? {
+                let (number, value) = entry?;
+                let (id, line) = value.value();
+                bytes += line.len();
+                let line = Bytes::copy_from_slice(line);
+                found.push(Waiting { number: number.value(), id: id.to_owned(), line });
+                if found.len() == COUNT_MAX || bytes > BYTES_MAX {
+                    break;
+                }
+            }
+            Ok(found)
+        };
+        read().map_err(|cause| self.failed("the spool cannot be read", cause))
+    }
+
+    /// What is known of a request.
+    pub(super) fn status(&self, id: &str) -> Result<Option<Bytes>> {
+        let read = || {
+            let read = self.database.begin_read()?;
+            let Ok(status) = read.open_table(STATUS) else { return Ok(None) };
+            Ok(status.get(id)?.map(|it| Bytes::copy_from_slice(it.value().1)))
+        };
+        read().map_err(|cause| self.failed("the spool cannot be read", cause))
+    }
+
+    fn failed(&self, what: &'static str, cause: redb::Error) -> mailbridge_core::Error {
+        error::state(what, &self.file, cause)
+    }
+
+    fn write(&self, changes: Vec<Change>) -> Result<Vec<Kept>, redb::Error> {
+        let now = Timestamp::now();
+        let transaction = self.database.begin_write()?;
+        let kept: Vec<_> = changes
+            .into_iter()
+            .map(|change| self.apply(&transaction, change, now))
+            .collect::<Result<_, _>>()?;
+        clear(&transaction, now, kept.len() * CLEARED_FOR_EACH)?;
+        transaction.commit()?;
+        Ok(kept)
+    }
+
+    fn apply(
+        &self,
+        transaction: &WriteTransaction,
+        change: Change,
+        now: Timestamp,
+    ) -> Result<Kept, redb::Error> {
+        match change {
+            Change::Add { id, key, line } => {
+                let mut queue = transaction.open_table(QUEUE)?;
+                let mut status = transaction.open_table(STATUS)?;
+                let mut keys = transaction.open_table(KEYS)?;
+                let digest = Sha256::digest(&line);
+                if let Some(key) = &key
+                    && let Some(known) = keys.get(key.as_str())?
+                {
+                    let (id, same) = known.value();
+                    let same = same == digest.as_slice();
+                    return Ok(if same { Kept::Known(id.to_owned()) } else { Kept::Differs });
+                }
+                if queue.len()? >= WAITING_MAX {
+                    return Ok(Kept::Full);
+                }
+                let number = self.next.fetch_add(1, Ordering::SeqCst);
+                queue.insert(number, (id.as_str(), line.as_ref()))?;
+                let key = key.unwrap_or_default();
+                if !key.is_empty() {
+                    keys.insert(key.as_str(), (id.as_str(), digest.as_slice()))?;
+                }
+                let said = json!({ "id": id, "state": "queued", "received_at": now }).to_string();
+                status.insert(id.as_str(), (key.as_str(), said.as_bytes()))?;
+                Ok(Kept::Added)
+            }
+            Change::End { number, id, rejected } => {
+                transaction.open_table(QUEUE)?.remove(number)?;
+                let state = if rejected { "rejected" } else { "done" };
+                note(transaction, &id, |said| {
+                    said["state"] = state.into();
+                    said["ended_at"] = now.to_string().into();
+                })?;
+                transaction.open_table(ENDED)?.insert((now.as_second(), id.as_str()), ())?;
+                Ok(Kept::Done)
+            }
+            Change::Tell { id, outcome } => {
+                let known = note(transaction, &id, |said| said["outcome"] = outcome)?;
+                Ok(if known { Kept::Done } else { Kept::Unknown })
+            }
+        }
+    }
+}
+
+impl Batched for Table {
+    type Item = Change;
+    type Done = Kept;
+
+    fn queue(&self) -> &Queue<Change, Kept> {
+        &self.queue
+    }
+
+    fn run(&self, changes: Vec<Change>) -> Vec<Result<Kept>> {
+        let count = changes.len();
+        match self.write(changes) {
+            Ok(kept) => kept.into_iter().map(Ok).collect(),
+            Err(cause) => vec![Err(self.failed("the spool did not take a change", cause)); count],
+        }
+    }
+}
+
+fn last(database: &Database) -> Result<Option<u64>, redb::Error> {
+    let read = database.begin_read()?;
+    let Ok(queue) = read.open_table(QUEUE) else { return Ok(None) };
+    Ok(queue.last()?.map(|(last, _)| last.value()))
+}
+
+/// Changes what is said of a request. Not, if it is not known any more.
+fn note(
+    transaction: &WriteTransaction,
+    id: &str,
+    change: impl FnOnce(&mut Value),
+) -> Result<bool, redb::Error> {
+    let mut status = transaction.open_table(STATUS)?;
+    let Some((key, said)) = status.get(id)?.map(|known| {
+        let (key, said) = known.value();
+        (key.to_owned(), serde_json::from_slice::<Value>(said).unwrap_or_else(|_| json!({})))
+    }) else {
+        return Ok(false);
+    };
+    let mut said = said;
+    change(&mut said);
+    status.insert(id, (key.as_str(), said.to_string().as_bytes()))?;
+    Ok(true)
+}
+
+/// Forgets what ended long ago.
+fn clear(transaction: &WriteTransaction, now: Timestamp, most: usize) -> Result<(), redb::Error> {
+    let over = now.as_second().saturating_sub(REMEMBER_SECONDS);
+    let mut ended = transaction.open_table(ENDED)?;
+    let mut status = transaction.open_table(STATUS)?;
+    let mut keys = transaction.open_table(KEYS)?;
+    for gone in ended.extract_from_if((i64::MIN, "")..(over, ""), |_, ()| true)?.take(most) {
+        let (entry, _) = gone?;
+        let (_, id) = entry.value();
+        let key = status.remove(id)?.map(|known| known.value().0.to_owned());
+        if let Some(key) = key.filter(|key| !key.is_empty()) {
+            keys.remove(key.as_str())?;
+        }
+    }
+    Ok(())
+}
