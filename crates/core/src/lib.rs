@@ -9,6 +9,7 @@
 //! publish and receive).
 
 pub mod adapter;
+pub mod budget;
 pub mod changes;
 pub mod contract;
 pub mod deadline;
@@ -25,6 +26,7 @@ pub mod report;
 pub mod secret;
 pub mod template;
 
+pub use budget::Budget;
 pub use changes::{Changes, Subscriptions};
 pub use deadline::Deadline;
 pub use delivery::{Delivery, Disposition, Position, Receipt, SeenBefore, Settle, Settled};

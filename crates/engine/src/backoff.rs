@@ -13,7 +13,7 @@ pub fn pause(nth: u32, min: Duration, max: Duration) -> Duration {
 }
 
 /// A number in `0.0..1.0`. Every `RandomState` is seeded anew, which is random enough for jitter.
-fn unit() -> f64 {
+pub fn unit() -> f64 {
     let bits = RandomState::new().hash_one(0_u8) >> 32;
     f64::from(u32::try_from(bits).unwrap_or_default()) / f64::from(u32::MAX)
 }

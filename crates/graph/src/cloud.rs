@@ -103,8 +103,11 @@ pub(crate) fn host(key: &'static str, text: &str) -> Result<Url> {
     Ok(url)
 }
 
-/// Reads a URL that secrets may be sent to.
-pub(crate) fn endpoint(key: &'static str, text: &str) -> Result<Url> {
+/// Reads a URL that secrets may be sent to: https, or http on loopback, without user and password.
+///
+/// # Errors
+/// `config_invalid` with the field `key`, as it was given.
+pub fn endpoint(key: &'static str, text: &str) -> Result<Url> {
     let url = Url::parse(text)
         .map_err(|_| refuse(key, "this is not a URL such as https://login.example"))?;
     if !url.username().is_empty() || url.password().is_some() {

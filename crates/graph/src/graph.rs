@@ -1,4 +1,4 @@
-//! A connection to Microsoft Graph, behind the port [`Mail`].
+//! A connection to Microsoft Graph, behind the ports [`Mail`], [`Changes`] and [`Subscriptions`].
 //!
 //! It owns what is shared by all requests of the connection: the HTTP client, the token, the pace
 //! of each mailbox. What an operation does is in [`crate::operation`].
@@ -6,13 +6,21 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use mailbridge_core::{Attempt, Completion, Mail, Reports, Result, contract::Operation};
+use jiff::Timestamp;
+use mailbridge_core::{
+    Attempt, Changes, Completion, Deadline, Mail, Mailbox, Reports, Result, Subscriptions,
+    changes::{
+        Ask, Callback, Content, Cursor, Folders, Found, Page, Rule, Select, Subscription, What,
+    },
+    contract::{EventAttachment, MessageId, Operation},
+};
 
 use crate::{
     config::{Options, Resolved},
     credential::{self, Watch},
     http::{self, Door, Origin},
     operation::{
+        changes::{discover, folders, page, read, subscribe},
         edit,
         send::{self, Leftovers, Sweeps},
     },
@@ -88,5 +96,85 @@ impl Mail for Graph {
 
     fn reports(&self) -> Option<&dyn Reports> {
         Some(self)
+    }
+}
+
+#[async_trait]
+impl Changes for Graph {
+    async fn folders(
+        &self,
+        mailbox: &Mailbox,
+        patterns: &[String],
+        cursor: Option<&Cursor>,
+        deadline: &Deadline,
+    ) -> Result<Folders> {
+        folders::folders(self, mailbox, patterns, cursor, deadline).await
+    }
+
+    async fn page(&self, ask: &Ask<'_>) -> Result<Page> {
+        page::page(self, ask).await
+    }
+
+    async fn message(
+        &self,
+        mailbox: &Mailbox,
+        id: &MessageId,
+        select: &Select,
+        deadline: &Deadline,
+    ) -> Result<Option<Found>> {
+        read::message(self, mailbox, id, select, deadline).await
+    }
+
+    async fn attachments(
+        &self,
+        mailbox: &Mailbox,
+        id: &MessageId,
+        deadline: &Deadline,
+    ) -> Result<Vec<EventAttachment>> {
+        read::attachments(self, mailbox, id, deadline).await
+    }
+
+    async fn content<'a>(
+        &'a self,
+        mailbox: &Mailbox,
+        what: What<'_>,
+        deadline: &'a Deadline,
+    ) -> Result<Box<dyn Content + 'a>> {
+        read::content(self, mailbox, what, deadline).await
+    }
+
+    async fn discover(&self, rule: &Rule, deadline: &Deadline) -> Result<Vec<Mailbox>> {
+        discover::discover(self, rule, deadline).await
+    }
+
+    fn subscriptions(&self) -> Option<&dyn Subscriptions> {
+        Some(self)
+    }
+}
+
+#[async_trait]
+impl Subscriptions for Graph {
+    async fn subscribe(
+        &self,
+        mailbox: &Mailbox,
+        folder: Option<&str>,
+        callback: &Callback,
+        deadline: &Deadline,
+    ) -> Result<Subscription> {
+        subscribe::subscribe(self, mailbox, folder, callback, deadline).await
+    }
+
+    async fn renew(
+        &self,
+        mailbox: &Mailbox,
+        id: &str,
+        until: Timestamp,
+        deadline: &Deadline,
+    ) -> Result<Subscription> {
+        subscribe::renew(self, mailbox, id, until, deadline).await
+    }
+
+    async fn unsubscribe(&self, mailbox: &Mailbox, id: &str, deadline: &Deadline) -> Result<()> {
+        subscribe::unsubscribe(self, mailbox, id, deadline).await
     }
 }

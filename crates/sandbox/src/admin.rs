@@ -123,7 +123,7 @@ fn unknown(method: &str, path: &str) -> Refused {
             "there is no {method} {PREFIX}{path}; known: GET truth, truth/sent, \
              truth/properties, faults, bounces, requests, tokens, messages, delta; POST faults, \
              bounces, limits, messages/receive, messages/edit, messages/delete, messages/move, \
-             messages/bulk, folders, folders/delete, delta, delta/evict, apps, apps/add, apps/secrets, \
+             messages/bulk, messages/break, messages/attachments, folders, folders/delete, delta, delta/evict, apps, apps/add, apps/secrets, \
              apps/certificates, apps/federated, tokens/revoke, tokens/refresh, uploads/expire, \
              mailboxes, outage, clock, reset; DELETE faults, bounces"
         ),

@@ -7,16 +7,20 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::header::{
-    CACHE_CONTROL, CONTENT_TYPE, HeaderName, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE,
+    CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, LOCATION, RETRY_AFTER,
+    WWW_AUTHENTICATE,
 };
 use axum::http::{HeaderMap, HeaderValue, Response, StatusCode};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
+use futures_util::stream;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::error::GraphError;
+use crate::message::Blob;
+use crate::message::blob::PART;
 
 const ODATA_JSON: &str = "application/json;odata.metadata=minimal;odata.streaming=true;\
                           IEEE754Compatible=false;charset=utf-8";
@@ -37,13 +41,41 @@ pub struct Correlation {
 #[derive(Clone, Debug)]
 pub struct Answer {
     pub status: StatusCode,
-    pub body: Bytes,
+    body: Payload,
     headers: Vec<(HeaderName, HeaderValue)>,
+}
+
+/// What an answer carries. A file is read while it is sent, so that its size costs no memory.
+#[derive(Clone, Debug)]
+enum Payload {
+    Whole(Bytes),
+    File(Blob),
+}
+
+impl From<Payload> for Body {
+    fn from(payload: Payload) -> Self {
+        let blob = match payload {
+            Payload::Whole(bytes) => return bytes.into(),
+            Payload::File(blob) => blob,
+        };
+        let parts = (0..blob.length).step_by(PART).map(move |start| blob.part(start, PART));
+        Self::from_stream(stream::iter(parts))
+    }
 }
 
 impl Answer {
     pub fn empty(status: StatusCode) -> Self {
-        Self { status, body: Bytes::new(), headers: Vec::new() }
+        Self { status, body: Payload::Whole(Bytes::new()), headers: Vec::new() }
+    }
+
+    /// 200 with the bytes of a file.
+    pub fn file(content_type: &str, blob: Blob) -> Self {
+        let length = if blob.is_kept() { blob.length } else { 0 };
+        let mut answer = Self::empty(StatusCode::OK);
+        if length > 0 {
+            answer.body = Payload::File(blob);
+        }
+        answer.header(CONTENT_TYPE, content_type).header(CONTENT_LENGTH, &length.to_string())
     }
 
     pub fn json(status: StatusCode, body: &Value) -> Self {
@@ -52,7 +84,7 @@ impl Answer {
 
     pub fn bytes(status: StatusCode, content_type: &str, body: Bytes) -> Self {
         let mut answer = Self::empty(status);
-        answer.body = body;
+        answer.body = Payload::Whole(body);
         answer.header(CONTENT_TYPE, content_type)
     }
 

@@ -97,6 +97,7 @@ impl Bulk {
             let seed = mix(dice ^ (number as u64 + 2));
             Attachment {
                 key: 0,
+                broken: false,
                 kind: AttachmentKind::File,
                 name: format!("file{}.bin", number + 1),
                 content_type: Some("application/octet-stream".to_owned()),

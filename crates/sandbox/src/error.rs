@@ -336,6 +336,11 @@ impl GraphError {
         Self::new(StatusCode::NOT_FOUND, "ErrorItemNotFound", message)
     }
 
+    /// As github.com/alcionai/corso reads it; nobody names a status.
+    pub fn cannot_open_attachment() -> Self {
+        Self::bad("ErrorCannotOpenFileAttachment", "The attachment could not be opened.")
+    }
+
     pub fn id_malformed() -> Self {
         Self::bad("ErrorInvalidIdMalformed", "Id is malformed.")
     }

@@ -50,6 +50,8 @@
 //! | `POST messages/delete` | `{"message", "for_good"?}`: a [`Pointer`], a flag | `{}` |
 //! | `POST messages/move` | `{"message", "folder"}`: a [`Pointer`], a folder | `{}` |
 //! | `POST messages/bulk` | a [`Bulk`], or an array of them | `{"received": n}` |
+//! | `POST messages/attachments` | a [`Pointer`] | `{"attachments": [`[`SentAttachment`]`]}` |
+//! | `POST messages/break` | `{"message", "attachment"}`: a [`Pointer`], a number from 0 on | `{}` |
 //! | `GET messages` | `?mailbox=&folder=` | `{"messages": [`[`Held`]`]}`, by order of arrival |
 //! | `POST folders` | `{"mailbox", "parent"?, "name"}` | `{"id"}` |
 //! | `POST folders/delete` | `{"mailbox", "folder"}` | `{}` |

@@ -17,7 +17,7 @@ use crate::error::GraphError;
 use crate::lock::lock;
 use crate::mailbox::Mailbox;
 use crate::message::extended::extended_id;
-use crate::message::{AttachmentKind, Attachments, Content, Recipient};
+use crate::message::{Attachment, AttachmentKind, Attachments, Content, Recipient};
 use crate::text::glob;
 use crate::world::World;
 
@@ -99,7 +99,7 @@ pub struct Sent {
     pub bounced: Vec<String>,
 }
 
-/// An attachment of a sent mail.
+/// An attachment of a mail, sent or held.
 #[derive(Clone, Debug, Serialize)]
 pub struct SentAttachment {
     pub name: String,
@@ -110,6 +110,20 @@ pub struct SentAttachment {
     pub is_inline: bool,
     pub content_id: Option<String>,
     pub kind: AttachmentKind,
+}
+
+impl From<&Attachment> for SentAttachment {
+    fn from(file: &Attachment) -> Self {
+        Self {
+            name: file.name.clone(),
+            content_type: file.content_type.clone(),
+            bytes: file.data.length,
+            sha256: file.data.sha256(),
+            is_inline: file.is_inline,
+            content_id: file.content_id.clone(),
+            kind: file.kind,
+        }
+    }
 }
 
 /// Which sends to look at. Empty fields match everything.
@@ -316,19 +330,7 @@ fn view(mailbox: &Mailbox, record: &Record) -> Sent {
         body: (content.body.text.len() == content.body.length).then(|| content.body.text.clone()),
         alternative: content.body.alternative.clone(),
         body_bytes: content.body.length,
-        attachments: record
-            .attachments
-            .iter()
-            .map(|file| SentAttachment {
-                name: file.name.clone(),
-                content_type: file.content_type.clone(),
-                bytes: file.data.length,
-                sha256: file.data.sha256(),
-                is_inline: file.is_inline,
-                content_id: file.content_id.clone(),
-                kind: file.kind,
-            })
-            .collect(),
+        attachments: record.attachments.iter().map(|file| (&**file).into()).collect(),
         saved_to_sent_items: record.saved,
         bounced: record.bounced.clone(),
     }

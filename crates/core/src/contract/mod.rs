@@ -14,6 +14,7 @@ mod event;
 mod json;
 mod key;
 mod outcome;
+mod recipients;
 mod replay;
 mod request;
 

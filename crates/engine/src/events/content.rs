@@ -142,7 +142,7 @@ pub(super) fn file_name(id: &str, own: Option<&str>) -> String {
 }
 
 /// 128 bits of a digest.
-fn digest(text: &str) -> String {
+pub(super) fn digest(text: &str) -> String {
     let mut digits = format!("{:x}", Sha256::digest(text));
     digits.truncate(32);
     digits

@@ -158,7 +158,7 @@ fn judge(
     let again = Verdict::Transient { after: retry_after };
     let doubt_or_again = if effect.is_final() { Verdict::InDoubt } else { again };
     let missing = if effect.watches() { mailbox(MISSING_WAIT) } else { Verdict::Permanent };
-    if let Some(own) = own_meaning(meaning, status, effect, again) {
+    if let Some(own) = own_meaning(meaning, status, effect, (again, connection)) {
         return own;
     }
     match meaning {
@@ -199,7 +199,7 @@ fn own_meaning(
     meaning: Meaning,
     status: u16,
     effect: Effect,
-    again: Verdict,
+    (again, connection): (Verdict, Verdict),
 ) -> Option<(Code, Verdict)> {
     let refused = (Code::GraphSubscriptionRefused, Verdict::Permanent);
     Some(match (effect, meaning) {
@@ -211,10 +211,7 @@ fn own_meaning(
         (Effect::Folder | Effect::Cursor, Meaning::ItemGone) => {
             (Code::GraphFolderNotFound, Verdict::Permanent)
         }
-        (Effect::Directory, Meaning::MailboxDenied) => {
-            let connection = Verdict::Blocked { scope: Scope::Connection, after: None };
-            (Code::GraphPermissionMissing, connection)
-        }
+        (Effect::Directory, Meaning::MailboxDenied) => (Code::GraphPermissionMissing, connection),
         (
             Effect::Directory,
             Meaning::ItemGone | Meaning::PathGone | Meaning::Gone | Meaning::MailboxMissing,

@@ -198,7 +198,7 @@ pub(super) fn limits(limits: Limits) -> Result<Limits> {
 }
 
 /// Whether a text is a GUID as the portal shows it.
-pub(crate) fn is_guid(text: &str) -> bool {
+pub fn is_guid(text: &str) -> bool {
     let text = text.trim();
     text.len() == 36 && Uuid::try_parse(text).is_ok()
 }

@@ -14,12 +14,12 @@ use reqwest::Url;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-pub use self::check::is_personal;
+pub use self::check::{is_guid, is_personal};
+pub(crate) use self::credentials::IDENTITY_HEADER;
 pub use self::credentials::{
     Algorithm, Certificate, Credential, Credentials, Environment, FederatedToken, Kind,
     ManagedIdentity,
 };
-pub(crate) use self::{check::is_guid, credentials::IDENTITY_HEADER};
 use crate::{
     cloud::{self, Cloud, Endpoints, refuse},
     credential,

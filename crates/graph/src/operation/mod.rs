@@ -1,6 +1,7 @@
 //! What can be done in a mailbox, one module an operation, and the session that they work in.
 
 mod bounce;
+pub(crate) mod changes;
 pub(crate) mod edit;
 pub(crate) mod send;
 
@@ -56,7 +57,17 @@ impl<'a> Session<'a> {
 
     /// Makes a request below the mailbox, such as `/messages`.
     pub(crate) async fn call(&self, operation: Operation, path: &str, body: Body) -> Result<Bytes> {
-        self.call_url(operation, &self.url(path), body, Prefer::default()).await
+        self.call_at(operation, &self.url(path), body).await
+    }
+
+    /// Makes a request at a whole URL, which need not be below the mailbox.
+    pub(crate) async fn call_at(
+        &self,
+        operation: Operation,
+        url: &str,
+        body: Body,
+    ) -> Result<Bytes> {
+        self.call_url(operation, url, body, Prefer::default()).await
     }
 
     /// Follows a link that Graph gave. The door refuses one that leads elsewhere.

@@ -8,10 +8,10 @@ use std::{
     time::Duration,
 };
 
-use mailbridge_core::{Code, Error, Scope, Verdict};
+use mailbridge_core::{Budget, Code, Error, Scope, Verdict};
 use tokio::{sync::Semaphore, time::Instant};
 
-use super::{budget::Budget, page_size::PageSize};
+use super::page_size::PageSize;
 use crate::{chance::jitter, config::Limits};
 
 /// The first wait after a throttled answer that does not say how long.

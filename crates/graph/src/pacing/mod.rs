@@ -5,7 +5,6 @@
 //! a longer one is handed back as *blocked* for that mailbox, so that nobody holds a slot while
 //! waiting. Nothing is counted over several workers: each has its configured share.
 
-mod budget;
 mod lane;
 mod page_size;
 pub(crate) mod retry_after;

@@ -5,6 +5,7 @@
 //! media types of requests nor under a name that is not this machine's.
 
 use std::{
+    future::IntoFuture as _,
     io,
     net::SocketAddr,
     path::{Path as FsPath, PathBuf},
@@ -24,6 +25,7 @@ use mailbridge_core::{Code, Error, Headers, Message, Result, Secret, SecretSourc
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 use tokio::{net::TcpListener, task::JoinSet};
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::{Added, Spool};
@@ -43,9 +45,17 @@ pub(crate) struct Access {
     pub(crate) bytes_max: usize,
 }
 
-/// Answers until it is dropped.
+/// Answers until it is dropped; what is being answered then is answered still.
 pub(crate) struct Server {
-    _task: JoinSet<io::Result<()>>,
+    task: JoinSet<io::Result<()>>,
+    stop: CancellationToken,
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.stop.cancel();
+        self.task.detach_all();
+    }
 }
 
 #[derive(Clone)]
@@ -68,8 +78,10 @@ impl Server {
         tracing::info!(%address, "requests are taken over HTTP");
         let mut task = JoinSet::new();
         let router = router(Desk { spool, access: Arc::new(access) });
-        task.spawn(async move { axum::serve(listener, router).await });
-        Ok(Self { _task: task })
+        let stop = CancellationToken::new();
+        let stopped = stop.clone().cancelled_owned();
+        task.spawn(axum::serve(listener, router).with_graceful_shutdown(stopped).into_future());
+        Ok(Self { task, stop })
     }
 }
 

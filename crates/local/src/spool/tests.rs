@@ -60,11 +60,11 @@ impl Desk {
     }
 
     /// What a restart of the program is.
-    fn restarted(self) -> Self {
+    async fn restarted(self) -> Self {
         drop(self.local);
         let folder = self.dir.path();
         while OPEN.is_any_open(folder) {
-            std::thread::yield_now();
+            tokio::time::sleep(Duration::from_millis(1)).await;
         }
         let local = bus(&self.dir);
         Self { local, ..self }
@@ -94,7 +94,7 @@ async fn what_was_answered_is_there_after_a_restart_and_says_that_it_may_be_know
     let second = id(desk.post(None, r#"{"to":"c@d"}"#).await).await;
     drop((delivery, input));
 
-    let desk = desk.restarted();
+    let desk = desk.restarted().await;
     let mut input = desk.input().await;
     for id in [&first, &second] {
         assert_eq!(desk.status(id).await["state"], "queued");
@@ -106,7 +106,7 @@ async fn what_was_answered_is_there_after_a_restart_and_says_that_it_may_be_know
     }
     drop(input);
 
-    let desk = desk.restarted();
+    let desk = desk.restarted().await;
     let mut input = desk.input().await;
     let third = id(desk.post(None, "{}").await).await;
     let delivery = input.next().await.unwrap().unwrap();

@@ -1,6 +1,8 @@
 //! `mailbridge check`: says what would run, or what is wrong. Connects to nothing; reads credentials
 //! only to see whether they are some. With `--online` the doctor follows.
 
+mod events;
+
 use std::{
     fmt::{self, Write as _},
     path::PathBuf,
@@ -81,12 +83,15 @@ struct Told<'a>(&'a Setup);
 
 impl fmt::Display for Told<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Setup { connections, pipelines, http, .. } = self.0;
+        let Setup { connections, pipelines, events, http, .. } = self.0;
         for (name, connection) in connections {
             writeln!(f, "connection {name}\n    {}", told(connection))?;
         }
         for pipeline in pipelines {
             write!(f, "{}", requests(pipeline)?)?;
+        }
+        for pipeline in events {
+            write!(f, "{}", events::told(pipeline)?)?;
         }
         match &http.listen {
             Some(listen) => writeln!(f, "http\n    /livez /readyz /metrics on {}", listen.0)?,

@@ -3,7 +3,7 @@
 use std::{path::PathBuf, sync::Arc};
 
 use mailbridge_core::{Code, Error, Result};
-use mailbridge_engine::{Observer, health::Health};
+use mailbridge_engine::{Observer, events::callback::Callbacks, health::Health};
 use mailbridge_graph::{Notify, Options};
 use tokio::task::JoinSet;
 
@@ -14,7 +14,7 @@ use crate::{
         text,
     },
     exit::Exit,
-    http::{Bound, Metrics, Witnesses},
+    http::{Bound, Called, Metrics, Side, Witnesses},
     log,
     registry::Registry,
     run::{
@@ -100,7 +100,8 @@ async fn run(setup: Setup, options: Options) -> Result<Exit> {
         ready.push(wiring::requests(pipeline, mail, &health, observer));
     }
     let asked = Witnesses { health, connections: Arc::new(connections.all()) };
-    let _serving = side.map(|(bound, metrics)| serve(bound, metrics, asked));
+    let called = Called { pipelines: Arc::default(), callbacks: Callbacks::new() };
+    let _serving = side.map(|(bound, metrics)| serve(bound, Side { asked, metrics, called }));
     tracing::info!(version = env!("CARGO_PKG_VERSION"), pipelines = ready.len(), "started");
     let exit = until_done(ready, signals).await;
     tracing::info!("stopped");
@@ -114,11 +115,11 @@ async fn run(setup: Setup, options: Options) -> Result<Exit> {
 }
 
 /// Serves health and metrics until what it returns is dropped.
-fn serve(bound: Bound, metrics: Metrics, asked: Witnesses) -> JoinSet<()> {
+fn serve(bound: Bound, served: Side) -> JoinSet<()> {
     tracing::info!(address = %bound.address(), "health and metrics are served");
     let mut side = JoinSet::new();
-    side.spawn(metrics.clone().keep_up());
-    let serve = bound.serve(asked, metrics);
+    side.spawn(served.metrics.clone().keep_up());
+    let serve = bound.serve(served);
     side.spawn(async move {
         if let Err(cause) = serve.await {
             tracing::error!(%cause, "the HTTP side has ended");

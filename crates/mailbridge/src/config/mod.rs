@@ -20,6 +20,7 @@ mod problem;
 mod rules;
 pub mod schema;
 mod setup;
+mod size;
 mod templates;
 pub mod text;
 mod written;
@@ -29,7 +30,7 @@ use std::path::PathBuf;
 use crate::registry::Registry;
 
 pub use problem::Problems;
-pub use setup::{LedgerSetup, Pipeline, Setup};
+pub use setup::{EventsPipeline, LedgerSetup, Pipeline, Setup};
 pub use written::Written;
 
 /// Reads and checks a configuration that is to be run.

@@ -2,6 +2,8 @@
 //!
 //! Sections of buses are plain values here: only their plugin knows their types.
 
+pub mod events;
+
 use std::{collections::BTreeMap, time::Duration};
 
 use mailbridge_core::{Guarantee, Mailbox, Span};
@@ -11,6 +13,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
+use self::events::EventsSection;
 use super::{
     expectation::Entry,
     text::{self, Text},
@@ -57,11 +60,13 @@ impl File {
 
 /// One pipeline; has one key, its kind.
 #[derive(JsonSchema)]
-#[schemars(deny_unknown_fields)]
+#[schemars(rename_all = "snake_case")]
 #[expect(dead_code, reason = "only its schema is used: the kind is read by hand")]
-pub struct Pipeline {
+pub enum Pipeline {
     /// Requests from a bus are carried out, and their outcomes published.
-    requests: RequestsSection,
+    Requests(RequestsSection),
+    /// What happens in mailboxes is published.
+    Events(EventsSection),
 }
 
 /// Requests from a bus, carried out through a connection.

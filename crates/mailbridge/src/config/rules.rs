@@ -1,6 +1,8 @@
 //! Rules between values, and what can be told of them. Pure functions over what was parsed; the
 //! places are added by the caller.
 
+pub mod events;
+
 use std::{ops::RangeInclusive, time::Duration};
 
 use mailbridge_core::Guarantee;
@@ -72,12 +74,14 @@ fn mailboxes(section: &RequestsSection) -> impl Iterator<Item = (&'static str, &
     own.chain(section.allow_mailboxes.iter().map(|pattern| ("allow_mailboxes", pattern.as_str())))
 }
 
+/// What to say of a mailbox of a personal account.
+const PERSONAL: &str = "this is a personal account, which an app without a user cannot use; name a \
+                        mailbox of a work tenant";
+
 /// The mailboxes that a pipeline names and that are of personal accounts.
 pub fn personal(section: &RequestsSection) -> Vec<(&'static str, String)> {
-    let message = "this is a personal account, which an app without a user cannot use; name a \
-                   mailbox of a work tenant";
     let personal = mailboxes(section).filter(|(_, mailbox)| is_personal(mailbox));
-    personal.map(|(key, _)| (key, message.to_owned())).collect()
+    personal.map(|(key, _)| (key, PERSONAL.to_owned())).collect()
 }
 
 /// The mailboxes that a pipeline names and that its connection does not reach.
@@ -86,15 +90,15 @@ pub fn out_of_reach(
     connection: &Connection,
 ) -> Vec<(&'static str, String)> {
     let lost = mailboxes(section).filter(|(_, mailbox)| !connection.reaches(mailbox));
-    let told = |(key, mailbox)| {
-        let message = format!(
-            "no tenant of connection `{}` has `{mailbox}`; add it, or a pattern such as \
-             \"*@contoso.com\", to one of its `tenants`",
-            section.connection
-        );
-        (key, message)
-    };
-    lost.map(told).collect()
+    lost.map(|(key, mailbox)| (key, unreached(&section.connection, mailbox))).collect()
+}
+
+/// What to say of a mailbox that no tenant of its connection has.
+fn unreached(connection: &str, mailbox: &str) -> String {
+    format!(
+        "no tenant of connection `{connection}` has `{mailbox}`; add it, or a pattern such as \
+         \"*@contoso.com\", to one of its `tenants`"
+    )
 }
 
 /// What to say of a secret that lies readable in the file. It works.

@@ -36,6 +36,10 @@ pub fn config(registry: &Registry) -> Value {
     for key in ["outcomes", "dead_letters"] {
         put(&mut root, &format!("{requests}/{key}"), any_of(parts.targets.clone()));
     }
+    let events = "/$defs/EventsSection/properties";
+    for key in ["to", "dead_letters"] {
+        put(&mut root, &format!("{events}/{key}"), any_of(parts.targets.clone()));
+    }
     // a connection's own type knows no bus
     if let Some(connection) = root.pointer_mut("/$defs/Connection/properties")
         && let Value::Object(keys) = connection

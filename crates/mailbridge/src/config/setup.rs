@@ -12,7 +12,7 @@ use mailbridge_graph::Connection;
 
 use super::{
     expectation::Test,
-    model::{Http, Log, Report},
+    model::{Http, Log, Report, events::EventsSection},
     problem::Problem,
 };
 
@@ -22,8 +22,10 @@ pub struct Setup {
     pub connections: BTreeMap<String, Connection>,
     /// By connection: where it is told that one of its credentials ends.
     pub notify: BTreeMap<String, Port<dyn TargetEnd>>,
-    /// Pipelines in the order of their names.
+    /// Pipelines of requests, in the order of their names.
     pub pipelines: Vec<Pipeline>,
+    /// Pipelines of events, in the order of their names.
+    pub events: Vec<EventsPipeline>,
     /// The HTTP side.
     pub http: Http,
     /// Logs.
@@ -32,6 +34,13 @@ pub struct Setup {
     pub report: Report,
     /// What works, but should be known.
     pub warnings: Vec<Problem>,
+}
+
+impl Setup {
+    /// Whether nothing would run.
+    pub fn is_empty(&self) -> bool {
+        self.pipelines.is_empty() && self.events.is_empty()
+    }
 }
 
 /// One requests pipeline.
@@ -66,6 +75,20 @@ impl Pipeline {
             None => Arc::new(AsRequests),
         }
     }
+}
+
+/// One events pipeline.
+pub struct EventsPipeline {
+    /// Its name.
+    pub name: String,
+    /// How it works, as it is written.
+    pub section: EventsSection,
+    /// Where it is kept how far each folder was read.
+    pub state: Port<dyn StateStore>,
+    /// Where events go.
+    pub to: Port<dyn Output>,
+    /// Where it is told of what no event can be made of.
+    pub dead_letters: Option<Port<dyn Output>>,
 }
 
 /// The ledger of a pipeline.

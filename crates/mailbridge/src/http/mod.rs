@@ -1,18 +1,27 @@
 //! The HTTP side: is the process alive, does it do its work, what has it done.
 //!
-//! Serves people and schedulers on an operator's network. It takes no input and has no secrets;
-//! there is no authentication, so it listens where the configuration says and nowhere by itself.
+//! Serves people and schedulers on an operator's network, and, where a pipeline wants to be woken,
+//! Graph. It has no secrets; there is no authentication, so it listens where the configuration says
+//! and nowhere by itself, and what leads there from the internet should pass `/notifications/` only.
 
 mod metrics;
+mod notifications;
 mod ready;
+#[cfg(test)]
+mod tests;
 
 use std::{future::IntoFuture, io};
 
-use axum::{Router, routing::get};
+use axum::{
+    Router,
+    extract::DefaultBodyLimit,
+    routing::{get, post},
+};
 use mailbridge_core::{Code, Error, Result};
 use tokio::net::TcpListener;
 
 pub use metrics::Metrics;
+pub use notifications::Called;
 pub use ready::Witnesses;
 
 use crate::config::model::Listen;
@@ -45,14 +54,34 @@ impl Bound {
     }
 
     /// Answers until it is dropped.
-    pub fn serve(self, asked: Witnesses, metrics: Metrics) -> impl Future<Output = io::Result<()>> {
-        axum::serve(self.listener, router(asked, metrics)).into_future()
+    pub fn serve(self, side: Side) -> impl Future<Output = io::Result<()>> {
+        axum::serve(self.listener, router(side)).into_future()
     }
 }
 
-fn router(asked: Witnesses, metrics: Metrics) -> Router {
+/// What is served.
+pub struct Side {
+    /// Who is asked how it goes.
+    pub asked: Witnesses,
+    /// What was counted.
+    pub metrics: Metrics,
+    /// Who is called by Graph.
+    pub called: Called,
+}
+
+fn router(Side { asked, metrics, called }: Side) -> Router {
     Router::new()
         .route("/livez", get(async || "alive\n"))
         .route("/readyz", get(ready::ready).with_state(asked))
         .route("/metrics", get(metrics::metrics).with_state(metrics))
+        .merge(notified(called))
+}
+
+/// What Graph calls.
+fn notified(called: Called) -> Router {
+    Router::new()
+        .route("/notifications/{pipeline}", post(notifications::called))
+        .route("/notifications/{pipeline}/lifecycle", post(notifications::called))
+        .layer(DefaultBodyLimit::max(notifications::BODY_BYTES_MAX))
+        .with_state(called)
 }

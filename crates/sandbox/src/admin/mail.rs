@@ -22,6 +22,14 @@ pub fn dispatch(
         ("POST", "messages/edit") => edit(handle, read(body)?),
         ("POST", "messages/move") => relocate(handle, &read(body)?),
         ("POST", "messages/delete") => delete(handle, &read(body)?),
+        ("POST", "messages/attachments") => {
+            Ok(json!({"attachments": handle.attachments(&read(body)?)?}))
+        }
+        ("POST", "messages/break") => {
+            let spoil: Break = read(body)?;
+            handle.break_attachment(&spoil.message, spoil.attachment)?;
+            Ok(json!({}))
+        }
         ("POST", "folders") => create_folder(handle, &read(body)?),
         ("POST", "folders/delete") => {
             let place: Where = read(body)?;
@@ -98,6 +106,13 @@ struct Move {
 fn relocate(handle: &Handle, wanted: &Move) -> Result<Value, Refused> {
     handle.move_message(&wanted.message, &wanted.folder)?;
     Ok(json!({}))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Break {
+    message: Pointer,
+    attachment: usize,
 }
 
 #[derive(Deserialize)]

@@ -21,6 +21,7 @@ use crate::message::parse::{self, Scope};
 use crate::operation::folder::take_away;
 use crate::operation::locate;
 use crate::person::Pointer;
+use crate::truth::SentAttachment;
 
 /// A message that is in a folder.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
@@ -121,6 +122,35 @@ impl Handle {
         let folder = by_any_name(&mailbox, &inner, folder)?;
         let key = pointer.find(&mailbox, &inner.store)?;
         inner.store.relocate(key, folder, self.now());
+        Ok(())
+    }
+
+    /// The attachments of a message as they are, with their checksums.
+    ///
+    /// # Errors
+    /// When nothing is pointed at.
+    pub fn attachments(&self, pointer: &Pointer) -> Result<Vec<SentAttachment>, GraphError> {
+        let mailbox = self.owned(&pointer.mailbox)?;
+        let attachments = {
+            let inner = lock(&mailbox.inner);
+            let key = pointer.find(&mailbox, &inner.store)?;
+            inner.store.get(key).map(|message| message.attachments.clone()).unwrap_or_default()
+        };
+        // checksums of large files take their time, without the lock
+        Ok(attachments.iter().map(|one| (&**one).into()).collect())
+    }
+
+    /// Spoils an attachment, by its place from 0 on: Graph refuses to open it from now on.
+    ///
+    /// # Errors
+    /// When nothing is pointed at, or it has no such attachment.
+    pub fn break_attachment(&self, pointer: &Pointer, place: usize) -> Result<(), GraphError> {
+        let mailbox = self.owned(&pointer.mailbox)?;
+        let mut inner = lock(&mailbox.inner);
+        let key = pointer.find(&mailbox, &inner.store)?;
+        let mut message = inner.store.get_mut(key).ok_or_else(GraphError::item_not_found)?;
+        let attachment = message.attachments.get_mut(place);
+        Arc::make_mut(attachment.ok_or_else(GraphError::item_not_found)?).broken = true;
         Ok(())
     }
 

@@ -82,6 +82,11 @@ impl Blob {
         hex(self.sha256.get_or_init(|| self.digest()))
     }
 
+    /// Whether the bytes are there.
+    pub fn is_kept(&self) -> bool {
+        !matches!(self.kept, Kept::Nothing)
+    }
+
     fn digest(&self) -> [u8; 32] {
         let mut hasher = Sha256::new();
         let mut place = 0;

@@ -93,6 +93,7 @@ fn attachment(part: &MessagePart<'_>, now: Timestamp) -> Attachment {
     };
     Attachment {
         key: 0,
+        broken: false,
         kind,
         name: part.attachment_name().unwrap_or("attachment").to_owned(),
         content_type: part.content_type().map(|kind| match kind.subtype() {
@@ -325,6 +326,7 @@ mod tests {
             content_id: None,
             is_inline: false,
             data: vec![7; 200].into(),
+            broken: false,
             modified: Timestamp::UNIX_EPOCH,
         };
         let from = Recipient { address: "anna@b.example".into(), name: None };

@@ -148,6 +148,8 @@ pub struct Attachment {
     pub is_inline: bool,
     /// Of an item attachment, its JSON or its MIME
     pub data: Blob,
+    /// Exchange cannot open it any more
+    pub broken: bool,
     pub modified: Timestamp,
 }
 

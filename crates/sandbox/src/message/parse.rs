@@ -123,6 +123,7 @@ pub fn attachment(object: &Object, now: Timestamp) -> Result<Attachment, GraphEr
     }
     Ok(Attachment {
         key: 0,
+        broken: false,
         kind,
         name: text("name").unwrap_or_default(),
         content_type: text("contentType"),

@@ -46,6 +46,10 @@ pub fn list(call: &Call<'_>, mailbox: &Mailbox) -> Result<Answer, GraphError> {
     let (key, attachments) = (message.key, message.attachments.clone());
     drop(inner);
     let select = query.select.as_deref();
+    if select.is_none() {
+        // one that cannot be read spoils the list that has its bytes
+        attachments.iter().try_for_each(|one| check_open(one))?;
+    }
     let values: Vec<Value> = attachments
         .iter()
         .map(|one| Value::Object(render::attachment(one, key, mailbox, select)))
@@ -58,6 +62,9 @@ pub fn list(call: &Call<'_>, mailbox: &Mailbox) -> Result<Answer, GraphError> {
 pub fn get(call: &Call<'_>, mailbox: &Mailbox) -> Result<Answer, GraphError> {
     let query = Query::parse(call.query, "attachment")?;
     let (key, attachment) = find(call, mailbox)?;
+    if query.select.is_none() {
+        check_open(&attachment)?;
+    }
     let mut rendered = render::attachment(&attachment, key, mailbox, query.select.as_deref());
     if attachment.kind == AttachmentKind::Item && query.expands("item").is_some() {
         rendered.insert("item".to_owned(), Value::Object(item(call, mailbox, &attachment)?));
@@ -88,9 +95,9 @@ pub fn value(call: &Call<'_>, mailbox: &Mailbox) -> Result<Answer, GraphError> {
     if attachment.kind == AttachmentKind::Reference {
         return Err(GraphError::method_not_allowed());
     }
-    let bytes = attachment.data.read().map_err(|_| GraphError::internal())?;
+    check_open(&attachment)?;
     let kind = attachment.content_type.as_deref().unwrap_or("application/octet-stream");
-    Ok(Answer::bytes(StatusCode::OK, kind, bytes))
+    Ok(Answer::file(kind, attachment.data.clone()))
 }
 
 /// 204.
@@ -108,6 +115,10 @@ pub fn delete(call: &Call<'_>, mailbox: &Mailbox) -> Result<Answer, GraphError> 
     message.forget_mime();
     message.touch(call.now);
     Ok(Answer::empty(StatusCode::NO_CONTENT))
+}
+
+fn check_open(attachment: &Attachment) -> Result<(), GraphError> {
+    if attachment.broken { Err(GraphError::cannot_open_attachment()) } else { Ok(()) }
 }
 
 fn find(call: &Call<'_>, mailbox: &Mailbox) -> Result<(u64, Arc<Attachment>), GraphError> {

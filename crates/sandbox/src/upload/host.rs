@@ -208,6 +208,7 @@ fn attachment(session: &Session, data: Blob, now: Timestamp) -> Attachment {
     let item = session.item.clone();
     Attachment {
         key: 0,
+        broken: false,
         kind: AttachmentKind::File,
         name: item.name,
         content_type: item.content_type,

@@ -2,7 +2,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use mailbridge_sandbox::{Arrival, AttachmentKind};
+use mailbridge_sandbox::{Arrival, AttachmentKind, Bulk, Pointer};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
@@ -149,4 +149,49 @@ async fn what_is_added_to_a_mime_draft_is_in_its_mime() {
     add.expect(StatusCode::CREATED);
     let now = String::from_utf8(world.get(&value).await.bytes).unwrap();
     assert!(now.contains("a.pdf") && now.contains(&STANDARD.encode("late")), "{now}");
+}
+
+#[tokio::test]
+async fn a_large_file_is_made_while_it_is_read() {
+    let world = start().await;
+    let size = 20_000_001;
+    let mail =
+        Bulk { attachments: [1, 1], attachment_bytes: [size, size], ..Bulk::new(MAILBOX, 1) };
+    world.handle().receive_many(&mail).unwrap();
+    let id = world.handle().contents(MAILBOX, "inbox").unwrap()[0].id.clone();
+    let all = format!("users/{MAILBOX}/messages/{}/attachments", encode(&id));
+    let list = world.get(&format!("{all}?$select=id,name,size")).await.json();
+    let one = format!("{all}/{}/$value", encode(list["value"][0]["id"].as_str().unwrap()));
+    let mut response = world.request(Method::GET, &one).send().await.unwrap();
+    assert_eq!(response.headers()["content-length"], "20000001");
+    let (mut length, mut parts) = (0, 0);
+    while let Some(part) = response.chunk().await.unwrap() {
+        (length, parts) = (length + part.len(), parts + 1);
+    }
+    assert!(length == size && parts > 10, "{length} bytes in {parts} parts");
+    let held = &world.handle().attachments(&Pointer::subject(MAILBOX, "Message 1")).unwrap()[0];
+    assert_eq!((held.bytes, held.sha256.len()), (size, 64));
+}
+
+#[tokio::test]
+async fn one_that_graph_cannot_open_spoils_what_has_its_bytes() {
+    let world = start().await;
+    let mail = Bulk { attachments: [2, 2], ..Bulk::new(MAILBOX, 1) };
+    world.handle().receive_many(&mail).unwrap();
+    let id = world.handle().contents(MAILBOX, "inbox").unwrap()[0].id.clone();
+    let all = format!("users/{MAILBOX}/messages/{}/attachments", encode(&id));
+    world.get(&all).await.expect(StatusCode::OK);
+    let spoil = json!({"message": {"mailbox": MAILBOX, "subject": "Message 1"}, "attachment": 1});
+    world.admin_post("messages/break", spoil).await;
+    world.get(&all).await.refused(400, "ErrorCannotOpenFileAttachment");
+    let list = world.get(&format!("{all}?$select=id,name,size,isInline")).await;
+    let list = list.expect(StatusCode::OK).json();
+    let path =
+        |index: usize| format!("{all}/{}", encode(list["value"][index]["id"].as_str().unwrap()));
+    world.get(&format!("{}/$value", path(0))).await.expect(StatusCode::OK);
+    world.get(&format!("{}/$value", path(1))).await.refused(400, "ErrorCannotOpenFileAttachment");
+    world.get(&path(1)).await.refused(400, "ErrorCannotOpenFileAttachment");
+    let known =
+        world.admin_post("messages/attachments", json!({"mailbox": MAILBOX, "id": id})).await;
+    assert_eq!(known["attachments"].as_array().unwrap().len(), 2);
 }

@@ -3,6 +3,7 @@
 //!
 //! A mistake is noted and the work goes on, so that all of them are told at once.
 
+mod events;
 mod pipelines;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,6 +13,7 @@ use mailbridge_graph::{Connection, config::Environment};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use self::pipelines::Pipelines;
 use super::{
     Purpose, connection,
     load::Loaded,
@@ -31,10 +33,11 @@ use crate::{
 pub fn assemble(loaded: Loaded, registry: &Registry, purpose: Purpose) -> Result<Setup, Problems> {
     let Loaded { tree, places } = loaded;
     let notes = Notes { places, problems: Vec::new(), warnings: Vec::new() };
-    let mut assembly = Assembly { registry, purpose, notes, used: Used::default(), state: None };
+    let used = Used::default();
+    let mut assembly = Assembly { registry, purpose, notes, used, state: None, listening: false };
     let setup = assembly.setup(tree);
     let mut notes = assembly.notes;
-    let nothing = setup.as_ref().is_some_and(|setup| setup.pipelines.is_empty());
+    let nothing = setup.as_ref().is_some_and(Setup::is_empty);
     if purpose != Purpose::Connections && nothing && notes.problems.is_empty() {
         notes.fault(&["pipelines"], "there is no pipeline: nothing would run");
     }
@@ -68,6 +71,8 @@ struct Assembly<'a> {
     used: Used,
     /// The file's `state`, as it stands.
     state: Option<Value>,
+    /// Whether the program has an HTTP side.
+    listening: bool,
 }
 
 impl Assembly<'_> {
@@ -77,7 +82,9 @@ impl Assembly<'_> {
         }
         let model::File { mut connections, buses, state, pipelines, http, log, report } =
             self.top(tree)?;
-        let http = self.optional(&["http"], http);
+        let http: Option<model::Http> = self.optional(&["http"], http);
+        // one whose address is wrong is told by itself
+        self.listening = http.as_ref().is_none_or(|http| http.listen.is_some());
         let log = self.optional(&["log"], log);
         let report = self.optional(&["report"], report);
         let notify = connections
@@ -90,14 +97,15 @@ impl Assembly<'_> {
             self.state(state, &named);
         }
         self.state = state;
-        let pipelines = self.pipelines(pipelines, &named);
+        let Pipelines { requests, events } = self.pipelines(pipelines, &named);
         let notify = self.notify(notify, &named);
         self.warn_of_unused(&named);
         let connections = named.connections.into_iter();
         Some(Setup {
             connections: connections.filter_map(|(name, it)| Some((name, it?))).collect(),
             notify,
-            pipelines,
+            pipelines: requests,
+            events,
             http: http?,
             log: log?,
             report: report?,

@@ -18,22 +18,33 @@ use crate::{
         expectation::{self, Test},
         model::{Dedupe, RequestsSection},
         rules::{self, Readers},
-        setup::{LedgerSetup, Pipeline, Port},
+        setup::{EventsPipeline, LedgerSetup, Pipeline, Port},
         templates,
     },
     names::known,
 };
+
+/// The kinds of pipelines.
+const KINDS: [&str; 2] = ["requests", "events"];
+
+/// Pipelines by their kind, each in the order of their names.
+#[derive(Default)]
+pub(super) struct Pipelines {
+    pub(super) requests: Vec<Pipeline>,
+    pub(super) events: Vec<EventsPipeline>,
+}
 
 impl Assembly<'_> {
     pub(super) fn pipelines(
         &mut self,
         sections: BTreeMap<String, Value>,
         named: &Named,
-    ) -> Vec<Pipeline> {
-        let mut readers = Readers::default();
-        let pipeline =
-            |(name, section): (String, Value)| self.pipeline(&name, section, named, &mut readers);
-        sections.into_iter().filter_map(pipeline).collect()
+    ) -> Pipelines {
+        let (mut all, mut readers) = (Pipelines::default(), Readers::default());
+        for (name, section) in sections {
+            self.pipeline(&name, section, named, &mut readers, &mut all);
+        }
+        all
     }
 
     fn pipeline(
@@ -42,22 +53,31 @@ impl Assembly<'_> {
         section: Value,
         named: &Named,
         readers: &mut Readers,
-    ) -> Option<Pipeline> {
+        all: &mut Pipelines,
+    ) {
         let key = ["pipelines", name];
         self.check_name(&key, name);
         let Some((kind, section)) = only_entry(section) else {
-            let message = "expected one key, the pipeline's kind: requests".to_owned();
-            return self.notes.refuse(&key, message);
+            let kinds = KINDS.join(" or ");
+            return self
+                .notes
+                .fault(&key, format!("expected one key, the pipeline's kind: {kinds}"));
         };
         let key = ["pipelines", name, &kind];
-        if kind != "requests" {
-            let message = format!("there is no pipeline kind `{kind}`; known is requests");
-            return self.notes.refuse(&key, message);
+        match kind.as_str() {
+            "requests" => {
+                let from = section.get("from");
+                if let Some(message) = from.and_then(|from| readers.add(name, from)) {
+                    self.notes.fault(&under(&key, "from"), message);
+                }
+                all.requests.extend(self.requests(name, &key, &section, named));
+            }
+            "events" => all.events.extend(self.events(name, &key, &section, named)),
+            _ => {
+                let known = known("kinds", &kind, &KINDS);
+                self.notes.fault(&key, format!("there is no pipeline kind `{kind}`; {known}"));
+            }
         }
-        if let Some(message) = section.get("from").and_then(|from| readers.add(name, from)) {
-            self.notes.fault(&under(&key, "from"), message);
-        }
-        self.requests(name, &key, &section, named)
     }
 
     fn requests(
@@ -225,7 +245,7 @@ impl Assembly<'_> {
         self.port::<dyn Build<dyn StateStore>>(&["state"], section.clone(), named, state);
     }
 
-    fn check_connection(&mut self, key: Key<'_>, name: &str, named: &Named) {
+    pub(super) fn check_connection(&mut self, key: Key<'_>, name: &str, named: &Named) {
         self.used.connections.insert(name.to_owned());
         if !named.connections.contains_key(name) {
             let all: Vec<_> = named.connections.keys().map(String::as_str).collect();
@@ -236,7 +256,7 @@ impl Assembly<'_> {
     }
 
     /// One end on a bus: the key `bus` names it, the rest is its plugin's.
-    fn port<P: ?Sized>(
+    pub(super) fn port<P: ?Sized>(
         &mut self,
         key: Key<'_>,
         section: Value,
@@ -268,7 +288,7 @@ impl Assembly<'_> {
     }
 }
 
-fn under<'a>(key: Key<'a>, part: &'a str) -> Vec<&'a str> {
+pub(super) fn under<'a>(key: Key<'a>, part: &'a str) -> Vec<&'a str> {
     [key, &[part]].concat()
 }
 

@@ -12,7 +12,9 @@ const BUCKETS: u32 = 20;
 /// The window's buckets and the one that is being filled.
 const SLOTS: usize = 21;
 
-pub(super) struct Budget {
+/// So much in any window.
+#[derive(Debug)]
+pub struct Budget {
     max: u64,
     bucket: Duration,
     start: Instant,
@@ -23,13 +25,14 @@ pub(super) struct Budget {
 }
 
 impl Budget {
-    pub(super) fn new(max: u64, window: Duration, now: Instant) -> Self {
+    /// A budget of which nothing is spent.
+    pub fn new(max: u64, window: Duration, now: Instant) -> Self {
         let bucket = window / BUCKETS;
         Self { max, bucket, start: now, current: 0, counts: [0; SLOTS], sum: 0 }
     }
 
     /// Counts so many, or says when there is room again.
-    pub(super) fn take(&mut self, amount: u64, now: Instant) -> Result<(), Instant> {
+    pub fn take(&mut self, amount: u64, now: Instant) -> Result<(), Instant> {
         self.room_for(amount, now)?;
         self.counts[slot(self.current)] += amount;
         self.sum += amount;
@@ -38,7 +41,7 @@ impl Budget {
 
     /// Whether there is room for so many, or when there will be. More than the whole budget finds
     /// room when nothing else is counted: it could never be had otherwise.
-    pub(super) fn room_for(&mut self, amount: u64, now: Instant) -> Result<(), Instant> {
+    pub fn room_for(&mut self, amount: u64, now: Instant) -> Result<(), Instant> {
         self.roll(now);
         if amount == 0 || self.sum == 0 || self.sum.saturating_add(amount) <= self.max {
             return Ok(());
@@ -46,7 +49,8 @@ impl Budget {
         Err(self.room_at(self.sum.saturating_add(amount) - self.max))
     }
 
-    pub(super) fn is_untouched(&mut self, now: Instant) -> bool {
+    /// Whether nothing is counted, so that forgetting it would change nothing.
+    pub fn is_untouched(&mut self, now: Instant) -> bool {
         self.roll(now);
         self.sum == 0
     }

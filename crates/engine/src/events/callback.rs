@@ -1,0 +1,230 @@
+//! What Graph tells a callback: which mailboxes to look at, and what has become of subscriptions.
+//! (learn.microsoft.com, change-notifications-delivery-webhooks and
+//! change-notifications-lifecycle-events.)
+//!
+//! One [`Callbacks`] serves all pipelines of a program. A call is taken once it is noted, and noting
+//! it in memory is enough: a call says nothing but *look*, and every start of a worker looks at
+//! every mailbox. Whoever holds the HTTP side limits how long a body may be, and answers the
+//! handshake. Nothing here answers, and nothing of a call is believed but which subscription it is
+//! of, once that has proven itself.
+
+use std::{
+    collections::{HashMap, HashSet},
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use mailbridge_core::{Code, Error, Mailbox, Result, Secret};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use subtle::ConstantTimeEq as _;
+use tokio::sync::Notify;
+
+use crate::metric;
+
+/// The subscriptions of a program, by their ids. Clones are one.
+#[derive(Clone, Default)]
+pub struct Callbacks(Arc<Mutex<HashMap<String, Known>>>);
+
+struct Known {
+    client_state: Secret,
+    mailbox: Mailbox,
+    inbox: Arc<Inbox>,
+}
+
+/// What a call came to, item by item.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Received {
+    /// Of known subscriptions: something has changed.
+    pub woken: usize,
+    /// Of known subscriptions: something has become of them.
+    pub lifecycle: usize,
+    /// Of a subscription that nobody here has, such as one of a worker that was stopped.
+    pub unknown: usize,
+    /// Not from Graph: they do not carry what was agreed upon.
+    pub wrong: usize,
+    /// Not what Graph sends.
+    pub unreadable: usize,
+}
+
+/// What has become of a subscription.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lifecycle {
+    /// It must be renewed now to go on.
+    Reauthorize,
+    /// It is gone.
+    Removed,
+}
+
+#[derive(Deserialize)]
+struct Call<'a> {
+    #[serde(borrow)]
+    value: Vec<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Item {
+    subscription_id: String,
+    client_state: Option<String>,
+    lifecycle_event: Option<String>,
+}
+
+impl Callbacks {
+    /// None yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Takes the body of a call, notes what it says and wakes whom it concerns. Answer `202` after
+    /// that: also where everything was unknown, since Graph would only repeat it.
+    ///
+    /// # Errors
+    /// `notification_unreadable`, when the body as a whole is not what Graph sends. Answer `400`.
+    pub fn receive(&self, body: &[u8]) -> Result<Received> {
+        let call: Call<'_> = serde_json::from_slice(body).map_err(|cause| {
+            let detail = "the body is not a list of notifications";
+            Error::permanent(Code::NotificationUnreadable, detail)
+                .with("line", cause.line())
+                .with("column", cause.column())
+        })?;
+        let mut received = Received::default();
+        for item in call.value {
+            let counted = match serde_json::from_str::<Item>(item.get()) {
+                Ok(item) => self.item(&item, &mut received),
+                Err(_) => &mut received.unreadable,
+            };
+            *counted += 1;
+        }
+        received.count();
+        Ok(received)
+    }
+
+    /// Notes one item, and says as what it counts.
+    fn item<'a>(&self, item: &Item, received: &'a mut Received) -> &'a mut usize {
+        let known = self.known();
+        let Some(subscription) = known.get(&item.subscription_id) else {
+            return &mut received.unknown;
+        };
+        let told = item.client_state.as_deref().unwrap_or_default();
+        let agreed = subscription.client_state.expose();
+        if !bool::from(told.as_bytes().ct_eq(agreed.as_bytes())) {
+            return &mut received.wrong;
+        }
+        let (inbox, mailbox) = (&subscription.inbox, &subscription.mailbox);
+        let life = |what| inbox.life(mailbox, &item.subscription_id, what);
+        match item.lifecycle_event.as_deref() {
+            Some("reauthorizationRequired") => {
+                life(Lifecycle::Reauthorize);
+                &mut received.lifecycle
+            }
+            Some("subscriptionRemoved") => {
+                life(Lifecycle::Removed);
+                // what happened since then was told to nobody
+                inbox.wake(mailbox);
+                &mut received.lifecycle
+            }
+            // `missed`, and whatever Graph may think of yet: a look answers it
+            Some(_) => {
+                inbox.wake(mailbox);
+                &mut received.lifecycle
+            }
+            None => {
+                inbox.wake(mailbox);
+                &mut received.woken
+            }
+        }
+    }
+
+    pub(super) fn add(&self, id: &str, secret: Secret, mailbox: Mailbox, inbox: &Arc<Inbox>) {
+        let known = Known { client_state: secret, mailbox, inbox: Arc::clone(inbox) };
+        self.known().insert(id.to_owned(), known);
+    }
+
+    pub(super) fn remove(&self, id: &str) {
+        self.known().remove(id);
+    }
+
+    fn known(&self) -> MutexGuard<'_, HashMap<String, Known>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Shows no ids.
+impl fmt::Debug for Callbacks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Callbacks").field("known", &self.known().len()).finish()
+    }
+}
+
+impl Received {
+    fn count(&self) {
+        for (result, items) in [
+            ("woken", self.woken),
+            ("lifecycle", self.lifecycle),
+            ("unknown", self.unknown),
+            ("wrong_state", self.wrong),
+            ("unreadable", self.unreadable),
+        ] {
+            if items > 0 {
+                metrics::counter!(metric::NOTIFICATIONS, "result" => result)
+                    .increment(items as u64);
+            }
+        }
+    }
+}
+
+/// What was told to one pipeline and not yet looked at. Bounded by its mailboxes: what is told twice
+/// is noted once.
+#[derive(Default)]
+pub(super) struct Inbox {
+    woken: Mutex<HashSet<Mailbox>>,
+    someone_woken: Notify,
+    lives: Mutex<HashMap<Mailbox, (String, Lifecycle)>>,
+    some_life: Notify,
+}
+
+impl Inbox {
+    pub(super) fn wake(&self, mailbox: &Mailbox) {
+        self.woken.lock().unwrap_or_else(PoisonError::into_inner).insert(mailbox.clone());
+        self.someone_woken.notify_one();
+    }
+
+    fn life(&self, mailbox: &Mailbox, id: &str, what: Lifecycle) {
+        let mut lives = self.lives.lock().unwrap_or_else(PoisonError::into_inner);
+        lives.insert(mailbox.clone(), (id.to_owned(), what));
+        self.some_life.notify_one();
+    }
+
+    /// The mailboxes that were woken, once there is one. Cancel safe.
+    pub(super) async fn woken(&self) -> Vec<Mailbox> {
+        loop {
+            let some = self.someone_woken.notified();
+            let woken =
+                std::mem::take(&mut *self.woken.lock().unwrap_or_else(PoisonError::into_inner));
+            if !woken.is_empty() {
+                return woken.into_iter().collect();
+            }
+            some.await;
+        }
+    }
+
+    /// What has become of subscriptions, once there is something. Cancel safe.
+    pub(super) async fn lives(&self) -> Vec<(Mailbox, String, Lifecycle)> {
+        loop {
+            let some = self.some_life.notified();
+            let lives =
+                std::mem::take(&mut *self.lives.lock().unwrap_or_else(PoisonError::into_inner));
+            if !lives.is_empty() {
+                return lives
+                    .into_iter()
+                    .map(|(mailbox, (id, what))| (mailbox, id, what))
+                    .collect();
+            }
+            some.await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,81 @@
+//! Pipelines of kind `events`: from a mailbox to a bus.
+
+use std::sync::Arc;
+
+use mailbridge_core::{
+    Keep, StateStore,
+    plugin::{self, Bus},
+};
+use serde_json::Value;
+
+use super::{Assembly, Key, Named, pipelines::under};
+use crate::config::{
+    Purpose,
+    model::events::EventsSection,
+    rules::events as rules,
+    setup::{EventsPipeline, Port},
+};
+
+impl Assembly<'_> {
+    pub(super) fn events(
+        &mut self,
+        name: &str,
+        key: Key<'_>,
+        section: &Value,
+        named: &Named,
+    ) -> Option<EventsPipeline> {
+        let typed: Option<EventsSection> = self.section(key, section.clone(), plugin::parse);
+        if let Some(typed) = &typed {
+            self.check_connection(key, &typed.connection, named);
+            self.check_events(key, typed, named);
+        }
+        // As with requests: the ends are taken from the section as it stands.
+        let part = |part: &str| section.get(part).filter(|part| !part.is_null()).cloned();
+        let target = |bus: Arc<dyn Bus>, section| bus.target(section);
+        let to = part("to").map(|to| self.port(&under(key, "to"), to, named, target));
+        let dead_letters = part("dead_letters")
+            .map(|to| self.port(&under(key, "dead_letters"), to, named, target));
+        let state = self.cursors(key, named);
+        Some(EventsPipeline {
+            name: name.to_owned(),
+            section: typed?,
+            state: state?,
+            to: to??,
+            dead_letters: match dead_letters {
+                None => None,
+                Some(dead_letters) => Some(dead_letters?),
+            },
+        })
+    }
+
+    fn check_events(&mut self, key: Key<'_>, section: &EventsSection, named: &Named) {
+        let mut wrong = rules::events(section, self.listening);
+        if let Some(Some(connection)) = named.connections.get(&section.connection) {
+            wrong.extend(rules::out_of_reach(section, connection));
+        }
+        // whoever only examines connections says of such a mailbox what there is to say
+        if self.purpose != Purpose::Connections {
+            wrong.extend(rules::personal(section));
+        }
+        for (path, message) in wrong {
+            let key: Vec<&str> = key.iter().copied().chain(path.split('.')).collect();
+            self.notes.fault(&key, message);
+        }
+        if let Some((path, message)) = rules::doubtful(section) {
+            let key: Vec<&str> = key.iter().copied().chain(path.split('.')).collect();
+            self.notes.warn(&key, message);
+        }
+    }
+
+    /// Where it is kept how far each folder was read.
+    fn cursors(&mut self, key: Key<'_>, named: &Named) -> Option<Port<dyn StateStore>> {
+        let Some(state) = self.state.clone() else {
+            let message = "needs `state` at the top of the file, where it is kept how far each \
+                           folder was read, such as { bus: NAME, bucket: NAME }";
+            return self.notes.refuse(key, message.to_owned());
+        };
+        self.used.state = true;
+        let state_of = |bus: Arc<dyn Bus>, section| bus.state(section, Keep::Forever);
+        self.port(&["state"], state, named, state_of)
+    }
+}
