@@ -2,5 +2,6 @@
 //!
 //! A bus joins with one file that implements `World` and one line here.
 
+mod kafka;
 mod local;
 mod nats;

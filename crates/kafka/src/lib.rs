@@ -1,1 +1,69 @@
-//! Apache Kafka as a bus.
+//! Apache Kafka as a bus: consumer groups in, idempotent confirmed publishes out, a compacted topic
+//! for state.
+//!
+//! [`Kafka`] is the plugin; everything else is private. It rests on librdkafka, which is built from
+//! source with this crate.
+//!
+//! Deliberately absent: retry loops (an error ends an instance, the host builds another), automatic
+//! commits, and any change to a topic that is there.
+
+mod client;
+mod config;
+mod error;
+mod headers;
+mod input;
+mod note;
+mod options;
+mod output;
+mod partition;
+mod setup;
+mod state;
+mod threads;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use mailbridge_core::{Input, Keep, Needs, Output, Result, StateStore, plugin::Plugin};
+
+pub use config::{
+    Config, Create, Mechanism, Sasl, Scalar, Source, Start, Store, Target, Tls, TopicSettings,
+};
+
+/// The bus plugin `kafka`: one configured cluster.
+pub struct Kafka {
+    connector: Arc<client::Connector>,
+    /// Last, so that what they use is gone before they are waited for.
+    threads: threads::Threads,
+}
+
+#[async_trait]
+impl Plugin for Kafka {
+    const NAME: &'static str = "kafka";
+    type Config = Config;
+    type Source = Source;
+    type Target = Target;
+    type Store = Store;
+
+    fn new(name: &str, config: Config) -> Result<Self> {
+        let connector = Arc::new(client::Connector::new(name, config)?);
+        Ok(Self { connector, threads: threads::Threads::default() })
+    }
+
+    fn check_source(&self, source: &Source, needs: &Needs) -> Result<()> {
+        source.check(needs)
+    }
+
+    async fn input(&self, source: &Source, needs: &Needs) -> Result<Box<dyn Input>> {
+        input::join(&self.connector, &self.threads, source, needs).await
+    }
+
+    async fn output(&self, target: &Target) -> Result<Box<dyn Output>> {
+        let link = self.connector.link().await?;
+        setup::topic(&self.connector, &link, &target.topic, &target.create, &[]).await?;
+        Ok(Box::new(output::KafkaOutput::new(link, Arc::from(target.topic.as_str()))))
+    }
+
+    async fn store(&self, store: &Store, keep: Keep) -> Result<Box<dyn StateStore>> {
+        Ok(Box::new(state::open(&self.connector, &self.threads, store, keep).await?))
+    }
+}

@@ -17,7 +17,7 @@ mod shared;
 #[cfg(test)]
 mod tests;
 
-pub use shared::{SharedKafka, shared};
+pub use shared::{InUse, SharedKafka, shared};
 
 /// From the start of the process until clients are served. It takes 3 s; the rest is for a machine
 /// that is busy with other tests.

@@ -7,5 +7,5 @@
 mod kafka;
 mod nats;
 
-pub use kafka::{KafkaOptions, KafkaServer, SharedKafka, shared as shared_kafka};
+pub use kafka::{InUse, KafkaOptions, KafkaServer, SharedKafka, shared as shared_kafka};
 pub use nats::NatsServer;

@@ -8,7 +8,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use tokio::sync::{OnceCell, RwLock, RwLockReadGuard};
+use tokio::sync::{OnceCell, OwnedRwLockReadGuard, RwLock};
 
 use super::KafkaServer;
 use crate::child::LaunchError;
@@ -28,22 +28,25 @@ pub(super) fn folder() -> Result<PathBuf, LaunchError> {
     Ok(mine)
 }
 
-/// A broker that others use too. Whoever holds it up has [`SharedKafka::in_use`]; whoever wants to
-/// restart it waits until nobody does.
+/// A broker that others use too. Each keeps it from being restarted with [`SharedKafka::in_use`];
+/// whoever wants to restart it waits until nobody does.
 #[derive(Debug)]
 pub struct SharedKafka {
     broker: String,
-    server: RwLock<KafkaServer>,
+    server: Arc<RwLock<KafkaServer>>,
 }
 
+/// As long as this is there, nobody restarts the broker.
+pub type InUse = OwnedRwLockReadGuard<KafkaServer>;
+
 /// The broker of this process, started when it is first asked for.
-pub async fn shared() -> Result<Arc<SharedKafka>, LaunchError> {
-    static SHARED: OnceCell<Arc<SharedKafka>> = OnceCell::const_new();
+pub async fn shared() -> Result<&'static SharedKafka, LaunchError> {
+    static SHARED: OnceCell<SharedKafka> = OnceCell::const_new();
     let start = async || {
         let server = KafkaServer::start().await?;
-        Ok(Arc::new(SharedKafka { broker: server.broker(), server: RwLock::new(server) }))
+        Ok(SharedKafka { broker: server.broker(), server: Arc::new(RwLock::new(server)) })
     };
-    SHARED.get_or_try_init(start).await.cloned()
+    SHARED.get_or_try_init(start).await
 }
 
 impl SharedKafka {
@@ -53,8 +56,8 @@ impl SharedKafka {
     }
 
     /// Keeps it from being restarted by somebody else.
-    pub async fn in_use(&self) -> RwLockReadGuard<'_, KafkaServer> {
-        self.server.read().await
+    pub async fn in_use(&self) -> InUse {
+        Arc::clone(&self.server).read_owned().await
     }
 
     /// Stops it and starts it again, once nobody else uses it. Let go of `in_use` first.

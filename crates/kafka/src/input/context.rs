@@ -1,0 +1,199 @@
+//! What librdkafka calls back for, on the consumer's own thread: partitions come and go, commits
+//! are confirmed, something fails.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use mailbridge_core::{Code, Error};
+use rdkafka::{
+    ClientContext, Offset, TopicPartitionList,
+    config::RDKafkaLogLevel,
+    consumer::{BaseConsumer, CommitMode, Consumer as _, ConsumerContext, RebalanceProtocol},
+    error::{KafkaError, KafkaResult},
+    types::{RDKafkaErrorCode as Kafka, RDKafkaRespErr},
+};
+
+use super::{find, shared::Shared};
+use crate::{
+    client::Watch,
+    config::Start,
+    error,
+    partition::{Partition, Place},
+};
+
+/// The consumer's side of what is shared.
+pub(super) struct Context {
+    pub watch: Watch,
+    pub shared: Arc<Shared>,
+    pub start: Start,
+    /// How long a partition that goes may wait for what is in flight.
+    pub drain: Duration,
+    /// Something was called back: there may be more where it came from.
+    pub called: AtomicBool,
+}
+
+impl Context {
+    fn assign(&self, consumer: &BaseConsumer<Self>, list: &TopicPartitionList) {
+        let found = match find::all(consumer, list, self.start) {
+            Ok(found) => found,
+            Err(failure) => {
+                let what = "where a partition begins could not be found out";
+                self.shared.fail(error::failed(what, &failure));
+                // the group waits for an answer; what is read now finds no partition
+                self.answer(consumer, list, true);
+                return;
+            }
+        };
+        let mut begin = TopicPartitionList::with_capacity(found.len());
+        let mut lot = self.shared.lot();
+        for (place, found) in found {
+            let at = Offset::Offset(i64::try_from(found.position).unwrap_or(i64::MAX));
+            if begin.add_partition_offset(&place.topic, place.number, at).is_err() {
+                continue;
+            }
+            tracing::info!(partition = %place, position = found.position, end = found.end,
+                "took a partition");
+            let epoch = lot.next_epoch();
+            lot.partitions.insert(place, Partition::new(epoch, found));
+        }
+        drop(lot);
+        self.answer(consumer, &begin, true);
+        self.shared.wake();
+    }
+
+    fn revoke(&self, consumer: &BaseConsumer<Self>, list: &TopicPartitionList) {
+        let places = find::places(list);
+        {
+            let mut lot = self.shared.lot();
+            lot.forget(&places);
+            for place in &places {
+                if let Some(partition) = lot.partitions.get_mut(place) {
+                    partition.leave();
+                }
+            }
+        }
+        // lost: somebody else may have them already, and no commit of ours would be taken
+        if !consumer.assignment_lost() {
+            self.drain(consumer, &places);
+        }
+        let mut left_open = 0;
+        let mut lot = self.shared.lot();
+        for place in &places {
+            if let Some(partition) = lot.partitions.get_mut(place) {
+                left_open += partition.out;
+                partition.revoke();
+            }
+        }
+        drop(lot);
+        self.shared.tell();
+        self.answer(consumer, list, false);
+        tracing::info!(partitions = places.len(), left_open, "let partitions go");
+    }
+
+    /// Commits what is settled until nothing is in flight, or the time is over.
+    fn drain(&self, consumer: &BaseConsumer<Self>, places: &[Place]) {
+        let give_up = Instant::now() + self.drain;
+        loop {
+            let lot = self.shared.lot();
+            let commits = lot.commits(Some(places));
+            let out = places.iter().filter_map(|it| lot.partitions.get(it)).any(|it| it.out > 0);
+            let list = find::offsets(&commits, lot.without_notes);
+            drop(lot);
+            if !commits.is_empty() {
+                if let Err(failure) = consumer.commit(&list, CommitMode::Sync) {
+                    tracing::warn!(%failure, "the last commit before partitions go failed");
+                    return;
+                }
+                self.shared.lot().confirm(&commits);
+                self.shared.tell();
+                continue;
+            }
+            let left = give_up.saturating_duration_since(Instant::now());
+            if !out || left.is_zero() {
+                return;
+            }
+            self.shared.sleep(left);
+        }
+    }
+
+    /// Tells the group that this was noted.
+    fn answer(&self, consumer: &BaseConsumer<Self>, list: &TopicPartitionList, taken: bool) {
+        let told = match (consumer.rebalance_protocol(), taken) {
+            (RebalanceProtocol::Cooperative, true) => consumer.incremental_assign(list),
+            (RebalanceProtocol::Cooperative, false) => consumer.incremental_unassign(list),
+            (_, true) => consumer.assign(list),
+            (_, false) => consumer.unassign(),
+        };
+        if let Err(failure) = told {
+            let error = Error::transient(Code::BusLost, "the assignment of partitions failed");
+            self.shared.fail(error.with("cause", failure));
+        }
+    }
+}
+
+impl ClientContext for Context {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, text: &str) {
+        self.called.store(true, Ordering::Relaxed);
+        self.watch.log(level, facility, text);
+    }
+
+    fn error(&self, error: KafkaError, says: &str) {
+        self.called.store(true, Ordering::Relaxed);
+        self.watch.error(error, says);
+    }
+}
+
+impl ConsumerContext for Context {
+    fn rebalance(
+        &self,
+        consumer: &BaseConsumer<Self>,
+        event: RDKafkaRespErr,
+        list: &mut TopicPartitionList,
+    ) {
+        self.called.store(true, Ordering::Relaxed);
+        match event {
+            RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => self.assign(consumer, list),
+            _ => self.revoke(consumer, list),
+        }
+    }
+
+    fn commit_callback(&self, result: KafkaResult<()>, list: &TopicPartitionList) {
+        self.called.store(true, Ordering::Relaxed);
+        let mut lot = self.shared.lot();
+        // one that was not sent from the loop is answered where it was made
+        let Some(sent) = lot.sent.take() else { return };
+        let failed = match &result {
+            Err(failure) => failure.rdkafka_error_code(),
+            Ok(()) => list.elements().iter().find_map(|it| it.error().err()?.rdkafka_error_code()),
+        };
+        match failed {
+            None => lot.confirm(&sent.commits),
+            Some(Kafka::OffsetMetadataTooLarge) => {
+                lot.without_notes = true;
+                tracing::warn!(
+                    "the brokers take no notes with an offset, so a restart repeats more"
+                );
+            }
+            Some(code @ (Kafka::GroupAuthorizationFailed | Kafka::TopicAuthorizationFailed)) => {
+                drop(lot);
+                self.shared.fail(error::coded("a commit was refused", code));
+                return;
+            }
+            // it is sent again, unless the partition goes first
+            Some(code) => {
+                tracing::debug!(kafka_error = error::name(code), "a commit failed");
+                lot.paused_until = Some(Instant::now() + COMMIT_AGAIN);
+            }
+        }
+        drop(lot);
+        self.shared.tell();
+    }
+}
+
+/// Before a commit that failed is sent again.
+const COMMIT_AGAIN: Duration = Duration::from_millis(100);

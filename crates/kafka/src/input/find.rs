@@ -1,0 +1,145 @@
+//! Where a partition stands when it is assigned, and lists of partitions in librdkafka's form.
+
+use std::collections::HashMap;
+
+use rdkafka::{
+    Offset, TopicPartitionList,
+    consumer::{BaseConsumer, Consumer as _},
+    error::KafkaResult,
+};
+
+use super::context::Context;
+use crate::{
+    client::ASK_TIMEOUT,
+    config::Start,
+    note::Note,
+    partition::{Commit, Found, Place},
+};
+
+/// Asks for what is committed, and for both ends of the logs.
+pub(super) fn all(
+    consumer: &BaseConsumer<Context>,
+    list: &TopicPartitionList,
+    start: Start,
+) -> KafkaResult<Vec<(Place, Found)>> {
+    if list.count() == 0 {
+        return Ok(Vec::new());
+    }
+    let ask = |offset| {
+        let mut list = list.clone();
+        list.set_all_offsets(offset)?;
+        consumer.offsets_for_times(list, ASK_TIMEOUT)
+    };
+    let committed = consumer.committed_offsets(list.clone(), ASK_TIMEOUT)?;
+    let (begins, ends) = (ask(Offset::Beginning)?, ask(Offset::End)?);
+    let mut found = Vec::with_capacity(committed.count());
+    for it in committed.elements() {
+        it.error()?;
+        let place = Place { topic: it.topic().into(), number: it.partition() };
+        let at = |list: &TopicPartitionList| {
+            let it = list.find_partition(&place.topic, place.number)?;
+            number(it.offset())
+        };
+        let (begin, end) = (at(&begins).unwrap_or_default(), at(&ends).unwrap_or_default());
+        let committed = number(it.offset()).map(|offset| (offset, it.metadata().to_owned()));
+        found.push((place.clone(), decide(&place, committed, begin, end, start)));
+    }
+    Ok(found)
+}
+
+/// Where to begin.
+fn decide(
+    place: &Place,
+    committed: Option<(u64, String)>,
+    begin: u64,
+    end: u64,
+    start: Start,
+) -> Found {
+    let fresh = match start {
+        Start::Earliest => begin,
+        Start::Latest => end,
+    };
+    match committed {
+        None => Found { position: fresh, end, note: None },
+        Some((offset, _)) if offset > end => {
+            tracing::warn!(partition = %place, committed = offset, end,
+                "the log ends before what is committed: the topic was made again, or has lost \
+                 records; reading begins anew");
+            Found { position: fresh, end, note: None }
+        }
+        Some((offset, note)) => {
+            let note = Note::read(offset, &note);
+            if offset < begin {
+                tracing::warn!(partition = %place, committed = offset, begin, lost = begin - offset,
+                    "records were deleted before they were read: the topic's retention is too short");
+            }
+            Found { position: offset.max(begin), end, note }
+        }
+    }
+}
+
+fn number(offset: Offset) -> Option<u64> {
+    match offset {
+        Offset::Offset(offset) => u64::try_from(offset).ok(),
+        _ => None,
+    }
+}
+
+/// The partitions of a list.
+pub(super) fn places(list: &TopicPartitionList) -> Vec<Place> {
+    let place = |it: &rdkafka::topic_partition_list::TopicPartitionListElem<'_>| Place {
+        topic: it.topic().into(),
+        number: it.partition(),
+    };
+    list.elements().iter().map(place).collect()
+}
+
+/// A list to pause or resume.
+pub(super) fn list<'a>(places: impl IntoIterator<Item = &'a Place>) -> TopicPartitionList {
+    let mut list = TopicPartitionList::new();
+    for place in places {
+        list.add_partition(&place.topic, place.number);
+    }
+    list
+}
+
+/// A list to commit.
+pub(super) fn offsets(
+    commits: &HashMap<Place, (u64, Commit)>,
+    without_notes: bool,
+) -> TopicPartitionList {
+    let mut list = TopicPartitionList::with_capacity(commits.len());
+    for (place, (_, commit)) in commits {
+        let mut it = list.add_partition(&place.topic, place.number);
+        let at = Offset::Offset(i64::try_from(commit.position).unwrap_or(i64::MAX));
+        // fails for no number that is an offset
+        it.set_offset(at).ok();
+        if !without_notes {
+            it.set_metadata(&commit.note);
+        }
+    }
+    list
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(committed: Option<(u64, &str)>, start: Start) -> (u64, bool) {
+        let place = Place { topic: "t".into(), number: 0 };
+        let committed = committed.map(|(offset, note)| (offset, note.to_owned()));
+        let found = decide(&place, committed, 10, 20, start);
+        (found.position, found.note.is_some())
+    }
+
+    #[test]
+    fn reading_begins_where_it_was_committed_and_else_as_asked() {
+        let (earliest, latest) = (Start::Earliest, Start::Latest);
+        let note = "mb1 next=1 lease=1 open=";
+        assert_eq!((found(None, earliest), found(None, latest)), ((10, false), (20, false)));
+        assert_eq!(found(Some((15, note)), latest), (15, true));
+        assert_eq!(found(Some((15, "")), latest), (15, false));
+        assert_eq!(found(Some((3, note)), latest), (10, true), "deleted meanwhile");
+        assert_eq!(found(Some((21, note)), earliest), (10, false), "another log");
+    }
+}

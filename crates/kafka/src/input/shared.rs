@@ -1,0 +1,255 @@
+//! What the consumer's thread, the input and the receipts share: partitions, records that were read
+//! and not handed out yet, and the commit that is on its way. No call to librdkafka is made here.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use mailbridge_core::{Code, Delivery, Error, Message, Position, Receipt, Result, Settled};
+use tokio::{
+    sync::{Notify, watch},
+    time::Instant,
+};
+
+use super::receipt::KafkaReceipt;
+use crate::partition::{Commit, Partition, Place, Turn};
+
+/// How long the brokers may take to confirm a commit.
+const CONFIRM_TIMEOUT: Duration = Duration::from_secs(10);
+/// Bytes of records read ahead, at which reading stops.
+const BUFFER_BYTES_MAX: usize = 8 << 20;
+
+/// See the module.
+pub(super) struct Shared {
+    lot: Mutex<Lot>,
+    /// There may be something to hand out.
+    pub arrived: Notify,
+    /// Changes with every commit that was confirmed, and every partition that went.
+    news: watch::Sender<u64>,
+    wake: Condvar,
+    buffer_max: usize,
+}
+
+/// What is under the lock.
+#[derive(Default)]
+pub(super) struct Lot {
+    pub partitions: HashMap<Place, Partition>,
+    buffer: VecDeque<Record>,
+    buffer_bytes: usize,
+    /// Why the input ends.
+    failed: Option<Error>,
+    /// Nobody wants records any more.
+    pub stopped: bool,
+    /// The consumer's thread has something to do.
+    woken: bool,
+    epochs: u64,
+    pub sent: Option<Sent>,
+    /// No commit is sent before this.
+    pub paused_until: Option<std::time::Instant>,
+    /// Brokers that take no notes get none.
+    pub without_notes: bool,
+}
+
+/// A commit on its way.
+pub(super) struct Sent {
+    pub at: std::time::Instant,
+    pub commits: HashMap<Place, (u64, Commit)>,
+}
+
+/// A record that was read.
+pub(super) struct Record {
+    pub place: Place,
+    pub epoch: u64,
+    pub offset: u64,
+    pub position: Position,
+    pub bytes: usize,
+    pub message: Message,
+}
+
+impl Shared {
+    pub fn new(in_flight: usize) -> Self {
+        Self {
+            lot: Mutex::default(),
+            arrived: Notify::new(),
+            news: watch::Sender::default(),
+            wake: Condvar::new(),
+            buffer_max: (2 * in_flight).max(16),
+        }
+    }
+
+    pub fn lot(&self) -> MutexGuard<'_, Lot> {
+        self.lot.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The consumer's thread has something to do.
+    pub fn wake(&self) {
+        self.lot().woken = true;
+        self.wake.notify_all();
+    }
+
+    /// Sleeps until woken, or for so long. For the consumer's thread.
+    pub fn sleep(&self, at_most: Duration) {
+        let lot = self.lot();
+        let woken = self.wake.wait_timeout_while(lot, at_most, |lot| !lot.woken);
+        woken.unwrap_or_else(PoisonError::into_inner).0.woken = false;
+    }
+
+    /// Tells all who wait for a commit to look again.
+    pub fn tell(&self) {
+        self.news.send_modify(|count| *count += 1);
+        self.arrived.notify_one();
+    }
+
+    /// Ends the input, with the first of its failures.
+    pub fn fail(&self, error: Error) {
+        self.lot().failed.get_or_insert(error);
+        self.tell();
+    }
+
+    pub fn has_ended(&self) -> bool {
+        let lot = self.lot();
+        lot.stopped || lot.failed.is_some()
+    }
+
+    /// The next record that may be handed out.
+    pub fn take(self: &Arc<Self>) -> Result<Option<Delivery>> {
+        let mut lot = self.lot();
+        if let Some(error) = &lot.failed {
+            return Err(error.clone());
+        }
+        let was_full = self.is_full(&lot);
+        let (taken, waits) = lot.take();
+        let wake = waits || (was_full && !self.is_full(&lot));
+        drop(lot);
+        if wake {
+            self.wake();
+        }
+        Ok(taken.map(|(record, seen_before)| {
+            let Record { place, epoch, offset, position, bytes, message } = record;
+            let receipt = KafkaReceipt { shared: Arc::clone(self), place, epoch, offset, bytes };
+            Delivery { message, position, seen_before, receipt: Receipt::new(receipt) }
+        }))
+    }
+
+    /// Keeps a record for whoever comes next.
+    pub fn put(&self, record: Record) {
+        let mut lot = self.lot();
+        lot.buffer_bytes += record.bytes;
+        lot.buffer.push_back(record);
+        drop(lot);
+        self.arrived.notify_one();
+    }
+
+    /// Whether enough is read ahead. Less than that is refilled at once: what a paused partition
+    /// had fetched is fetched again, so it must not be paused for each record.
+    pub fn is_full(&self, lot: &Lot) -> bool {
+        lot.buffer.len() >= self.buffer_max || lot.buffer_bytes >= BUFFER_BYTES_MAX
+    }
+
+    /// Whether there is room for a good many.
+    pub fn is_low(&self, lot: &Lot) -> bool {
+        lot.buffer.len() <= self.buffer_max / 2 && lot.buffer_bytes <= BUFFER_BYTES_MAX / 2
+    }
+
+    /// Waits until the commit of a change is confirmed, or never will be.
+    pub async fn confirmed(&self, place: &Place, epoch: u64, change: u64) -> Result<Settled> {
+        let mut news = self.news.subscribe();
+        let give_up = Instant::now() + CONFIRM_TIMEOUT;
+        loop {
+            news.borrow_and_update();
+            let confirmed = self.lot().of(place, epoch).and_then(|it| it.is_confirmed(change));
+            match confirmed {
+                Some(true) => return Ok(Settled::Yes),
+                Some(false) => {}
+                None => return Ok(Settled::Stale),
+            }
+            let late = tokio::time::timeout_at(give_up, news.changed()).await;
+            if !matches!(late, Ok(Ok(()))) {
+                let detail = "the brokers did not confirm a commit in time";
+                return Err(Error::transient(Code::BusLost, detail).with("partition", place));
+            }
+        }
+    }
+}
+
+impl Lot {
+    /// A number that no assignment has had.
+    pub fn next_epoch(&mut self) -> u64 {
+        self.epochs += 1;
+        self.epochs
+    }
+
+    /// The partition, if it is still of this assignment.
+    pub fn of(&mut self, place: &Place, epoch: u64) -> Option<&mut Partition> {
+        self.partitions.get_mut(place).filter(|it| it.epoch == epoch)
+    }
+
+    /// The first record whose turn it is, and whether another waits for a commit.
+    fn take(&mut self) -> (Option<(Record, mailbridge_core::SeenBefore)>, bool) {
+        let mut waiting: Vec<Place> = Vec::new();
+        let mut index = 0;
+        while let Some(record) = self.buffer.get(index) {
+            if waiting.contains(&record.place) {
+                index += 1;
+                continue;
+            }
+            let turn = match self.partitions.get_mut(&record.place) {
+                Some(partition) if partition.epoch == record.epoch => {
+                    let turn = partition.take(record.offset, record.bytes);
+                    if turn == Turn::Wait {
+                        partition.reach(record.offset);
+                    }
+                    turn
+                }
+                _ => Turn::Skip,
+            };
+            match turn {
+                Turn::Wait => {
+                    waiting.push(record.place.clone());
+                    index += 1;
+                }
+                Turn::Skip => drop(self.remove(index)),
+                Turn::Now(seen_before) => {
+                    let taken = self.remove(index).map(|record| (record, seen_before));
+                    return (taken, !waiting.is_empty());
+                }
+            }
+        }
+        (None, !waiting.is_empty())
+    }
+
+    fn remove(&mut self, index: usize) -> Option<Record> {
+        let record = self.buffer.remove(index)?;
+        self.buffer_bytes -= record.bytes;
+        Some(record)
+    }
+
+    /// Forgets what was read ahead of these partitions.
+    pub fn forget(&mut self, places: &[Place]) {
+        self.buffer.retain(|record| !places.contains(&record.place));
+        self.buffer_bytes = self.buffer.iter().map(|record| record.bytes).sum();
+    }
+
+    /// What is to be committed, of all partitions or of these.
+    pub fn commits(&self, of: Option<&[Place]>) -> HashMap<Place, (u64, Commit)> {
+        let wanted = |place: &Place| of.is_none_or(|of| of.contains(place));
+        let partitions = self.partitions.iter().filter(|(place, _)| wanted(place));
+        let commit =
+            |(place, it): (&Place, &Partition)| Some((place.clone(), (it.epoch, it.commit()?)));
+        partitions.filter_map(commit).collect()
+    }
+
+    /// Notes that these were confirmed.
+    pub fn confirm<'a>(
+        &mut self,
+        commits: impl IntoIterator<Item = (&'a Place, &'a (u64, Commit))>,
+    ) {
+        for (place, (epoch, commit)) in commits {
+            if let Some(partition) = self.of(place, *epoch) {
+                partition.confirm(commit);
+            }
+        }
+    }
+}
