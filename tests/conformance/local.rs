@@ -21,6 +21,7 @@ use serde_json::{Map, Value, json};
 use tempfile::TempDir;
 
 mailbridge_testkit::promises!(FilesWorld::new());
+mailbridge_testkit::promises_of_reading_back!(FilesWorld::new());
 
 /// A file for the source and one for the target.
 struct FilesWorld {

@@ -21,6 +21,7 @@ use serde_json::json;
 use tokio::sync::Mutex;
 
 mailbridge_testkit::promises!(NatsWorld::start().await);
+mailbridge_testkit::promises_of_reading_back!(NatsWorld::start().await);
 
 const REQUESTS: &str = "requests.conformance";
 const OUTCOMES: &str = "outcomes.conformance";

@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::{
-    Result,
+    Code, Error, Result,
     port::{Files, Input, Keep, Needs, Output, StateStore},
 };
 
@@ -64,8 +64,16 @@ pub trait Plugin: Sized + Send + Sync + 'static {
     /// 6. Who publishes to the target and who else reads it are not disturbed, and need not stop.
     ///
     /// # Errors
-    /// `config_invalid` for a target that keeps nothing, such as standard output.
-    async fn read_back(&self, target: &Self::Target, name: &str, begin: Begin) -> Result<ReadBack>;
+    /// `config_invalid` for a target that keeps nothing, such as standard output; for every target
+    /// of a bus that does not know how.
+    async fn read_back(
+        &self,
+        _target: &Self::Target,
+        _name: &str,
+        _begin: Begin,
+    ) -> Result<ReadBack> {
+        Err(one_way("read back"))
+    }
 
     /// An output to what a source reads.
     ///
@@ -75,8 +83,17 @@ pub trait Plugin: Sized + Send + Sync + 'static {
     ///    source reads. Where there is none, the message is *permanently* at fault.
     ///
     /// # Errors
-    /// `config_invalid` for a source that nobody can publish to, such as standard input.
-    async fn write_back(&self, source: &Self::Source) -> Result<Box<dyn Output>>;
+    /// `config_invalid` for a source that nobody can publish to, such as standard input; for every
+    /// source of a bus that does not know how.
+    async fn write_back(&self, _source: &Self::Source) -> Result<Box<dyn Output>> {
+        Err(one_way("written back"))
+    }
+}
+
+/// What a bus says of the way that it does not have.
+pub fn one_way(way: &'static str) -> Error {
+    let detail = format!("buses of this kind cannot be {way}; publish the messages anew by hand");
+    Error::permanent(Code::ConfigInvalid, detail)
 }
 
 /// Where a reader of a target begins.

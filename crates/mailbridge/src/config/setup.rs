@@ -84,11 +84,11 @@ pub struct EventsPipeline {
     /// How it works, as it is written.
     pub section: EventsSection,
     /// Where it is kept how far each folder was read.
-    pub state: Port<dyn StateStore>,
+    pub state: Port<dyn Build<dyn StateStore>>,
     /// Where events go.
-    pub to: Port<dyn Output>,
+    pub to: Port<dyn TargetEnd>,
     /// Where it is told of what no event can be made of.
-    pub dead_letters: Option<Port<dyn Output>>,
+    pub dead_letters: Option<Port<dyn TargetEnd>>,
 }
 
 /// The ledger of a pipeline.
