@@ -57,7 +57,7 @@ pub(crate) fn named(field: &str) -> String {
 impl Plan {
     pub(crate) fn new(config: &Config, files: TemplateFiles) -> Result<Self, Vec<Malformed>> {
         let (templates, broken) = Templates::new(files);
-        let mut builder = Builder { templates, mistakes: Vec::new() };
+        let mut builder = Builder::new(templates);
         for cause in broken {
             let detail = error::mistake(&cause, &builder.templates.folder);
             builder.mistake(&["templates"], detail);
@@ -79,12 +79,8 @@ impl Plan {
         let attachments = config.attachments.iter().enumerate();
         let attachments =
             attachments.map(|(at, it)| attachment::plan(&mut builder, at, it)).collect();
-        let Builder { templates, mistakes } = builder;
-        if !mistakes.is_empty() {
-            return Err(mistakes);
-        }
         Ok(Self {
-            templates,
+            templates: builder.finish()?,
             when: config.when.clone(),
             operation: config.operation,
             id: config.id.is_some(),
@@ -160,6 +156,21 @@ pub(crate) struct Builder {
 }
 
 impl Builder {
+    pub(crate) fn new(templates: Templates) -> Self {
+        Self { templates, mistakes: Vec::new() }
+    }
+
+    /// Whether there is no mistake so far.
+    pub(crate) fn is_well(&self) -> bool {
+        self.mistakes.is_empty()
+    }
+
+    /// The templates, if nothing is wrong with them.
+    pub(crate) fn finish(self) -> Result<Templates, Vec<Malformed>> {
+        let Self { templates, mistakes } = self;
+        if mistakes.is_empty() { Ok(templates) } else { Err(mistakes) }
+    }
+
     pub(crate) fn mistake(&mut self, path: &[&str], detail: String) {
         let path = path.iter().map(|&key| key.to_owned()).collect();
         self.mistakes.push(Malformed { path, detail });

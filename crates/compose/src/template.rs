@@ -76,6 +76,13 @@ impl Templates {
         (templates, mistakes)
     }
 
+    /// From now on, what is looked up in nothing is nothing, and no failure.
+    pub(crate) fn lenient(&mut self) {
+        for environment in [&mut self.html, &mut self.plain] {
+            environment.set_undefined_behavior(UndefinedBehavior::Chainable);
+        }
+    }
+
     /// The files, also those that could not be compiled.
     pub(crate) fn files(&self) -> impl Iterator<Item = &str> {
         self.files.iter().map(String::as_str)

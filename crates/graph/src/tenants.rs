@@ -1,4 +1,4 @@
-//! One app in several tenants, behind the port [`Mail`]: each mailbox goes to the Graph of its own
+//! One app in several tenants, behind the ports [`Mail`] and, in `changes`, [`Changes`]: each mailbox goes to the Graph of its own
 //! tenant, with that tenant's token. Which tenant a mailbox is in is written in the configuration;
 //! nothing is asked to find out.
 //!
@@ -16,13 +16,17 @@
 //! Deliveries for a closed tenant wait on the bus like those of a throttled mailbox: a bus that
 //! bounds how many may wait hands out nothing new beyond that, whoever it is for.
 
+mod changes;
 mod gate;
 mod reports;
+
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use futures_util::{FutureExt as _, StreamExt as _, future::join_all, stream::FuturesUnordered};
 use mailbridge_core::{
-    Attempt, Code, Completion, Error, Mail, Mailbox, Reports, Result, Scope, Verdict,
+    Attempt, Changes, Code, Completion, Error, Mail, Mailbox, Reports, Result, Scope,
+    Subscriptions, Verdict,
 };
 use tokio::time::Instant;
 
@@ -36,8 +40,19 @@ pub struct Tenants(Vec<Tenant>);
 struct Tenant {
     /// Patterns of the mailboxes in it.
     mailboxes: Vec<String>,
-    mail: Box<dyn Mail>,
+    graph: Arc<dyn Service>,
     gate: Gate,
+}
+
+/// All that a tenant's Graph does for us.
+trait Service: Mail + Changes + Subscriptions {}
+
+impl<T: Mail + Changes + Subscriptions> Service for T {}
+
+/// A tenant that may be asked, and since when it is being asked where that is of interest.
+struct Entry<'a> {
+    tenant: &'a Tenant,
+    begun: Option<Instant>,
 }
 
 impl Tenants {
@@ -52,7 +67,7 @@ impl Tenants {
             if several {
                 gate.measure();
             }
-            Ok(Tenant { mailboxes, mail: Box::new(Graph::new(name, resolved, options)?), gate })
+            Ok(Tenant { mailboxes, graph: Arc::new(Graph::new(name, resolved, options)?), gate })
         };
         tenancies.into_iter().map(tenant).collect::<Result<_>>().map(Self)
     }
@@ -79,6 +94,28 @@ impl Tenants {
         })
     }
 
+    /// The tenant of a mailbox, if it is open.
+    fn enter(&self, mailbox: &Mailbox) -> Result<Entry<'_>> {
+        let tenant = self.of(mailbox)?;
+        if self.single().is_some() {
+            return Ok(Entry { tenant, begun: None });
+        }
+        let begun = Instant::now();
+        if !self.all_blocked()
+            && let Some(error) = tenant.gate.shut(begun)
+        {
+            return Err(self.narrowed(tenant, error));
+        }
+        Ok(Entry { tenant, begun: Some(begun) })
+    }
+
+    /// Notes what became of it, and tells it as it concerns the connection.
+    fn leave<T>(&self, entry: &Entry<'_>, result: Result<T>) -> Result<T> {
+        let Some(begun) = entry.begun else { return result };
+        entry.tenant.gate.tried(begun, &result);
+        result.map_err(|error| self.narrowed(entry.tenant, error))
+    }
+
     /// A failure of a tenant, as it concerns the connection.
     fn narrowed(&self, tenant: &Tenant, error: Error) -> Error {
         let verdict = error.verdict();
@@ -97,7 +134,7 @@ impl Tenant {
     }
 
     async fn ready(&self) -> Result<()> {
-        let ready = self.mail.ready().await;
+        let ready = self.graph.ready().await;
         self.gate.heard(&ready);
         ready
     }
@@ -108,7 +145,7 @@ impl Mail for Tenants {
     /// Ready as soon as one tenant is. When none is, the first one's failure.
     async fn ready(&self) -> Result<()> {
         if let Some(tenant) = self.single() {
-            return tenant.mail.ready().await;
+            return tenant.graph.ready().await;
         }
         let asked = self.0.iter().enumerate();
         let mut asked: FuturesUnordered<_> =
@@ -132,31 +169,21 @@ impl Mail for Tenants {
     }
 
     async fn perform(&self, attempt: Attempt<'_>) -> Result<Completion> {
-        let tenant = self.of(attempt.mailbox)?;
-        if self.single().is_some() {
-            return tenant.mail.perform(attempt).await;
-        }
-        let begun = Instant::now();
-        if !self.all_blocked()
-            && let Some(error) = tenant.gate.shut(begun)
-        {
-            return Err(self.narrowed(tenant, error));
-        }
-        let result = tenant.mail.perform(attempt).await;
-        tenant.gate.tried(begun, &result);
-        result.map_err(|error| self.narrowed(tenant, error))
+        let entry = self.enter(attempt.mailbox)?;
+        let result = entry.tenant.graph.perform(attempt).await;
+        self.leave(&entry, result)
     }
 
     async fn tidy(&self) {
-        join_all(self.0.iter().map(|tenant| tenant.mail.tidy())).await;
+        join_all(self.0.iter().map(|tenant| tenant.graph.tidy())).await;
     }
 
     /// A connection with a single tenant shows what that one shows.
     fn reports(&self) -> Option<&dyn Reports> {
         if let Some(tenant) = self.single() {
-            return tenant.mail.reports();
+            return tenant.graph.reports();
         }
-        self.0.iter().all(|tenant| tenant.mail.reports().is_some()).then_some(self as &dyn Reports)
+        self.0.iter().all(|tenant| tenant.graph.reports().is_some()).then_some(self as &dyn Reports)
     }
 }
 

@@ -88,7 +88,11 @@ fn dispatch(handle: &Handle, parts: &Parts, body: &[u8]) -> Result<Value, Refuse
             Ok(json!({}))
         }
         ("POST", "uploads/expire") => Ok(json!({"expired": handle.expire_uploads()})),
-        (_, path) if ["messages", "delta", "folders"].iter().any(|area| path.starts_with(area)) => {
+        (_, path)
+            if ["messages", "delta", "folders", "subscriptions", "notifications"]
+                .iter()
+                .any(|area| path.starts_with(area)) =>
+        {
             mail::dispatch(handle, parts.method.as_str(), path, query, body)
         }
         (_, path) if path.starts_with("apps") || path.starts_with("tokens") => {
@@ -121,9 +125,11 @@ fn unknown(method: &str, path: &str) -> Refused {
         StatusCode::NOT_FOUND,
         format!(
             "there is no {method} {PREFIX}{path}; known: GET truth, truth/sent, \
-             truth/properties, faults, bounces, requests, tokens, messages, delta; POST faults, \
+             truth/properties, faults, bounces, requests, tokens, messages, delta, \
+             subscriptions, notifications; POST faults, \
              bounces, limits, messages/receive, messages/edit, messages/delete, messages/move, \
-             messages/bulk, messages/break, messages/attachments, folders, folders/delete, delta, delta/evict, apps, apps/add, apps/secrets, \
+             messages/bulk, messages/break, messages/attachments, folders, folders/delete, delta, delta/evict, \
+             subscriptions/lifecycle, notifications, apps, apps/add, apps/secrets, \
              apps/certificates, apps/federated, tokens/revoke, tokens/refresh, uploads/expire, \
              mailboxes, outage, clock, reset; DELETE faults, bounces"
         ),

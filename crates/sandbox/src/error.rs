@@ -374,6 +374,33 @@ impl GraphError {
         Self::new(StatusCode::NOT_FOUND, "ErrorSyncFolderNotFound", message)
     }
 
+    // --- subscriptions ---
+
+    pub fn invalid_subscription(message: impl Into<Text>) -> Self {
+        Self::bad("InvalidRequest", message)
+    }
+
+    pub fn no_subscription() -> Self {
+        let message = "The object was not found.";
+        Self::new(StatusCode::NOT_FOUND, "ResourceNotFound", message)
+    }
+
+    pub fn too_many_subscriptions() -> Self {
+        let message = "The quota of subscriptions for the resource has been reached.";
+        Self::new(StatusCode::FORBIDDEN, "Forbidden", message)
+    }
+
+    /// What the back end says, as the subscription service passes it on
+    /// (learn.microsoft.com/graph/errors).
+    pub fn extension(inner: &Self) -> Self {
+        let message = format!(
+            "Operation: Create; Exception: [Status Code: {}; Reason: {}]",
+            inner.status.canonical_reason().unwrap_or_default().replace(' ', ""),
+            inner.message
+        );
+        Self { code: "ExtensionError".into(), message: message.into(), ..inner.clone() }
+    }
+
     // --- limits ---
 
     pub fn mailbox_full() -> Self {

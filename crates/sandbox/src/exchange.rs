@@ -1,8 +1,8 @@
 //! One request and its answer: from the wire to the operation and back, with whatever goes wrong
 //! between.
 //!
-//! The order is fixed: admission, body, *before* faults, operation, *after* faults, latency. The
-//! operation itself does not wait, so an effect is never half there.
+//! The order is fixed: admission, body, *before* faults, operation, *after* faults, latency. An
+//! operation has its effect in one go, so that is never half there.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -185,7 +185,7 @@ async fn run(
         path: parts.uri.path(),
         mailbox: mailbox.map_or("", |mailbox| &mailbox.address),
     };
-    under_faults(world, request, ids, || {
+    under_faults(world, request, ids, async {
         let call = Call {
             world,
             grant: &admitted.grant,
@@ -198,7 +198,7 @@ async fn run(
             ids,
             now: world.clock.now(),
         };
-        let answer = perform(&call, mailbox, &body)?;
+        let answer = perform(&call, mailbox, &body).await?;
         Ok(match call.preferences.applied() {
             Some(applied) => answer.header(PREFERENCE_APPLIED, &applied),
             None => answer,
@@ -212,13 +212,13 @@ pub async fn under_faults(
     world: &World,
     request: fault::Request<'_>,
     ids: &Correlation,
-    perform: impl FnOnce() -> Result<Answer, GraphError>,
+    perform: impl Future<Output = Result<Answer, GraphError>>,
 ) -> Outcome {
     let struck = world.faults.strike(When::Before, request);
     if let Some(outcome) = suffer(world, request, struck.as_ref(), None, ids).await {
         return outcome;
     }
-    match perform() {
+    match perform.await {
         Ok(answer) => answered(world, request, struck, answer, ids).await,
         Err(error) => Outcome::Answer(Answer::refusal(&error, ids, world.clock.now())),
     }

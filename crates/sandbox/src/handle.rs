@@ -2,6 +2,9 @@
 
 mod identity;
 pub mod mail;
+mod subscription;
+
+pub use subscription::LifecycleEvent;
 
 use std::fmt;
 use std::sync::Arc;
@@ -119,6 +122,7 @@ impl Handle {
     /// Lets time pass at once, for tokens, credentials, budgets and visibility.
     pub fn advance_clock(&self, by: Duration) {
         self.0.clock.advance(by);
+        self.0.subscriptions.wake();
     }
 
     /// The sandbox's time.
@@ -126,8 +130,8 @@ impl Handle {
         self.0.clock.now()
     }
 
-    /// Forgets messages, truth, budgets, faults, bounces, uploads, counters, the outage and the
-    /// login host's skew. Apps, credentials, tokens, known mailboxes and the clock stay.
+    /// Forgets messages, truth, budgets, faults, bounces, subscriptions, uploads, counters, the
+    /// outage and the login host's skew. Apps, credentials, tokens, known mailboxes and the clock stay.
     pub fn reset(&self) {
         self.0.reset();
     }

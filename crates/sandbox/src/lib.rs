@@ -9,8 +9,7 @@
 //! before or after the effect, repeatably under a seed.
 //!
 //! Deliberately absent: delivery (nothing arrives but what the admin side injects and the reports
-//! of mails that bounce), a wall between tenants beyond what clients can see, persistence, TLS, and
-//! delta, `$batch` and subscriptions, which are not emulated yet.
+//! of mails that bounce), a wall between tenants beyond what clients can see, persistence and TLS.
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -58,6 +57,10 @@
 //! | `GET delta` | | the [`DeltaFaults`] |
 //! | `POST delta` | [`DeltaFaults`], which replace those before | `{}` |
 //! | `POST delta/evict` | `{"mailbox"?, "folder"?}` | `{"evicted": n}` folders |
+//! | `GET subscriptions` | | `{"subscriptions": [`[`SubscriptionView`]`]}`, the living ones |
+//! | `POST subscriptions/lifecycle` | `{"id"?, "event"}`, a [`LifecycleEvent`] | `{"told": n}` |
+//! | `GET notifications` | | `{"faults", "counts"}`: [`NotificationFaults`], [`NotificationCounts`] |
+//! | `POST notifications` | [`NotificationFaults`], which replace those before | `{}` |
 //! | `GET bounces` | | `{"bounces": [`[`Bounce`]`]}` |
 //! | `POST bounces` | a [`Bounce`], or an array of them | `{"added": n}` |
 //! | `DELETE bounces` | | `{"cleared": n}` |
@@ -109,6 +112,7 @@ mod person;
 mod preference;
 mod route;
 mod server;
+mod subscription;
 mod text;
 mod truth;
 mod upload;
@@ -128,13 +132,14 @@ pub use counters::Counts;
 pub use error::GraphError;
 pub use fault::{DeltaFaults, Fake, Fault, Kind, Matching, Often, Resync, Rule, When};
 pub use handle::mail::Held;
-pub use handle::{Handle, NotThere};
+pub use handle::{Handle, LifecycleEvent, NotThere};
 pub use login::{Outage, TokenCount, TokenCounts};
 pub use mailbox::MailboxState;
 pub use message::AttachmentKind;
 pub use person::{Arrival, Arrived, Pointer};
 pub use route::Operation;
 pub use server::Running;
+pub use subscription::{NotificationCounts, NotificationFaults, SubscriptionView};
 pub use truth::{Sent, SentAttachment, Summary, Truth, Via, Which};
 
 /// The way in: [`Sandbox::builder`].

@@ -86,6 +86,18 @@ pub enum Operation {
     FolderDelta,
     /// `GET users/{id}/mailFolders/{id}/messages/delta`
     MessageDelta,
+    /// `POST subscriptions`
+    CreateSubscription,
+    /// `GET subscriptions`
+    ListSubscriptions,
+    /// `GET subscriptions/{id}`
+    GetSubscription,
+    /// `PATCH subscriptions/{id}`
+    UpdateSubscription,
+    /// `DELETE subscriptions/{id}`
+    DeleteSubscription,
+    /// `POST subscriptions/{id}/reauthorize`
+    ReauthorizeSubscription,
     /// `GET users`
     ListUsers,
     /// `GET users/{id}`
@@ -96,7 +108,7 @@ pub enum Operation {
 
 impl Operation {
     /// Every operation, in the order of the counters.
-    pub const ALL: [Self; 39] = [
+    pub const ALL: [Self; 45] = [
         Self::Token,
         Self::Discovery,
         Self::SendMail,
@@ -133,10 +145,31 @@ impl Operation {
         Self::MoveFolder,
         Self::FolderDelta,
         Self::MessageDelta,
+        Self::CreateSubscription,
+        Self::ListSubscriptions,
+        Self::GetSubscription,
+        Self::UpdateSubscription,
+        Self::DeleteSubscription,
+        Self::ReauthorizeSubscription,
         Self::ListUsers,
         Self::GetUser,
         Self::Unknown,
     ];
+}
+
+impl Operation {
+    /// Whether it is about subscriptions, which belong to an app and not to a mailbox.
+    pub fn is_of_subscriptions(self) -> bool {
+        matches!(
+            self,
+            Self::CreateSubscription
+                | Self::ListSubscriptions
+                | Self::GetSubscription
+                | Self::UpdateSubscription
+                | Self::DeleteSubscription
+                | Self::ReauthorizeSubscription
+        )
+    }
 }
 
 /// A resolved path: the operation and the keys it names.
@@ -147,6 +180,7 @@ pub struct Route {
     pub folder: Option<String>,
     pub message: String,
     pub attachment: String,
+    pub subscription: String,
 }
 
 impl Route {
@@ -157,6 +191,7 @@ impl Route {
             folder: None,
             message: String::new(),
             attachment: String::new(),
+            subscription: String::new(),
         }
     }
 }
@@ -176,6 +211,9 @@ pub fn resolve(method: &Method, path: &str) -> Result<Route, GraphError> {
             "/me request is only valid with delegated authentication flow.",
         )),
         [users, rest @ ..] if users.eq_ignore_ascii_case("users") => user_route(method, rest),
+        [subscriptions, rest @ ..] if name(subscriptions) == "subscriptions" => {
+            subscriptions_route(method, rest)
+        }
         [other, ..] => Err(GraphError::unknown_segment(other)),
         [] => Err(GraphError::bad_request("Resource not found for the segment ''.")),
     }
@@ -201,6 +239,34 @@ fn key_in_parentheses(segment: &str) -> Option<(String, String)> {
     ["users", "messages", "mailfolders", "childfolders", "attachments", "subscriptions", "groups"]
         .contains(&collection.to_ascii_lowercase().as_str())
         .then(|| (collection.to_owned(), key.replace("''", "'")))
+}
+
+fn subscriptions_route(method: &Method, rest: &[&str]) -> Result<Route, GraphError> {
+    let [subscription, rest @ ..] = rest else {
+        return pick(
+            method,
+            &[
+                (Method::GET, Operation::ListSubscriptions),
+                (Method::POST, Operation::CreateSubscription),
+            ],
+        );
+    };
+    let mut route = match rest {
+        [] => pick(
+            method,
+            &[
+                (Method::GET, Operation::GetSubscription),
+                (Method::PATCH, Operation::UpdateSubscription),
+                (Method::DELETE, Operation::DeleteSubscription),
+            ],
+        )?,
+        [action] if name(action) == "reauthorize" => {
+            only(method, Method::POST, Operation::ReauthorizeSubscription)?
+        }
+        [other, ..] => return Err(GraphError::unknown_segment(other)),
+    };
+    (*subscription).clone_into(&mut route.subscription);
+    Ok(route)
 }
 
 fn user_route(method: &Method, rest: &[&str]) -> Result<Route, GraphError> {

@@ -15,6 +15,7 @@ use tokio::time::timeout;
 use crate::exchange::exchange;
 use crate::handle::Handle;
 use crate::line::{Line, Lines};
+use crate::subscription::notify;
 use crate::upload::host;
 use crate::world::World;
 
@@ -50,6 +51,7 @@ pub fn serve(
     let service =
         host::exchange.with_state(world.clone()).into_make_service_with_connect_info::<Line>();
     tasks.spawn(axum::serve(upload, service).with_graceful_shutdown(signal()).into_future());
+    tasks.spawn(notify::run(world.clone()));
     Running { address, uploads, handle: Handle::new(world), stop, tasks }
 }
 

@@ -16,6 +16,7 @@ use crate::lock::lock;
 use crate::login::{Ledger, Outage};
 use crate::mailbox::registry::Registry;
 use crate::mailbox::{Inner, Mailbox};
+use crate::subscription::Subscriptions;
 use crate::truth::Tally;
 use crate::upload::Uploads;
 
@@ -33,6 +34,7 @@ pub struct World {
     pub sent: Tally,
     pub uploads: Uploads,
     pub bounces: Bounces,
+    pub subscriptions: Subscriptions,
     message_limit: AtomicUsize,
     outage: Mutex<Outage>,
     delta_faults: Mutex<DeltaFaults>,
@@ -60,6 +62,7 @@ impl World {
             sent: Tally::default(),
             uploads: Uploads::default(),
             bounces: Bounces::default(),
+            subscriptions: Subscriptions::new(settings.seed),
             message_limit: AtomicUsize::new(settings.message_limit),
             outage: Mutex::default(),
             delta_faults: Mutex::default(),
@@ -130,6 +133,7 @@ impl World {
         self.sent.reset();
         self.uploads.reset();
         self.bounces.clear();
+        self.subscriptions.reset();
         self.set_message_limit(self.settings.message_limit);
         self.set_outage(Outage::None);
         self.set_delta_faults(DeltaFaults::default());

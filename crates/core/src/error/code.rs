@@ -111,6 +111,9 @@ codes! {
     ComposeFailed "compose_failed"
         "the pipeline's templates cannot make a request of this event"
         "correct the template or the event: the message names the field, the place in the template and what is missing; `mailbridge render` shows what comes of an event"
+    FilterFailed "filter_failed"
+        "the pipeline's `when` cannot be evaluated for this event"
+        "correct the expression: the message names the place; the event was not published, and is in the dead letters where there are any"
     // what a request refers to
     AttachmentNotAllowed "attachment_not_allowed"
         "the reference leads outside the places that the pipeline allows"

@@ -25,8 +25,9 @@ impl Probe {
     /// Those for a mailbox that tell of a permission.
     pub(super) const fn of(permission: Permission) -> &'static [Self] {
         match permission {
-            Permission::UserRead => &[],
+            Permission::UserRead | Permission::GroupRead => &[],
             Permission::ReadWrite => &[Self::Inbox, Self::Change],
+            Permission::Read => &[Self::Inbox],
             Permission::Send => &[Self::Send],
         }
     }

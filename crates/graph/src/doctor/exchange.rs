@@ -18,7 +18,7 @@ pub(super) struct Exchange<'a> {
 impl Exchange<'_> {
     /// Lets the app into these mailboxes only: grants in Exchange, then the consent in Entra away.
     pub(super) fn narrow(&self, mailboxes: &[&str], permissions: &[Permission]) -> Vec<String> {
-        let mail = [Permission::Send, Permission::ReadWrite];
+        let mail = [Permission::Send, Permission::ReadWrite, Permission::Read];
         let mail: Vec<_> = mail.into_iter().filter(|it| permissions.contains(it)).collect();
         let mut lines = self.connect();
         lines.push(format!(

@@ -116,16 +116,29 @@ findings! {
         "reading or changing drafts is denied in every mailbox, and the token does not list \
          Mail.ReadWrite"
         "the app has not been granted the application permission Mail.ReadWrite, which \
-         `guarantee: once` needs in order to look in the mailbox"
+         `guarantee: once` needs in order to look in the mailbox, and `after` to change mails"
         "add Mail.ReadWrite under API permissions (Microsoft Graph, Application permissions) and \
          grant admin consent; or grant it in Exchange for some mailboxes only; or use \
          `guarantee: at_least_once`, which needs Mail.Send alone"
+    ReadNotGranted "permission_missing_read" Permissions Failed
+        "reading is denied in every mailbox, and the token does not list Mail.Read"
+        "the app has not been granted the application permission Mail.Read, which a pipeline of \
+         events needs"
+        "add Mail.Read under API permissions (Microsoft Graph, Application permissions; the \
+         delegated one of the same name does not count) and grant admin consent; or grant it in \
+         Exchange for some mailboxes only, which takes up to 2 hours to act"
     UserReadNotGranted "permission_missing_user_read" Permissions Failed
         "listing users is denied"
         "the app has not been granted the application permission User.Read.All, which finding \
          mailboxes by a filter needs"
         "add User.Read.All under API permissions (Microsoft Graph, Application permissions) and \
          grant admin consent; or name the mailboxes in the pipeline"
+    GroupReadNotGranted "permission_missing_group_read" Permissions Failed
+        "the token does not list GroupMember.Read.All"
+        "the app has not been granted the application permission GroupMember.Read.All, which \
+         finding the members of a group needs"
+        "add GroupMember.Read.All under API permissions (Microsoft Graph, Application permissions) \
+         and grant admin consent; or name the mailboxes in the pipeline"
     PermissionUnproven "permission_unproven" Permissions Warning
         "the token does not list the permission, and the pipelines name no mailbox to try"
         "the permission may be missing, or be granted in Exchange, where no token shows it"

@@ -83,14 +83,18 @@ impl Seen<'_> {
     }
 
     fn grant(&self, permission: Permission) -> Grant {
-        let listed = self.claims.is_some_and(|claims| claims.lists(permission.name()));
-        if permission == Permission::UserRead {
-            return match self.directory.access {
-                Access::Granted => Grant::Worked,
-                Access::Denied => Grant::Missing,
-                _ if listed => Grant::Listed,
-                _ => Grant::Unproven,
-            };
+        let listed = self.listed(permission);
+        match (permission, self.directory.access) {
+            (Permission::UserRead, Access::Granted) => return Grant::Worked,
+            (Permission::UserRead, Access::Denied) => return Grant::Missing,
+            // nobody tries it, and no grant in Exchange stands for it
+            (Permission::GroupRead, _) if !listed && self.claims.is_some() => {
+                return Grant::Missing;
+            }
+            (Permission::UserRead | Permission::GroupRead, _) => {
+                return if listed { Grant::Listed } else { Grant::Unproven };
+            }
+            _ => {}
         }
         let seen = |access| {
             let answers = self.tried.iter().flat_map(|tried| &tried.answers);
@@ -105,6 +109,16 @@ impl Seen<'_> {
         } else {
             Grant::Unproven
         }
+    }
+
+    /// Whether the token lists a permission, or one that has it in it.
+    fn listed(&self, permission: Permission) -> bool {
+        let wider = match permission {
+            Permission::Read => Permission::ReadWrite.name(),
+            Permission::GroupRead | Permission::UserRead => "Directory.Read.All",
+            Permission::Send | Permission::ReadWrite => permission.name(),
+        };
+        self.claims.is_some_and(|claims| claims.lists(permission.name()) || claims.lists(wider))
     }
 
     /// An answer that shows that the permission is missing.
@@ -188,7 +202,9 @@ fn missing_finding(permission: Permission) -> Finding {
     match permission {
         Permission::Send => Finding::SendNotGranted,
         Permission::ReadWrite => Finding::ReadWriteNotGranted,
+        Permission::Read => Finding::ReadNotGranted,
         Permission::UserRead => Finding::UserReadNotGranted,
+        Permission::GroupRead => Finding::GroupReadNotGranted,
     }
 }
 

@@ -9,20 +9,27 @@ pub enum Permission {
     Send,
     /// `Mail.ReadWrite`.
     ReadWrite,
+    /// `Mail.Read`, which `Mail.ReadWrite` has in it.
+    Read,
     /// `User.Read.All`.
     UserRead,
+    /// `GroupMember.Read.All`.
+    GroupRead,
 }
 
 impl Permission {
     /// All that mailbridge ever needs.
-    pub const ALL: [Self; 3] = [Self::Send, Self::ReadWrite, Self::UserRead];
+    pub const ALL: [Self; 5] =
+        [Self::Send, Self::ReadWrite, Self::Read, Self::UserRead, Self::GroupRead];
 
     /// Its name at Microsoft.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Send => "Mail.Send",
             Self::ReadWrite => "Mail.ReadWrite",
+            Self::Read => "Mail.Read",
             Self::UserRead => "User.Read.All",
+            Self::GroupRead => "GroupMember.Read.All",
         }
     }
 }
@@ -63,9 +70,18 @@ impl Needs {
         Self { mailboxes, ..self.clone() }
     }
 
-    /// Mailboxes are looked up in the directory.
-    pub fn discovery(&mut self) {
+    /// Adds a pipeline that reads mailboxes, and that edits what it has read or does not.
+    pub fn reading<'a>(&mut self, edits: bool, mailboxes: impl IntoIterator<Item = &'a str>) {
+        self.permission(if edits { Permission::ReadWrite } else { Permission::Read });
+        mailboxes.into_iter().for_each(|mailbox| self.mailbox(mailbox));
+    }
+
+    /// Mailboxes are looked up in the directory, perhaps as members of a group.
+    pub fn discovery(&mut self, of_group: bool) {
         self.permission(Permission::UserRead);
+        if of_group {
+            self.permission(Permission::GroupRead);
+        }
         self.unbounded = true;
     }
 
@@ -81,6 +97,9 @@ impl Needs {
         if !self.permissions.contains(&permission) {
             self.permissions.push(permission);
             self.permissions.sort_unstable();
+        }
+        if self.permissions.contains(&Permission::ReadWrite) {
+            self.permissions.retain(|it| *it != Permission::Read);
         }
     }
 

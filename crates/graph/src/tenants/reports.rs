@@ -18,7 +18,7 @@ impl Tenants {
             return Err(self.narrowed(tenant, error));
         }
         let none = || Error::permanent(Code::Internal, "this tenant shows no reports");
-        Ok((tenant, tenant.mail.reports().ok_or_else(none)?))
+        Ok((tenant, tenant.graph.reports().ok_or_else(none)?))
     }
 }
 

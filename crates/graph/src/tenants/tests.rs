@@ -1,3 +1,5 @@
+mod changes;
+
 use std::{
     sync::{Arc, Mutex},
     time::Duration,
@@ -20,6 +22,8 @@ struct Told {
     ready: Option<Error>,
     perform: Option<Error>,
     hangs: bool,
+    /// What a rule names here.
+    named: Vec<Mailbox>,
     asked: Vec<String>,
 }
 
@@ -93,7 +97,7 @@ impl Reports for Fake {
 fn tenants(of: &[(&str, &Fake, &[&str])]) -> Tenants {
     let tenant = |(name, fake, mailboxes): &(&str, &Fake, &[&str])| Tenant {
         mailboxes: mailboxes.iter().map(ToString::to_string).collect(),
-        mail: Box::new((*fake).clone()),
+        graph: Arc::new((*fake).clone()),
         gate: Gate::new("c", (*name).to_owned()),
     };
     Tenants(of.iter().map(tenant).collect())

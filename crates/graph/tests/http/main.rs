@@ -5,6 +5,7 @@
 
 mod at_least_once;
 mod challenge;
+mod changes;
 mod clock;
 mod doubt;
 mod fake;

@@ -53,6 +53,8 @@ pub enum Reply {
         headers: Vec<(&'static str, String)>,
         body: String,
     },
+    /// A success that announces more than it says before the line is closed.
+    Torn(String),
     /// Close the line without a word.
     Cut,
     /// Say nothing, ever.
@@ -161,6 +163,12 @@ async fn serve(stream: TcpStream, log: Log, script: Script) {
         }
         match reply {
             Reply::Late(..) | Reply::Cut => return,
+            Reply::Torn(body) => {
+                let length = body.len() + 1;
+                let text = format!("HTTP/1.1 200 X\r\ncontent-length: {length}\r\n\r\n{body}");
+                stream.write_all(text.as_bytes()).await.ok();
+                return;
+            }
             Reply::Silence => std::future::pending().await,
             Reply::Answer { status, headers, body } => {
                 let mut text = format!("HTTP/1.1 {status} X\r\ncontent-length: {}\r\n", body.len());

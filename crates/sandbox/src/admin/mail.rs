@@ -1,11 +1,12 @@
-//! The admin side of the mail in mailboxes, and of what delta queries tell of it.
+//! The admin side of the mail in mailboxes, and of what delta queries and notifications tell of
+//! it.
 
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::{Refused, read, read_query, read_some, unknown};
 use crate::bulk::Bulk;
-use crate::handle::Handle;
+use crate::handle::{Handle, LifecycleEvent};
 use crate::person::Pointer;
 
 pub fn dispatch(
@@ -39,6 +40,16 @@ pub fn dispatch(
         ("GET", "delta") => Ok(json!(handle.delta_faults())),
         ("POST", "delta") => {
             handle.set_delta_faults(read(body)?);
+            Ok(json!({}))
+        }
+        ("GET", "subscriptions") => Ok(json!({"subscriptions": handle.subscriptions()})),
+        ("POST", "subscriptions/lifecycle") => lifecycle(handle, &read(body)?),
+        ("GET", "notifications") => Ok(json!({
+            "faults": handle.notification_faults(),
+            "counts": handle.notifications(),
+        })),
+        ("POST", "notifications") => {
+            handle.set_notification_faults(read(body)?);
             Ok(json!({}))
         }
         ("POST", "delta/evict") => evict(handle, &read(body)?),
@@ -126,6 +137,18 @@ struct Delete {
 fn delete(handle: &Handle, delete: &Delete) -> Result<Value, Refused> {
     handle.delete_message(&delete.message, delete.for_good)?;
     Ok(json!({}))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Lifecycle {
+    #[serde(default)]
+    id: Option<String>,
+    event: LifecycleEvent,
+}
+
+fn lifecycle(handle: &Handle, wanted: &Lifecycle) -> Result<Value, Refused> {
+    Ok(json!({"told": handle.lifecycle(wanted.id.as_deref(), wanted.event)?}))
 }
 
 #[derive(Deserialize)]

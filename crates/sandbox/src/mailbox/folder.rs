@@ -274,6 +274,7 @@ fn known(folder: Folder) -> Known {
         key: folder.key(),
         default_id: 0,
         immutable_id: 0,
+        change: 0,
         received: Timestamp::UNIX_EPOCH,
         unread: false,
     }

@@ -12,21 +12,27 @@ use super::folder::Folder;
 use super::log::{Known, Log, Marks};
 use crate::clock;
 use crate::dice::{chance, mix};
+use crate::subscription::{Bell, Change};
 
-/// Something that happened to a message.
+/// Something that happened to a message in a folder.
 #[derive(Clone, Copy, Debug)]
-pub enum Event {
-    Arrived(Folder, Known),
-    Changed { folder: Folder, key: u64, unread: bool, marks: Marks },
-    Left(Folder, u64),
+pub struct Event {
+    pub folder: Folder,
+    /// The message as it is afterwards; one that left, as it was
+    pub known: Known,
+    pub kind: Kind,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub enum Kind {
+    Arrived,
+    Changed(Marks),
+    Left,
 }
 
 impl Event {
     fn key(&self) -> u64 {
-        match self {
-            Self::Arrived(_, known) => known.key,
-            Self::Changed { key, .. } | Self::Left(_, key) => *key,
-        }
+        self.known.key
     }
 }
 
@@ -52,6 +58,8 @@ pub struct Journal {
     held_keys: HashMap<u64, Timestamp>,
     tickets: u64,
     watched: bool,
+    /// Rung at every event, once somebody has subscribed
+    bell: Option<Bell>,
 }
 
 impl Journal {
@@ -59,7 +67,20 @@ impl Journal {
         if !self.watched && self.fresh.len() >= UNWATCHED_LIMIT {
             self.settle(Timestamp::MIN, Lateness::default());
         }
+        if let Some(bell) = &self.bell {
+            let change = match event.kind {
+                Kind::Arrived => Change::Created,
+                Kind::Changed(_) => Change::Updated,
+                Kind::Left => Change::Deleted,
+            };
+            bell.ring(event.folder, event.known, change);
+        }
         self.fresh.push(event);
+    }
+
+    /// Events are heard from now on, at once: also those that are told late.
+    pub fn hang(&mut self, bell: Bell) {
+        self.bell = Some(bell);
     }
 
     /// Tells nothing of what just happened to a message until a given time.
@@ -102,14 +123,12 @@ impl Journal {
     fn apply(&mut self, event: Event) {
         self.last += 1;
         let step = self.last;
-        match event {
-            Event::Arrived(folder, known) => {
-                self.logs.entry(folder).or_default().arrive(step, known);
-            }
-            Event::Changed { folder, key, unread, marks } => {
-                self.logs.entry(folder).or_default().change(step, key, unread, marks);
-            }
-            Event::Left(folder, key) => self.logs.entry(folder).or_default().leave(step, key),
+        let Event { folder, known, kind } = event;
+        let log = self.logs.entry(folder).or_default();
+        match kind {
+            Kind::Arrived => log.arrive(step, known),
+            Kind::Changed(marks) => log.change(step, known.key, known.unread, marks),
+            Kind::Left => log.leave(step, known.key),
         }
     }
 
@@ -152,9 +171,13 @@ mod tests {
     }
 
     fn arrival(key: u64) -> Event {
-        let (default_id, immutable_id) = (0, 0);
-        let known = Known { key, default_id, immutable_id, received: at(0), unread: false };
-        Event::Arrived(Folder::INBOX, known)
+        let (default_id, immutable_id, change) = (0, 0, 0);
+        let known = Known { key, default_id, immutable_id, change, received: at(0), unread: false };
+        Event { folder: Folder::INBOX, known, kind: Kind::Arrived }
+    }
+
+    fn leaving(key: u64) -> Event {
+        Event { kind: Kind::Left, ..arrival(key) }
     }
 
     fn total(journal: &Journal) -> usize {
@@ -167,7 +190,7 @@ mod tests {
         journal.push(arrival(1));
         journal.push(arrival(2));
         journal.hold(1, at(10));
-        journal.push(Event::Left(Folder::INBOX, 1));
+        journal.push(leaving(1));
         journal.settle(at(5), Lateness::default());
         assert_eq!(total(&journal), 1, "only the second");
         journal.settle(at(10), Lateness::default());
@@ -196,7 +219,7 @@ mod tests {
         let mut journal = Journal::default();
         for key in 0..1_000 {
             journal.push(arrival(key));
-            journal.push(Event::Left(Folder::INBOX, key));
+            journal.push(leaving(key));
         }
         assert!(journal.fresh.len() <= UNWATCHED_LIMIT);
         journal.settle(at(0), Lateness::default());

@@ -45,6 +45,8 @@ pub struct Known {
     /// Generations of its ids
     pub default_id: u32,
     pub immutable_id: u32,
+    /// How often it has changed
+    pub change: u32,
     /// What it is sorted and filtered by
     pub received: Timestamp,
     pub unread: bool,
@@ -280,7 +282,7 @@ mod tests {
 
     fn known(key: u64) -> Known {
         let received = Timestamp::from_second(i64::try_from(key).unwrap()).unwrap();
-        Known { key, default_id: 0, immutable_id: 0, received, unread: true }
+        Known { key, default_id: 0, immutable_id: 0, change: 0, received, unread: true }
     }
 
     fn log(arrivals: u64) -> Log {

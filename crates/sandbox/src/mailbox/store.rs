@@ -13,7 +13,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::folder::Folder;
-use super::journal::{Event, Journal, Lateness};
+use super::journal::{Event, Journal, Kind, Lateness};
 use super::log::{Known, Log, Marks};
 use crate::clock;
 use crate::config::IdsOnSend;
@@ -104,17 +104,22 @@ impl Message {
             key: self.key,
             default_id: self.place.default_id,
             immutable_id: self.place.immutable_id,
+            change: self.change,
             received: self.sent,
             unread: !self.content.is_read,
         }
     }
 
+    fn event(&self, kind: Kind) -> Event {
+        Event { folder: self.place.folder, known: self.known(), kind }
+    }
+
     fn arrival(&self) -> Event {
-        Event::Arrived(self.place.folder, self.known())
+        self.event(Kind::Arrived)
     }
 
     fn leaving(&self) -> Event {
-        Event::Left(self.place.folder, self.key)
+        self.event(Kind::Left)
     }
 }
 
@@ -185,12 +190,7 @@ impl Drop for Editing<'_> {
             // of a draft anything may have changed beside its marks
             marks = marks.with(Marks::REST);
         }
-        self.journal.push(Event::Changed {
-            folder: self.message.place.folder,
-            key: self.message.key,
-            unread: !self.message.content.is_read,
-            marks,
-        });
+        self.journal.push(self.message.event(Kind::Changed(marks)));
     }
 }
 

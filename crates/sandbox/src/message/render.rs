@@ -20,8 +20,8 @@ use crate::preference::{BodyPreference, Preferences};
 use crate::text::{escape_html, percent_encode, strip_tags};
 
 /// Changes with every change of the message.
-fn change_key(message: &Message) -> String {
-    let number = dice::mix(message.key ^ (u64::from(message.change) << 40));
+fn change_key(key: u64, change: u32) -> String {
+    let number = dice::mix(key ^ (u64::from(change) << 40));
     let mut bytes = *b"CQAAABYAAAB\0\0\0\0\0\0\0\0\0\0\0";
     bytes[11..19].copy_from_slice(&number.to_le_bytes());
     STANDARD.encode(bytes)
@@ -29,7 +29,12 @@ fn change_key(message: &Message) -> String {
 
 /// The change key as HTTP compares it.
 pub fn etag(message: &Message) -> String {
-    format!("W/\"{}\"", change_key(message))
+    tag(message.key, message.change)
+}
+
+/// The same of a message that is known by its number and how often it has changed.
+pub fn tag(key: u64, change: u32) -> String {
+    format!("W/\"{}\"", change_key(key, change))
 }
 
 /// How messages are to be rendered for one request.
@@ -130,7 +135,7 @@ fn property(name: &str, view: &View<'_>) -> Value {
     match name {
         "createdDateTime" => json!(seconds_text(message.created)),
         "lastModifiedDateTime" => json!(seconds_text(message.modified)),
-        "changeKey" => json!(change_key(message)),
+        "changeKey" => json!(change_key(message.key, message.change)),
         "categories" => json!(content.categories),
         "receivedDateTime" | "sentDateTime" => json!(seconds_text(message.sent)),
         "hasAttachments" => json!(view.has_attachments()),

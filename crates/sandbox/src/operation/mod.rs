@@ -15,6 +15,7 @@ mod read;
 mod relocate;
 mod send;
 mod send_mail;
+mod subscription;
 mod upload_session;
 mod user;
 
@@ -53,7 +54,21 @@ pub struct Call<'a> {
 }
 
 /// Does what the request asks for. `mailbox` is `None` for the operations on the directory.
-pub fn perform(
+///
+/// Nothing of it waits but the handshake of a new subscription, which holds no lock.
+pub async fn perform(
+    call: &Call<'_>,
+    mailbox: Option<&Mailbox>,
+    body: &[u8],
+) -> Result<Answer, GraphError> {
+    match call.route.operation {
+        Operation::CreateSubscription => subscription::create(call, body).await,
+        operation if operation.is_of_subscriptions() => subscription::perform(call, body),
+        _ => perform_at_once(call, mailbox, body),
+    }
+}
+
+fn perform_at_once(
     call: &Call<'_>,
     mailbox: Option<&Mailbox>,
     body: &[u8],
@@ -98,6 +113,12 @@ pub fn perform(
         Operation::MessageDelta => delta::messages(call, mailbox),
         Operation::GetUser => user::get(call, mailbox),
         Operation::ListUsers
+        | Operation::CreateSubscription
+        | Operation::ListSubscriptions
+        | Operation::GetSubscription
+        | Operation::UpdateSubscription
+        | Operation::DeleteSubscription
+        | Operation::ReauthorizeSubscription
         | Operation::Token
         | Operation::Discovery
         | Operation::UploadChunk

@@ -123,7 +123,7 @@ async fn run(
         path: parts.uri.path(),
         mailbox: &seat.mailbox.address,
     };
-    exchange::under_faults(world, request, ids, || perform(world, parts, found, &body)).await
+    exchange::under_faults(world, request, ids, async { perform(world, parts, found, &body) }).await
 }
 
 fn perform(

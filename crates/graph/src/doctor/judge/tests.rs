@@ -12,11 +12,19 @@ struct Case {
     mailboxes: &'static [&'static str],
     answers: Vec<(&'static str, Permission, Access)>,
     discovery: bool,
+    /// Pipelines read, instead of sending.
+    reading: bool,
 }
 
 impl Case {
     fn with_roles(roles: &'static [&'static str]) -> Self {
-        Self { roles: Some(roles), mailboxes: &["a@x.org"], answers: Vec::new(), discovery: false }
+        Self {
+            roles: Some(roles),
+            mailboxes: &["a@x.org"],
+            answers: Vec::new(),
+            discovery: false,
+            reading: false,
+        }
     }
 
     fn answering(mut self, access: Access) -> Self {
@@ -28,9 +36,13 @@ impl Case {
 
     fn steps(&self) -> Vec<StepReport> {
         let mut needs = Needs::default();
-        needs.sending(Guarantee::Once, self.mailboxes.iter().copied());
+        if self.reading {
+            needs.reading(false, self.mailboxes.iter().copied());
+        } else {
+            needs.sending(Guarantee::Once, self.mailboxes.iter().copied());
+        }
         if self.discovery {
-            needs.discovery();
+            needs.discovery(self.reading);
         }
         let roles = self.roles.map(|roles| roles.iter().map(|&role| role.to_owned()).collect());
         let claims = roles.map(|roles| Claims { roles, ..Claims::default() });
@@ -140,6 +152,23 @@ fn the_directory_is_asked_for_discovery_only() {
     let mut case = Case::with_roles(BOTH).answering(Access::Granted);
     case.discovery = true;
     assert_eq!(case.findings(), [Finding::UserReadNotGranted]);
+}
+
+#[test]
+fn whoever_reads_needs_to_read_and_no_more() {
+    let read = |roles, access| {
+        let mut case = Case { reading: true, ..Case::with_roles(roles) };
+        case.answers = vec![("a@x.org", Permission::Read, access)];
+        case
+    };
+    assert_eq!(read(&["Mail.Send"], Access::Denied).findings()[0], Finding::ReadNotGranted);
+    assert_eq!(read(&[], Access::Granted).findings(), []);
+    let wide = read(&["Mail.ReadWrite"], Access::Granted).findings();
+    assert_eq!(wide, [Finding::PermissionNotNeeded, Finding::ScopeTooWide]);
+    let mut group = read(&["Mail.Read", "User.Read.All"], Access::Granted);
+    group.discovery = true;
+    let missing = [Finding::UserReadNotGranted, Finding::GroupReadNotGranted];
+    assert_eq!(group.findings(), missing, "the directory is denied here");
 }
 
 #[test]
