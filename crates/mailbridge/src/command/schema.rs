@@ -1,6 +1,6 @@
 //! `mailbridge schema`: the JSON Schemas of what crosses the process boundary.
 
-use mailbridge_core::contract::{AnyRequest, MailEvent, Outcome};
+use mailbridge_core::contract::{AnyRequest, MailCloudEvent, Outcome};
 use schemars::schema_for;
 use serde_json::Value;
 
@@ -37,7 +37,7 @@ impl SchemaOf {
             What::Config => schema::config(registry),
             What::Request => schema_for!(AnyRequest).to_value(),
             What::Outcome => schema_for!(Outcome).to_value(),
-            What::Event => schema_for!(MailEvent).to_value(),
+            What::Event => schema_for!(MailCloudEvent).to_value(),
             What::Doctor => schema_for!(doctor::Report).to_value(),
         };
         print(&schema)

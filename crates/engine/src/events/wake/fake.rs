@@ -104,6 +104,8 @@ impl Subscriptions for World {
         let (id, until) = (format!("s{}", service.made), callback.until);
         let state = callback.client_state.expose().to_owned();
         let folder = folder.map(str::to_owned);
+        // one for each resource, as Graph may have it: the one before is ended
+        service.subscriptions.retain(|_, known| known.0 != *mailbox || known.1 != folder);
         service.subscriptions.insert(id.clone(), (mailbox.clone(), folder, state, until));
         Ok(Subscription { id, until })
     }

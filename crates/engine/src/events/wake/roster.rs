@@ -248,7 +248,14 @@ impl Roster {
 impl Entry {
     fn done(&mut self, step: Step, job: &Job, now: Instant, time: Timestamp) -> Instant {
         (self.failures, self.may_ask) = (0, false);
-        let Step::Kept(record) = step else { return now };
+        let record = match step {
+            Step::Kept(record) => record,
+            Step::Again(Some(doubtful)) => {
+                self.renew = Some(doubtful);
+                return now;
+            }
+            Step::Again(None) | Step::Ask | Step::Left => return now,
+        };
         // what was told while the step was under way is still to be done
         self.lost.take_if(|lost| job.lost.as_ref() == Some(lost) && *lost != record.id);
         self.renew.take_if(|renew| job.renew.as_ref() == Some(renew));

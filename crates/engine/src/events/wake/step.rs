@@ -45,8 +45,9 @@ pub(super) enum Step {
     Kept(Box<Record>),
     /// Graph has to be asked.
     Ask,
-    /// Somebody else was there first; what they did is to be seen.
-    Again,
+    /// Somebody else was there first; what they did is to be seen. Graph may have ended this one of
+    /// theirs in favour of ours, where it takes one for each resource only.
+    Again(Option<String>),
     /// Nothing is left of it.
     Left,
 }
@@ -119,7 +120,8 @@ impl Keeper {
         if !matches!(put, Ok(Put::Stored(_))) {
             // nobody would know its calls after a restart; another worker has one, or soon will
             self.end(mailbox, &record.id).await;
-            return put.map(|_| Step::Again);
+            put?;
+            return Ok(Step::Again(self.kept(key).await?.record.map(|theirs| theirs.id)));
         }
         self.adopt(job, &record);
         // what came before it could be known by its calls
@@ -148,7 +150,7 @@ impl Keeper {
         }
         match self.store.put(key, record.write()?, revision).await? {
             Put::Stored(_) => Ok(Step::Kept(Box::new(record))),
-            Put::Conflict => Ok(Step::Again),
+            Put::Conflict => Ok(Step::Again(None)),
         }
     }
 
@@ -164,7 +166,7 @@ impl Keeper {
         if let Some(revision) = kept.revision
             && self.store.delete(key, revision).await? == Put::Conflict
         {
-            return Ok(Step::Again);
+            return Ok(Step::Again(None));
         }
         Ok(Step::Left)
     }
