@@ -16,6 +16,7 @@ mod health;
 mod identity;
 mod isolation;
 mod kill;
+mod replay;
 mod restart;
 mod rig;
 mod rotation;

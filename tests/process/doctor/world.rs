@@ -174,7 +174,7 @@ pipelines:
         .expect("a connection");
         let mut needs = Needs::default();
         needs.sending(mailbridge_core::Guarantee::Once, [MAILBOX]);
-        needs.discovery();
+        needs.discovery(false);
         let mut tenancies = connection.resolve_all(None).expect("it is right");
         let tenancy = tenancies.pop().expect("a tenant");
         let examined = doctor::examine("contoso", tenancy, &needs).await.expect("TLS");
