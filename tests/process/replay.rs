@@ -16,7 +16,8 @@ use serde_json::Value;
 use crate::rig::{LOAD, Plan, Rig, SOON, mailbox, request, until};
 
 /// Failed attempts end a request at once.
-const GIVES_UP: &str = "      deadline: 5s\n      settle_time: 5s\n      retry: { attempts_max: 1 }";
+const GIVES_UP: &str =
+    "      deadline: 5s\n      settle_time: 5s\n      retry: { attempts_max: 1 }";
 
 fn plan() -> Plan {
     let sandbox = Sandbox::builder().seed(3).budgets(Budgets::off());
@@ -252,21 +253,25 @@ async fn what_cannot_be_replayed_is_said_with_its_exit_code() {
 
 /// A pipeline over files, in a folder of its own.
 fn files(from: &str, allow: &str) -> Launch {
+    let launch = Launch::mailbridge().expect("the program").args(["run"]);
+    let here = launch.folder().display();
+    // another process, in a folder of its own, is to find the same files
+    let from = from.replace("path: requests", &format!("path: {here}/requests"));
     let config = format!(
         r#"
 connections: {{ demo: {{ cloud: sandbox }} }}
-buses: {{ files: {{ local: {{}} }} }}
+buses: {{ files: {{ local: {{ dir: {here}/state }} }} }}
 pipelines:
   orders:
     requests:
       {from}
       connection: demo
       allow_mailboxes: ["{allow}"]
-      outcomes: {{ bus: files, path: outcomes.ndjson }}
-      dead_letters: {{ bus: files, path: dead.ndjson }}
+      outcomes: {{ bus: files, path: {here}/outcomes.ndjson }}
+      dead_letters: {{ bus: files, path: {here}/dead.ndjson }}
 "#
     );
-    Launch::mailbridge().expect("the program").args(["run"]).config(&config).expect("a file")
+    launch.config(&config).expect("a file")
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -109,11 +109,12 @@ impl Replay {
         let run = match self.open(&pipeline).await {
             Ok(run) => run,
             Err((place, error)) => {
-                let (name, cure) = (&pipeline.name, error.code().cure());
+                let (name, code) = (&pipeline.name, error.code());
                 eprintln!(
-                    "nothing was put back: pipelines.{name}.requests.{place}: {error}\n{cure}"
+                    "nothing was put back: pipelines.{name}.requests.{place}: {code}: {error}\n{}",
+                    code.cure()
                 );
-                let wrong = error.code() == Code::ConfigInvalid;
+                let wrong = code == Code::ConfigInvalid;
                 return if wrong { Exit::Config } else { Exit::Failed };
             }
         };

@@ -94,7 +94,8 @@ impl Run {
         work.finish().await;
         self.told.summary(&work.tally, signal.is_some());
         if let Some(error) = &work.failed {
-            eprintln!("stopped: {error}\n{}; then run this again", error.code().cure());
+            let code = error.code();
+            eprintln!("stopped: {code}: {error}\n{}; then run this again", code.cure());
         }
         match signal {
             _ if work.failed.is_some() => Exit::Failed,
