@@ -50,7 +50,8 @@ $MailboxGroup = ''
 # MultiTenant      yes: other tenants may consent to the app too. In each of those, run this script
 #                  again with ClientId set and Credential = 'none'
 # Permissions      separated by spaces. Mail.Send is all that `guarantee: at_least_once` needs;
-#                  Mail.ReadWrite is for `once`; User.Read.All is for looking mailboxes up
+#                  Mail.ReadWrite is for `once` and for `after`; Mail.Read is enough to read
+#                  mailboxes; User.Read.All and GroupMember.Read.All are for looking them up
 # Credential       secret, certificate, federated or none
 # SecretFile       where the new secret goes. To rotate, name a new file; the old one stays valid
 # CertificateFile  key and certificate, PEM. Made if there is no such file. To rotate: a new file
@@ -67,7 +68,8 @@ $ErrorActionPreference = 'Stop'
 # Microsoft Graph's app id, the same in all tenants
 $GraphApp = '00000003-0000-0000-c000-000000000000'
 # those that Exchange can grant for some mailboxes
-$MailPermissions = @('Mail.Send', 'Mail.ReadWrite')
+$MailPermissions = @('Mail.Send', 'Mail.ReadWrite', 'Mail.Read')
+$DirectoryPermissions = @('User.Read.All', 'GroupMember.Read.All')
 $Clouds = @{
     global    = @{ Graph = 'Global'; Exchange = 'O365Default' }
     us_gov_l4 = @{ Graph = 'USGov'; Exchange = 'O365USGovGCCHigh' }
@@ -124,8 +126,8 @@ function Test-Settings {
         throw "Credential = 'federated' needs FederatedIssuer, -Subject and -Audience"
     }
     foreach ($name in Split-Words $Permissions) {
-        if ($name -notin ($MailPermissions + 'User.Read.All')) {
-            throw "Permissions names '$name'; give Mail.Send, Mail.ReadWrite, User.Read.All"
+        if ($name -notin ($MailPermissions + $DirectoryPermissions)) {
+            throw "Permissions names '$name'; there are $($MailPermissions + $DirectoryPermissions)"
         }
     }
     if ($Mailboxes.Contains('*')) {
@@ -224,7 +226,7 @@ function Set-AskedFor($Application, [string[]]$Added, [string[]]$Removed) {
 
 function Step3-Consent($Principal, $Graph, [string[]]$Names) {
     $granted = @(Get-Grants $Principal $Graph | ForEach-Object AppRoleId)
-    $ours = $MailPermissions + 'User.Read.All'
+    $ours = $MailPermissions + $DirectoryPermissions
     foreach ($role in $Graph.AppRoles | Where-Object Value -in $ours) {
         $there = $role.Id -in $granted
         if ($role.Value -in $Names -and -not $there) {

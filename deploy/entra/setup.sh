@@ -48,7 +48,8 @@ MAILBOX_GROUP=''
 # MULTI_TENANT      yes: other tenants may consent to the app too. In each of those, run this script
 #                   again with CLIENT_ID set and CREDENTIAL='none'
 # PERMISSIONS       separated by spaces. Mail.Send is all that `guarantee: at_least_once` needs;
-#                   Mail.ReadWrite is for `once`; User.Read.All is for looking mailboxes up
+#                   Mail.ReadWrite is for `once` and for `after`; Mail.Read is enough to read
+#                   mailboxes; User.Read.All and GroupMember.Read.All are for looking them up
 # CREDENTIAL        secret, certificate, federated or none
 # SECRET_FILE       where the new secret goes. To rotate, name a new file; the old one stays valid
 # CERTIFICATE_FILE  key and certificate, PEM. Made if there is no such file. To rotate: a new file
@@ -63,7 +64,8 @@ set -euo pipefail
 umask 077
 
 GRAPH_APP='00000003-0000-0000-c000-000000000000' # Microsoft Graph's app id, the same in all tenants
-MAIL_PERMISSIONS='Mail.Send Mail.ReadWrite'      # those that Exchange can grant for some mailboxes
+MAIL_PERMISSIONS='Mail.Send Mail.ReadWrite Mail.Read' # those that Exchange can grant for some mailboxes
+DIRECTORY_PERMISSIONS='User.Read.All GroupMember.Read.All'
 fresh=no                                         # yes once an app has been made in this run
 
 step() { printf '\n%s\n' "$*" >&2; }
@@ -134,10 +136,8 @@ check_settings() {
   *) fail "CREDENTIAL is '$CREDENTIAL'; give secret, certificate, federated or none" 2 ;;
   esac
   for value in $PERMISSIONS; do
-    case "$value" in
-    Mail.Send | Mail.ReadWrite | User.Read.All) ;;
-    *) fail "PERMISSIONS names '$value'; give Mail.Send, Mail.ReadWrite, User.Read.All" 2 ;;
-    esac
+    in_list "$value" "$MAIL_PERMISSIONS $DIRECTORY_PERMISSIONS" ||
+      fail "PERMISSIONS names '$value'; there are $MAIL_PERMISSIONS $DIRECTORY_PERMISSIONS" 2
   done
   case "$MAILBOXES" in
   *'*'*) fail 'MAILBOXES takes addresses, no patterns; use a MAILBOX_GROUP' 2 ;;
@@ -235,7 +235,7 @@ step_2_ask() {
   graph_principal=$(az ad sp show --id "$GRAPH_APP" --query id -o tsv)
   here=''
   declared=''
-  for name in $MAIL_PERMISSIONS User.Read.All; do
+  for name in $MAIL_PERMISSIONS $DIRECTORY_PERMISSIONS; do
     role_id "$name" >/dev/null
   done
   for name in $PERMISSIONS; do
@@ -288,7 +288,7 @@ step_3_consent() {
       fail "$name was not granted; it takes a Privileged Role or Global Administrator"
     say "granted $name"
   done
-  for name in $MAIL_PERMISSIONS User.Read.All; do
+  for name in $MAIL_PERMISSIONS $DIRECTORY_PERMISSIONS; do
     in_list "$name" "$here" || ! in_lines "$(role_id "$name")" "$granted" ||
       say "note: $name is granted too, for the whole tenant, and the settings do not ask for that"
   done

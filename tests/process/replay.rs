@@ -184,7 +184,9 @@ async fn killed_in_the_middle(guarantee: &'static str) -> (u64, usize) {
     let short = stream::Config { duplicate_window: Duration::from_millis(100), ..config };
     rig.jetstream.update_stream(short).await.expect("a shorter window");
     let refusing = [Operation::CreateMessage, Operation::SendMail];
-    refusing.map(|operation| rig.handle().add_fault(Fault::answer(400).on(operation)));
+    for operation in refusing {
+        rig.handle().add_fault(Fault::answer(400).on(operation));
+    }
     let mut program = rig.start();
     rig.publish_load(0, LETTERS, 50).await;
     rig.drained(LOAD).await;

@@ -264,7 +264,7 @@ impl Rig {
 }
 
 #[expect(clippy::disallowed_methods, reason = "a test's own client of the program's HTTP side")]
-fn http_client() -> reqwest::Client {
+pub fn http_client() -> reqwest::Client {
     reqwest::Client::new()
 }
 
@@ -298,7 +298,7 @@ pub fn request(n: usize, mailbox: &str) -> String {
     .to_string()
 }
 
-fn free_port() -> std::net::SocketAddr {
+pub fn free_port() -> std::net::SocketAddr {
     let socket = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
     socket.local_addr().expect("its address")
 }

@@ -1,10 +1,10 @@
-//! Which events about mails a pipeline wants: an expression over `data` and `event`, in the language of
-//! templates.
+//! Which events about mails a pipeline wants: an expression over `data` and `event`, in the
+//! language of templates.
 //!
-//! A mail need not have a sender, a subject or anybody in copy, and an expression is not to fail for
-//! that: what a mail does not have is an empty text, an empty list or false here, and whatever is
-//! looked for in nothing is not there. A name that no event has at all is a mistake that is told when
-//! the pipeline is read.
+//! A mail need not have a sender, a subject or anybody in copy, and an expression is not to fail
+//! for that: what a mail does not have is an empty text, an empty list or false here, and whatever
+//! is looked for in nothing is not there. A name that no event has at all is a mistake that is told
+//! when the pipeline is read.
 
 use std::fmt;
 

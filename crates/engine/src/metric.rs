@@ -30,8 +30,8 @@ pub const BOUNCE_LOOK_AGE: &str = "mailbridge_bounce_look_age_seconds";
 /// Parts of mails that events were asked to hold and do not, by `pipeline`, `what` and `code`; also
 /// those that are stored elsewhere instead.
 pub const LEFT_OUT: &str = "mailbridge_events_left_out_total";
-/// What is done to mails once their events are out, by `pipeline`, `operation` and `code` (empty when
-/// done).
+/// What is done to mails once their events are out, by `pipeline`, `operation` and `code` (empty
+/// when done).
 pub const AFTER: &str = "mailbridge_events_after_total";
 /// Calls about subscriptions, item by item, by `result`.
 pub const NOTIFICATIONS: &str = "mailbridge_notifications_total";

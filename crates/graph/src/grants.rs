@@ -36,9 +36,9 @@ impl Grants {
 
 fn index(permission: Permission) -> usize {
     match permission {
-        Permission::MailSend => 0,
-        Permission::MailReadWrite => 1,
-        Permission::MailRead => 2,
+        Permission::Send => 0,
+        Permission::ReadWrite => 1,
+        Permission::Read => 2,
     }
 }
 
@@ -50,17 +50,17 @@ mod tests {
     fn a_permission_is_suspected_until_something_that_needs_it_works() {
         let grants = Grants::default();
         let token = Token::that_lacks_everything(1);
-        assert!(grants.suspect(Permission::MailSend, &token));
-        grants.worked(Permission::MailSend, &token);
-        assert!(!grants.suspect(Permission::MailSend, &token));
+        assert!(grants.suspect(Permission::Send, &token));
+        grants.worked(Permission::Send, &token);
+        assert!(!grants.suspect(Permission::Send, &token));
     }
 
     #[test]
     fn grants_made_in_exchange_are_remembered_beyond_the_token() {
         let grants = Grants::default();
-        grants.worked(Permission::MailSend, &Token::that_lacks_everything(1));
+        grants.worked(Permission::Send, &Token::that_lacks_everything(1));
         let next = Token::that_lacks_everything(2);
-        assert!(!grants.suspect(Permission::MailSend, &next));
-        assert!(!grants.suspect(Permission::MailReadWrite, &next));
+        assert!(!grants.suspect(Permission::Send, &next));
+        assert!(!grants.suspect(Permission::ReadWrite, &next));
     }
 }

@@ -6,7 +6,7 @@ mod create;
 
 use std::{collections::BTreeMap, path::PathBuf};
 
-use mailbridge_core::{Code, Error, Needs, Result, SecretSource, Span};
+use mailbridge_core::{Code, Error, Labels, Needs, Result, SecretSource, Span, Template};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -158,9 +158,14 @@ pub enum Start {
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(try_from = "TargetKeys")]
 pub struct Target {
-    /// The topic.
-    pub topic: String,
-    /// Whether to make the topic if it is missing.
+    /// The topic, or a template such as `mail.received.{mailbox}`.
+    #[schemars(with = "String")]
+    pub topic: Template,
+    /// The records' key, such as `{mailbox}`, in place of the message's own, which is what the
+    /// message is about.
+    #[schemars(with = "Option<String>")]
+    pub key: Option<Template>,
+    /// Whether to make a topic that is missing.
     pub create: Create,
 }
 
@@ -169,15 +174,20 @@ pub struct Target {
 struct TargetKeys {
     topic: String,
     #[serde(default)]
+    key: Option<String>,
+    #[serde(default)]
     create: Create,
 }
 
 impl TryFrom<TargetKeys> for Target {
     type Error = Error;
 
-    fn try_from(TargetKeys { topic, create }: TargetKeys) -> Result<Self> {
-        topic_fits("topic", &topic)?;
-        Ok(Self { topic, create })
+    fn try_from(TargetKeys { topic, key, create }: TargetKeys) -> Result<Self> {
+        let template = |at, text: &str| Template::new(text).map_err(|error| error.with("key", at));
+        let key = key.map(|key| template("key", &key)).transpose()?;
+        let topic = template("topic", &topic)?;
+        topic_fits("topic", &topic_of(&topic, &Labels::default()))?;
+        Ok(Self { topic, key, create })
     }
 }
 
@@ -255,6 +265,13 @@ fn address_fits(broker: &str) -> Result<()> {
         return Err(wrong("brokers", expected));
     }
     Ok(())
+}
+
+/// The topic for a message: what a topic cannot be called becomes `_`, such as the `@` of a mailbox.
+pub(crate) fn topic_of(template: &Template, labels: &Labels) -> String {
+    let legal = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+    let write = |value: &str| value.chars().map(|c| if legal(c) { c } else { '_' }).collect();
+    template.fill(labels, "none", write)
 }
 
 /// A topic's name. Rules: Kafka's `Topic.validate`.

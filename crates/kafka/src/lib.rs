@@ -58,9 +58,7 @@ impl Plugin for Kafka {
     }
 
     async fn output(&self, target: &Target) -> Result<Box<dyn Output>> {
-        let link = self.connector.link().await?;
-        setup::topic(&self.connector, &link, &target.topic, &target.create, &[]).await?;
-        Ok(Box::new(output::KafkaOutput::new(link, Arc::from(target.topic.as_str()))))
+        Ok(Box::new(output::KafkaOutput::new(&self.connector, target).await?))
     }
 
     async fn store(&self, store: &Store, keep: Keep) -> Result<Box<dyn StateStore>> {

@@ -154,9 +154,14 @@ impl Partition {
         }
     }
 
+    /// Whether there is something to commit.
+    pub fn is_changed(&self) -> bool {
+        self.changed != self.confirmed && !self.mark.is_revoked()
+    }
+
     /// What there is to commit, if there is anything.
     pub fn commit(&self) -> Option<Commit> {
-        if self.changed == self.confirmed || self.mark.is_revoked() {
+        if !self.is_changed() {
             return None;
         }
         let (position, lease) = (self.mark.position(), self.lease_asked);

@@ -3,8 +3,6 @@
 use std::process::ExitCode;
 
 use mailbridge::Registry;
-use mailbridge_local::Local;
-use mailbridge_nats::Nats;
 
 /// A request costs some hundred small allocations, and the system's allocator keeps what many threads
 /// have freed.
@@ -12,5 +10,10 @@ use mailbridge_nats::Nats;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    mailbridge::main(&Registry::new().with::<Nats>().with::<Local>())
+    let registry = Registry::new();
+    #[cfg(feature = "nats")]
+    let registry = registry.with::<mailbridge_nats::Nats>();
+    #[cfg(feature = "kafka")]
+    let registry = registry.with::<mailbridge_kafka::Kafka>();
+    mailbridge::main(&registry.with::<mailbridge_local::Local>())
 }

@@ -89,7 +89,7 @@ fn dispatch(handle: &Handle, parts: &Parts, body: &[u8]) -> Result<Value, Refuse
         }
         ("POST", "uploads/expire") => Ok(json!({"expired": handle.expire_uploads()})),
         (_, path)
-            if ["messages", "delta", "folders", "subscriptions", "notifications"]
+            if ["messages", "delta", "folders", "subscriptions", "notifications", "groups"]
                 .iter()
                 .any(|area| path.starts_with(area)) =>
         {
@@ -129,7 +129,7 @@ fn unknown(method: &str, path: &str) -> Refused {
              subscriptions, notifications; POST faults, \
              bounces, limits, messages/receive, messages/edit, messages/delete, messages/move, \
              messages/bulk, messages/break, messages/attachments, folders, folders/delete, delta, delta/evict, \
-             subscriptions/lifecycle, notifications, apps, apps/add, apps/secrets, \
+             subscriptions/lifecycle, notifications, groups, apps, apps/add, apps/secrets, \
              apps/certificates, apps/federated, tokens/revoke, tokens/refresh, uploads/expire, \
              mailboxes, outage, clock, reset; DELETE faults, bounces"
         ),

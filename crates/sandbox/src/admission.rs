@@ -12,6 +12,7 @@ use crate::directory::{Grant, Lookup};
 use crate::error::GraphError;
 use crate::lock::lock;
 use crate::mailbox::Mailbox;
+use crate::operation::user;
 use crate::route::{Operation, Route};
 use crate::world::World;
 
@@ -46,7 +47,7 @@ pub fn admit(
     now: Timestamp,
 ) -> Result<Admitted, GraphError> {
     let grant = grant(world, headers, now)?;
-    if route.operation == Operation::ListUsers {
+    if route.operation.is_of_directory() {
         permit(route.operation, &grant, "")?;
         return Ok(Admitted { grant, seat: None });
     }
@@ -164,8 +165,9 @@ fn permit(operation: Operation, grant: &Grant, mailbox: &str) -> Result<(), Grap
         | Operation::DeleteFolder
         | Operation::MoveFolder
         | Operation::DeleteAttachment => (&["Mail.ReadWrite"], GraphError::access_denied),
-        Operation::ListUsers | Operation::GetUser => (
-            &["User.Read.All", "User.ReadWrite.All", "Directory.Read.All"],
+        Operation::ListUsers | Operation::GetUser => (&user::ROLES, GraphError::directory_denied),
+        Operation::ListMembers | Operation::ListTransitiveMembers => (
+            &["GroupMember.Read.All", "Group.Read.All", "Directory.Read.All"],
             GraphError::directory_denied,
         ),
         // of these only the token has a permission to ask, and it has none yet

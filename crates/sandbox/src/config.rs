@@ -8,6 +8,7 @@ mod certificate;
 mod description;
 mod federated;
 mod grant;
+mod group;
 mod identity;
 
 use std::fmt;
@@ -23,6 +24,7 @@ pub use certificate::Certificate;
 pub use description::Description;
 pub use federated::{FederatedCredential, IssuerKeys, TOKEN_EXCHANGE_AUDIENCE};
 pub use grant::MailboxGrant;
+pub use group::Group;
 pub use identity::{DEMO_IDENTITY_HEADER, IDENTITY_PATH, ManagedIdentity};
 
 /// A certificate or a key that cannot be used, and why.
@@ -69,6 +71,8 @@ pub struct Tenant {
     #[serde(default)]
     pub(crate) mailboxes: Vec<MailboxSpec>,
     #[serde(default)]
+    pub(crate) groups: Vec<Group>,
+    #[serde(default)]
     pub(crate) open_domains: Vec<String>,
 }
 
@@ -81,6 +85,7 @@ impl Tenant {
             apps: Vec::new(),
             identities: Vec::new(),
             mailboxes: Vec::new(),
+            groups: Vec::new(),
             open_domains: Vec::new(),
         }
     }
@@ -117,6 +122,13 @@ impl Tenant {
     #[must_use]
     pub fn mailbox(mut self, mailbox: impl Into<MailboxSpec>) -> Self {
         self.mailboxes.push(mailbox.into());
+        self
+    }
+
+    /// A group of mailboxes and other groups.
+    #[must_use]
+    pub fn group(mut self, group: Group) -> Self {
+        self.groups.push(group);
         self
     }
 

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, RwLock};
 
 use jiff::Timestamp;
 
-use crate::config::{App, ManagedIdentity, Tenant};
+use crate::config::{App, Group, ManagedIdentity, Tenant};
 use crate::lock::{lock, read, write};
 
 /// All tenants and all live tokens.
@@ -26,6 +26,7 @@ pub struct TenantEntry {
     pub domain: Option<String>,
     pub open_domains: Vec<String>,
     apps: RwLock<Vec<Arc<AppEntry>>>,
+    groups: RwLock<Vec<Group>>,
 }
 
 /// An app or a managed identity of one tenant.
@@ -201,6 +202,7 @@ impl TenantEntry {
             id: tenant.id,
             domain: tenant.domain,
             open_domains: tenant.open_domains,
+            groups: RwLock::new(tenant.groups),
             apps: RwLock::new(apps.chain(identities).map(entry).collect()),
         }
     }
@@ -215,6 +217,17 @@ impl TenantEntry {
     pub fn app(&self, client_id: &str) -> Option<Arc<AppEntry>> {
         let apps = read(&self.apps);
         apps.iter().find(|app| app.client_id.eq_ignore_ascii_case(client_id)).cloned()
+    }
+
+    pub fn groups(&self) -> Vec<Group> {
+        read(&self.groups).clone()
+    }
+
+    /// Adds a group, or puts it in the place of the one with its id.
+    pub fn set_group(&self, group: Group) {
+        let mut groups = write(&self.groups);
+        groups.retain(|known| !known.id().eq_ignore_ascii_case(&group.id()));
+        groups.push(group);
     }
 
     /// Its managed identities.

@@ -66,6 +66,7 @@
 //! | `DELETE bounces` | | `{"cleared": n}` |
 //! | `POST limits` | `{"message_bytes"}` | `{}` |
 //! | `POST uploads/expire` | | `{"expired": n}` |
+//! | `POST groups` | `{"tenant", "group"}`, a [`Group`], in place of that with its id | `{}` |
 //! | `POST mailboxes` | `{"mailbox", "state"}`, a [`MailboxState`] | `{}` |
 //! | `POST outage` | `{"login"}`, an [`Outage`] | `{}` |
 //! | `POST clock` | `{"advance_seconds"?, "login_skew_seconds"?}` | `{"now"}` |
@@ -124,7 +125,7 @@ pub use builder::{Builder, Span, StartError};
 pub use bulk::{Between, Bulk};
 pub use config::{
     ALL_ROLES, App, BadCredential, Certificate, DEMO_CLIENT_ID, DEMO_CLIENT_SECRET, DEMO_DOMAIN,
-    DEMO_IDENTITY_HEADER, DEMO_TENANT_ID, Description, FEDERATED_LIMIT, FederatedCredential,
+    DEMO_IDENTITY_HEADER, DEMO_TENANT_ID, Description, FEDERATED_LIMIT, FederatedCredential, Group,
     IDENTITY_PATH, IdsOnSend, IssuerKeys, MailboxGrant, MailboxSpec, ManagedIdentity, Secret,
     TOKEN_EXCHANGE_AUDIENCE, Tenant,
 };

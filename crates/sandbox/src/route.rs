@@ -4,173 +4,13 @@
 //! case, `users('x')` means `users/x`, and an action may carry its namespace. Nothing is looked up
 //! here.
 
+mod operation;
+
 use axum::http::Method;
-use serde::{Deserialize, Serialize};
 
 use crate::error::GraphError;
 use crate::text::percent_decode;
-
-/// What a request asks for. The names are those of faults, counters and the admin API.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Operation {
-    /// `POST /{tenant}/oauth2/v2.0/token`
-    Token,
-    /// The login host's discovery documents
-    Discovery,
-    /// `POST users/{id}/sendMail`
-    SendMail,
-    /// `POST users/{id}/messages`, also below a folder
-    CreateMessage,
-    /// `POST .../messages/{id}/send`
-    SendMessage,
-    /// `GET .../messages/{id}`
-    GetMessage,
-    /// `GET .../messages/{id}/$value`
-    GetMessageValue,
-    /// `PATCH .../messages/{id}`
-    UpdateMessage,
-    /// `DELETE .../messages/{id}`
-    DeleteMessage,
-    /// `GET .../messages`
-    ListMessages,
-    /// `POST .../messages/{id}/attachments`
-    CreateAttachment,
-    /// `GET .../messages/{id}/attachments`
-    ListAttachments,
-    /// `GET .../attachments/{id}`
-    GetAttachment,
-    /// `GET .../attachments/{id}/$value`
-    GetAttachmentValue,
-    /// `DELETE .../attachments/{id}`
-    DeleteAttachment,
-    /// `POST .../attachments/createUploadSession`
-    CreateUploadSession,
-    /// `PUT` on an upload URL
-    UploadChunk,
-    /// `GET` on an upload URL
-    GetUpload,
-    /// `DELETE` on an upload URL
-    CancelUpload,
-    /// `POST .../messages/{id}/createReply`
-    CreateReply,
-    /// `POST .../messages/{id}/createReplyAll`
-    CreateReplyAll,
-    /// `POST .../messages/{id}/createForward`
-    CreateForward,
-    /// `POST .../messages/{id}/reply`
-    Reply,
-    /// `POST .../messages/{id}/replyAll`
-    ReplyAll,
-    /// `POST .../messages/{id}/forward`
-    Forward,
-    /// `POST .../messages/{id}/move`
-    MoveMessage,
-    /// `POST .../messages/{id}/copy`
-    CopyMessage,
-    /// `POST .../messages/{id}/permanentDelete`
-    PermanentDeleteMessage,
-    /// `POST users/{id}/mailFolders`, or below `.../childFolders`
-    CreateFolder,
-    /// `GET users/{id}/mailFolders`, or `.../childFolders`
-    ListFolders,
-    /// `GET users/{id}/mailFolders/{id or well-known name}`
-    GetFolder,
-    /// `PATCH users/{id}/mailFolders/{id}`
-    UpdateFolder,
-    /// `DELETE users/{id}/mailFolders/{id}`
-    DeleteFolder,
-    /// `POST users/{id}/mailFolders/{id}/move`
-    MoveFolder,
-    /// `GET users/{id}/mailFolders/delta`
-    FolderDelta,
-    /// `GET users/{id}/mailFolders/{id}/messages/delta`
-    MessageDelta,
-    /// `POST subscriptions`
-    CreateSubscription,
-    /// `GET subscriptions`
-    ListSubscriptions,
-    /// `GET subscriptions/{id}`
-    GetSubscription,
-    /// `PATCH subscriptions/{id}`
-    UpdateSubscription,
-    /// `DELETE subscriptions/{id}`
-    DeleteSubscription,
-    /// `POST subscriptions/{id}/reauthorize`
-    ReauthorizeSubscription,
-    /// `GET users`
-    ListUsers,
-    /// `GET users/{id}`
-    GetUser,
-    /// Anything Graph (or the sandbox) does not know
-    Unknown,
-}
-
-impl Operation {
-    /// Every operation, in the order of the counters.
-    pub const ALL: [Self; 45] = [
-        Self::Token,
-        Self::Discovery,
-        Self::SendMail,
-        Self::CreateMessage,
-        Self::SendMessage,
-        Self::GetMessage,
-        Self::GetMessageValue,
-        Self::UpdateMessage,
-        Self::DeleteMessage,
-        Self::ListMessages,
-        Self::CreateAttachment,
-        Self::ListAttachments,
-        Self::GetAttachment,
-        Self::GetAttachmentValue,
-        Self::DeleteAttachment,
-        Self::CreateUploadSession,
-        Self::UploadChunk,
-        Self::GetUpload,
-        Self::CancelUpload,
-        Self::CreateReply,
-        Self::CreateReplyAll,
-        Self::CreateForward,
-        Self::Reply,
-        Self::ReplyAll,
-        Self::Forward,
-        Self::MoveMessage,
-        Self::CopyMessage,
-        Self::PermanentDeleteMessage,
-        Self::CreateFolder,
-        Self::ListFolders,
-        Self::GetFolder,
-        Self::UpdateFolder,
-        Self::DeleteFolder,
-        Self::MoveFolder,
-        Self::FolderDelta,
-        Self::MessageDelta,
-        Self::CreateSubscription,
-        Self::ListSubscriptions,
-        Self::GetSubscription,
-        Self::UpdateSubscription,
-        Self::DeleteSubscription,
-        Self::ReauthorizeSubscription,
-        Self::ListUsers,
-        Self::GetUser,
-        Self::Unknown,
-    ];
-}
-
-impl Operation {
-    /// Whether it is about subscriptions, which belong to an app and not to a mailbox.
-    pub fn is_of_subscriptions(self) -> bool {
-        matches!(
-            self,
-            Self::CreateSubscription
-                | Self::ListSubscriptions
-                | Self::GetSubscription
-                | Self::UpdateSubscription
-                | Self::DeleteSubscription
-                | Self::ReauthorizeSubscription
-        )
-    }
-}
+pub use operation::Operation;
 
 /// A resolved path: the operation and the keys it names.
 #[derive(Clone, Debug, PartialEq)]
@@ -181,6 +21,9 @@ pub struct Route {
     pub message: String,
     pub attachment: String,
     pub subscription: String,
+    pub group: String,
+    /// A list of members without those of other types
+    pub only_users: bool,
 }
 
 impl Route {
@@ -192,6 +35,8 @@ impl Route {
             message: String::new(),
             attachment: String::new(),
             subscription: String::new(),
+            group: String::new(),
+            only_users: false,
         }
     }
 }
@@ -213,6 +58,9 @@ pub fn resolve(method: &Method, path: &str) -> Result<Route, GraphError> {
         [users, rest @ ..] if users.eq_ignore_ascii_case("users") => user_route(method, rest),
         [subscriptions, rest @ ..] if name(subscriptions) == "subscriptions" => {
             subscriptions_route(method, rest)
+        }
+        [groups, group, rest @ ..] if name(groups) == "groups" => {
+            members_route(method, group, rest)
         }
         [other, ..] => Err(GraphError::unknown_segment(other)),
         [] => Err(GraphError::bad_request("Resource not found for the segment ''.")),
@@ -239,6 +87,24 @@ fn key_in_parentheses(segment: &str) -> Option<(String, String)> {
     ["users", "messages", "mailfolders", "childfolders", "attachments", "subscriptions", "groups"]
         .contains(&collection.to_ascii_lowercase().as_str())
         .then(|| (collection.to_owned(), key.replace("''", "'")))
+}
+
+fn members_route(method: &Method, group: &str, rest: &[&str]) -> Result<Route, GraphError> {
+    let (members, cast) = match rest {
+        [members] => (*members, None),
+        [members, cast] => (*members, Some(*cast)),
+        _ => return Err(GraphError::unknown_segment("groups")),
+    };
+    let operation = match name(members).as_str() {
+        "members" => Operation::ListMembers,
+        "transitivemembers" => Operation::ListTransitiveMembers,
+        _ => return Err(GraphError::unknown_segment(members)),
+    };
+    if let Some(cast) = cast.filter(|cast| !cast.eq_ignore_ascii_case("microsoft.graph.user")) {
+        return Err(GraphError::unknown_segment(cast));
+    }
+    let route = only(method, Method::GET, operation)?;
+    Ok(Route { group: group.to_owned(), only_users: cast.is_some(), ..route })
 }
 
 fn subscriptions_route(method: &Method, rest: &[&str]) -> Result<Route, GraphError> {
@@ -453,12 +319,5 @@ mod tests {
         assert_eq!(status(Method::GET, "/v3/users"), 400);
         assert_eq!(status(Method::GET, "/v1.0/me/messages"), 400);
         assert_eq!(status(Method::GET, "/v1.0/users/%zz"), 400);
-    }
-
-    #[test]
-    fn every_operation_is_listed_once() {
-        for (index, operation) in Operation::ALL.iter().enumerate() {
-            assert_eq!(*operation as usize, index);
-        }
     }
 }

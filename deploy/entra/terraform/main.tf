@@ -26,7 +26,7 @@ locals {
     china     = "china"
   }
   # with a limit, Exchange grants these, and a grant here would open every mailbox
-  by_exchange = var.mailboxes_limited ? ["Mail.Send", "Mail.ReadWrite"] : []
+  by_exchange = var.mailboxes_limited ? ["Mail.Send", "Mail.ReadWrite", "Mail.Read"] : []
   granted     = setsubtract(var.permissions, local.by_exchange)
 }
 

@@ -26,14 +26,15 @@ variable "multi_tenant" {
 }
 
 variable "permissions" {
-  description = "Mail.Send is all that at_least_once needs; Mail.ReadWrite is for once."
+  description = "Mail.Send is all that at_least_once needs; Mail.ReadWrite is for once and after; Mail.Read reads mailboxes."
   type        = set(string)
   default     = ["Mail.Send", "Mail.ReadWrite", "User.Read.All"]
   validation {
     condition = length(setsubtract(
-      var.permissions, ["Mail.Send", "Mail.ReadWrite", "User.Read.All"]
+      var.permissions,
+      ["Mail.Send", "Mail.ReadWrite", "Mail.Read", "User.Read.All", "GroupMember.Read.All"]
     )) == 0
-    error_message = "mailbridge uses Mail.Send, Mail.ReadWrite and User.Read.All"
+    error_message = "mailbridge uses Mail.Send, Mail.ReadWrite, Mail.Read, User.Read.All and GroupMember.Read.All"
   }
 }
 

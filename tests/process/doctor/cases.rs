@@ -10,7 +10,8 @@ use super::kinds;
 use super::world::{Case, MAILBOX, SECRET, Values, granted};
 
 /// Rows that no configuration of a pipeline that sends can meet: each has a test of its own.
-pub const TESTED_ELSEWHERE: [Finding; 1] = [Finding::UserReadNotGranted];
+pub const TESTED_ELSEWHERE: [Finding; 3] =
+    [Finding::ReadNotGranted, Finding::UserReadNotGranted, Finding::GroupReadNotGranted];
 
 /// What a client id that nobody has looks like: an object id, for instance.
 const NOBODY: &str = "0e000000-0000-4000-8000-00000000000d";

@@ -1,10 +1,10 @@
 //! What is done to a mail once its event is out: marked read, categorised, moved, deleted. Nothing
 //! that changes what was received.
 //!
-//! The record of a folder keeps who is [`Pending`] from the commit that follows the publishing, so a
-//! crash between the two loses nothing. All of it may be done again: each operation done twice is the
-//! same as done once. A person who marks such a mail unread just when a worker has crashed may find
-//! it read again.
+//! The record of a folder keeps who is [`Pending`] from the commit that follows the publishing, so
+//! a crash between the two loses nothing. All of it may be done again: each operation done twice is
+//! the same as done once. A person who marks such a mail unread just when a worker has crashed may
+//! find it read again.
 //!
 //! Only mails that were told as `received` are touched. What is done here is a change of the mail,
 //! so a pipeline that tells `updated`, `moved` or `deleted` tells of it too: Graph does not say who
@@ -66,7 +66,8 @@ impl Steps {
     }
 }
 
-/// Mails whose events are out and to which something is still to be done. Part of a folder's record.
+/// Mails whose events are out and to which something is still to be done. Part of a folder's
+/// record.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Pending(VecDeque<Due>);

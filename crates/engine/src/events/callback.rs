@@ -2,9 +2,9 @@
 //! (learn.microsoft.com, change-notifications-delivery-webhooks and
 //! change-notifications-lifecycle-events.)
 //!
-//! One [`Callbacks`] serves all pipelines of a program. A call is taken once it is noted, and noting
-//! it in memory is enough: a call says nothing but *look*, and every start of a worker looks at
-//! every mailbox. Whoever holds the HTTP side limits how long a body may be, and answers the
+//! One [`Callbacks`] serves all pipelines of a program. A call is taken once it is noted, and
+//! noting it in memory is enough: a call says nothing but *look*, and every start of a worker looks
+//! at every mailbox. Whoever holds the HTTP side limits how long a body may be, and answers the
 //! handshake. Nothing here answers, and nothing of a call is believed but which subscription it is
 //! of, once that has proven itself.
 
@@ -174,8 +174,8 @@ impl Received {
     }
 }
 
-/// What was told to one pipeline and not yet looked at. Bounded by its mailboxes: what is told twice
-/// is noted once.
+/// What was told to one pipeline and not yet looked at. Bounded by its mailboxes: what is told
+/// twice is noted once.
 #[derive(Default)]
 pub(super) struct Inbox {
     woken: Mutex<HashSet<Mailbox>>,

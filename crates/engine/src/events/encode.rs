@@ -80,8 +80,8 @@ pub fn envelope(pipeline: &str, id: Uuid, time: Timestamp, data: MailEvent) -> M
 
 /// The message to publish. `raw` is Graph's own JSON, where that is to be the data.
 ///
-/// The bus knows it by the event's id together with the pipeline: two pipelines may tell of one mail
-/// in different ways on one bus, which must not take the second for a repeat of the first.
+/// The bus knows it by the event's id together with the pipeline: two pipelines may tell of one
+/// mail in different ways on one bus, which must not take the second for a repeat of the first.
 pub fn message(
     pipeline: &str,
     form: Form,

@@ -154,8 +154,9 @@ impl Maker {
     }
 
     /// Makes an event smaller that the bus does not take (`bus_payload_too_large`): first what is
-    /// inside it goes to the store, or is left out; then long lists go; at last only what the mail is
-    /// known by is left. Says whether there was anything to be had, so that it is worth another try.
+    /// inside it goes to the store, or is left out; then long lists go; at last only what the mail
+    /// is known by is left. Says whether there was anything to be had, so that it is worth another
+    /// try.
     pub async fn shrink(&self, made: &mut Made, deadline: &Deadline) -> Result<bool> {
         let Some(next) = made.size.next() else { return Ok(false) };
         let before = made.data().left_out.len();

@@ -3,10 +3,10 @@
 //! A subscription wakes and nothing else: without one, or where Graph refuses one, a mailbox is
 //! polled, and nothing is lost by it. So nothing here fails a pipeline.
 //!
-//! Each mailbox has one subscription. What is needed to know its calls is kept in the state store, so
-//! that a restart goes on with it; other workers of the pipeline find it there and use it too. A
-//! crash between Graph's answer and the store leaves one that nobody knows; it calls in vain until it
-//! ends by itself. Ten thousand mailboxes are asked for at a pace, a few at once.
+//! Each mailbox has one subscription. What is needed to know its calls is kept in the state store,
+//! so that a restart goes on with it; other workers of the pipeline find it there and use it too. A
+//! crash between Graph's answer and the store leaves one that nobody knows; it calls in vain until
+//! it ends by itself. Ten thousand mailboxes are asked for at a pace, a few at once.
 
 mod record;
 mod roster;
@@ -88,7 +88,8 @@ pub struct Keeper {
 }
 
 impl Keeper {
-    /// A keeper of nothing yet. `callbacks` is the program's; `store` keeps what it is given for ever.
+    /// A keeper of nothing yet. `callbacks` is the program's; `store` keeps what it is given for
+    /// ever.
     pub fn new(
         pipeline: &str,
         changes: Arc<dyn Changes>,
@@ -109,8 +110,8 @@ impl Keeper {
         }
     }
 
-    /// These are the mailboxes now, all of them. Those that are new are subscribed to, and those that
-    /// are not there any more are left.
+    /// These are the mailboxes now, all of them. Those that are new are subscribed to, and those
+    /// that are not there any more are left.
     pub fn watch(&self, all: impl IntoIterator<Item = Watch>) {
         self.roster().watch(all, Instant::now());
         self.changed.notify_one();

@@ -163,7 +163,6 @@ fn judge(
     }
     match meaning {
         Meaning::FolderGone => (Code::GraphFolderNotFound, Verdict::Permanent),
-        Meaning::CursorGone => (Code::GraphRefused, Verdict::Permanent),
         Meaning::TokenRefused => (Code::GraphUnauthorized, connection),
         Meaning::PermissionMissing => (Code::GraphPermissionMissing, connection),
         Meaning::MailboxDenied => (Code::MailboxDenied, mailbox(DENIED_WAIT)),
@@ -178,7 +177,9 @@ fn judge(
         Meaning::NotAFile if effect == Effect::Content => {
             (Code::GraphAttachmentUnreadable, Verdict::Permanent)
         }
-        Meaning::Malformed | Meaning::NotAFile => (Code::GraphRefused, Verdict::Permanent),
+        Meaning::Malformed | Meaning::NotAFile | Meaning::CursorGone => {
+            (Code::GraphRefused, Verdict::Permanent)
+        }
         Meaning::PathGone if effect.watches() => (Code::MailboxNotFound, missing),
         Meaning::ItemGone | Meaning::PathGone | Meaning::Gone => gone(meaning, effect, again),
         // an answer 5xx that speaks of throttling may still have come after the effect

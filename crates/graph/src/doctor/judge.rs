@@ -84,17 +84,17 @@ impl Seen<'_> {
 
     fn grant(&self, permission: Permission) -> Grant {
         let listed = self.listed(permission);
-        match (permission, self.directory.access) {
-            (Permission::UserRead, Access::Granted) => return Grant::Worked,
-            (Permission::UserRead, Access::Denied) => return Grant::Missing,
+        let of_directory = match (permission, self.directory.access) {
+            (Permission::UserRead, Access::Granted) => Some(Grant::Worked),
+            (Permission::UserRead, Access::Denied) => Some(Grant::Missing),
             // nobody tries it, and no grant in Exchange stands for it
-            (Permission::GroupRead, _) if !listed && self.claims.is_some() => {
-                return Grant::Missing;
-            }
-            (Permission::UserRead | Permission::GroupRead, _) => {
-                return if listed { Grant::Listed } else { Grant::Unproven };
-            }
-            _ => {}
+            (Permission::GroupRead, _) if !listed && self.claims.is_some() => Some(Grant::Missing),
+            (Permission::UserRead | Permission::GroupRead, _) if listed => Some(Grant::Listed),
+            (Permission::UserRead | Permission::GroupRead, _) => Some(Grant::Unproven),
+            (Permission::Send | Permission::ReadWrite | Permission::Read, _) => None,
+        };
+        if let Some(grant) = of_directory {
+            return grant;
         }
         let seen = |access| {
             let answers = self.tried.iter().flat_map(|tried| &tried.answers);

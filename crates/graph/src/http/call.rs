@@ -193,12 +193,12 @@ impl Operation {
     /// for mail.
     pub(super) fn permission(self) -> Option<Permission> {
         match (self, self.effect()) {
-            (Self::SendMail | Self::SendDraft, _) => Some(Permission::MailSend),
+            (Self::SendMail | Self::SendDraft, _) => Some(Permission::Send),
             (_, Effect::Directory) => None,
             (_, Effect::Folder | Effect::Cursor | Effect::Content | Effect::Subscription) => {
-                Some(Permission::MailRead)
+                Some(Permission::Read)
             }
-            _ => Some(Permission::MailReadWrite),
+            _ => Some(Permission::ReadWrite),
         }
     }
 
@@ -253,8 +253,8 @@ impl Body {
 pub(crate) struct Prefer {
     /// So many messages in a page, or fewer.
     pub(crate) page_size: Option<u32>,
-    /// Bodies as text, or as html.
-    pub(crate) text: Option<bool>,
+    /// Bodies as `text`, or as `html`.
+    pub(crate) body: Option<&'static str>,
 }
 
 impl Prefer {
@@ -263,19 +263,13 @@ impl Prefer {
     pub(super) fn header(self) -> HeaderValue {
         const IMMUTABLE_IDS: &str = r#"IdType="ImmutableId""#;
         const PLAIN: HeaderValue = HeaderValue::from_static(IMMUTABLE_IDS);
-        if self.page_size.is_none() && self.text.is_none() {
+        if self.page_size.is_none() && self.body.is_none() {
             return PLAIN;
         }
-        let mut value = IMMUTABLE_IDS.to_owned();
-        if let Some(size) = self.page_size {
-            value.push_str(&format!(", odata.maxpagesize={size}"));
-        }
-        match self.text {
-            Some(true) => value.push_str(r#", outlook.body-content-type="text""#),
-            Some(false) => value.push_str(r#", outlook.body-content-type="html""#),
-            None => {}
-        }
-        HeaderValue::from_str(&value).unwrap_or(PLAIN)
+        let size = self.page_size.map(|size| format!(", odata.maxpagesize={size}"));
+        let body = self.body.map(|body| format!(", outlook.body-content-type=\"{body}\""));
+        let (size, body) = (size.unwrap_or_default(), body.unwrap_or_default());
+        HeaderValue::from_str(&format!("{IMMUTABLE_IDS}{size}{body}")).unwrap_or(PLAIN)
     }
 }
 

@@ -61,11 +61,11 @@ impl fmt::Debug for Token {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Permission {
     /// `Mail.Send`.
-    MailSend,
+    Send,
     /// `Mail.ReadWrite`.
-    MailReadWrite,
+    ReadWrite,
     /// `Mail.Read`, which `Mail.ReadWrite` contains.
-    MailRead,
+    Read,
 }
 
 /// Which application permissions the token seems to carry.
@@ -81,9 +81,9 @@ impl Roles {
     /// (RBAC for Applications) never show in a token.
     pub(crate) fn lack(self, permission: Permission) -> bool {
         match permission {
-            Permission::MailSend => self.lacks_send,
-            Permission::MailReadWrite => self.lacks_read_write,
-            Permission::MailRead => self.lacks_read,
+            Permission::Send => self.lacks_send,
+            Permission::ReadWrite => self.lacks_read_write,
+            Permission::Read => self.lacks_read,
         }
     }
 
@@ -119,15 +119,15 @@ mod tests {
     #[test]
     fn roles_are_a_hint_and_an_opaque_token_lacks_nothing() {
         let roles = Roles::of(&jwt(r#"{"roles":["Mail.Send"],"aud":"x"}"#));
-        assert!(!roles.lack(Permission::MailSend) && roles.lack(Permission::MailReadWrite));
+        assert!(!roles.lack(Permission::Send) && roles.lack(Permission::ReadWrite));
         let none = Roles::of(&jwt(r#"{"aud":"x"}"#));
-        assert!(none.lack(Permission::MailSend) && none.lack(Permission::MailRead));
+        assert!(none.lack(Permission::Send) && none.lack(Permission::Read));
         for role in ["Mail.Read", "Mail.ReadWrite"] {
             let reads = Roles::of(&jwt(&format!(r#"{{"roles":["{role}"]}}"#)));
-            assert!(!reads.lack(Permission::MailRead), "{role}");
+            assert!(!reads.lack(Permission::Read), "{role}");
         }
         for opaque in ["EwBwA8l6", "a.b.c", "", &jwt("not json")] {
-            assert!(!Roles::of(opaque).lack(Permission::MailSend), "{opaque}");
+            assert!(!Roles::of(opaque).lack(Permission::Send), "{opaque}");
         }
     }
 

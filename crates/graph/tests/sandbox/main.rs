@@ -4,6 +4,7 @@
 #![cfg(test)]
 
 mod bounce;
+mod changes;
 mod full;
 mod once;
 mod rig;

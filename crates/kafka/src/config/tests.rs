@@ -58,3 +58,20 @@ fn a_store_has_one_partition() {
     let error = parse::<Store>(store).unwrap_err();
     assert!(error.detail.contains("create.partitions"), "{error:?}");
 }
+
+#[test]
+fn a_target_may_name_what_a_message_is_about() {
+    let target = |value| parse::<Target>(value);
+    let found = target(json!({ "topic": "mail.{change}.{mailbox}", "key": "{mailbox}" })).unwrap();
+    let labels = Labels::default().with("change", "received").with("mailbox", "a+b@x.org");
+    assert_eq!(topic_of(&found.topic, &labels), "mail.received.a_b_x.org");
+    assert_eq!(found.key.unwrap().fill(&labels, "", str::to_owned), "a+b@x.org");
+    for (value, key) in [
+        (json!({ "topic": "mail {mailbox}" }), "topic"),
+        (json!({ "topic": "mail.{who}" }), "topic"),
+        (json!({ "topic": "mail", "key": "{who}" }), "key"),
+    ] {
+        let error = target(value).unwrap_err();
+        assert!(error.detail.contains(key), "{error:?}");
+    }
+}

@@ -1,5 +1,5 @@
-//! What librdkafka calls back for, on the consumer's own thread: partitions come and go, commits
-//! are confirmed, something fails.
+//! What librdkafka calls back for, on the consumer's own thread: partitions come and go, something
+//! fails.
 
 use std::{
     sync::{
@@ -13,12 +13,12 @@ use mailbridge_core::{Code, Error};
 use rdkafka::{
     ClientContext, Offset, TopicPartitionList,
     config::RDKafkaLogLevel,
-    consumer::{BaseConsumer, CommitMode, Consumer as _, ConsumerContext, RebalanceProtocol},
-    error::{KafkaError, KafkaResult},
-    types::{RDKafkaErrorCode as Kafka, RDKafkaRespErr},
+    consumer::{BaseConsumer, Consumer as _, ConsumerContext, RebalanceProtocol},
+    error::KafkaError,
+    types::RDKafkaRespErr,
 };
 
-use super::{find, shared::Shared};
+use super::{committer, find, shared::Shared};
 use crate::{
     client::Watch,
     config::Start,
@@ -63,7 +63,7 @@ impl Context {
         }
         drop(lot);
         self.answer(consumer, &begin, true);
-        self.shared.wake();
+        self.shared.commit();
     }
 
     fn revoke(&self, consumer: &BaseConsumer<Self>, list: &TopicPartitionList) {
@@ -99,20 +99,16 @@ impl Context {
     fn drain(&self, consumer: &BaseConsumer<Self>, places: &[Place]) {
         let give_up = Instant::now() + self.drain;
         loop {
-            let lot = self.shared.lot();
-            let commits = lot.commits(Some(places));
-            let out = places.iter().filter_map(|it| lot.partitions.get(it)).any(|it| it.out > 0);
-            let list = find::offsets(&commits, lot.without_notes);
-            drop(lot);
-            if !commits.is_empty() {
-                if let Err(failure) = consumer.commit(&list, CommitMode::Sync) {
-                    tracing::warn!(%failure, "the last commit before partitions go failed");
-                    return;
-                }
-                self.shared.lot().confirm(&commits);
-                self.shared.tell();
-                continue;
+            let committed = committer::commit(consumer, &self.shared, Some(places));
+            if let Err(failure) = committed {
+                tracing::warn!(%failure, "the last commit before partitions go failed");
+                return;
             }
+            let out = {
+                let lot = self.shared.lot();
+                let mut ours = places.iter().filter_map(|place| lot.partitions.get(place));
+                ours.any(|partition| partition.out > 0 || partition.is_changed())
+            };
             let left = give_up.saturating_duration_since(Instant::now());
             if !out || left.is_zero() {
                 return;
@@ -161,39 +157,4 @@ impl ConsumerContext for Context {
             _ => self.revoke(consumer, list),
         }
     }
-
-    fn commit_callback(&self, result: KafkaResult<()>, list: &TopicPartitionList) {
-        self.called.store(true, Ordering::Relaxed);
-        let mut lot = self.shared.lot();
-        // one that was not sent from the loop is answered where it was made
-        let Some(sent) = lot.sent.take() else { return };
-        let failed = match &result {
-            Err(failure) => failure.rdkafka_error_code(),
-            Ok(()) => list.elements().iter().find_map(|it| it.error().err()?.rdkafka_error_code()),
-        };
-        match failed {
-            None => lot.confirm(&sent.commits),
-            Some(Kafka::OffsetMetadataTooLarge) => {
-                lot.without_notes = true;
-                tracing::warn!(
-                    "the brokers take no notes with an offset, so a restart repeats more"
-                );
-            }
-            Some(code @ (Kafka::GroupAuthorizationFailed | Kafka::TopicAuthorizationFailed)) => {
-                drop(lot);
-                self.shared.fail(error::coded("a commit was refused", code));
-                return;
-            }
-            // it is sent again, unless the partition goes first
-            Some(code) => {
-                tracing::debug!(kafka_error = error::name(code), "a commit failed");
-                lot.paused_until = Some(Instant::now() + COMMIT_AGAIN);
-            }
-        }
-        drop(lot);
-        self.shared.tell();
-    }
 }
-
-/// Before a commit that failed is sent again.
-const COMMIT_AGAIN: Duration = Duration::from_millis(100);

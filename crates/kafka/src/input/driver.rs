@@ -4,31 +4,29 @@
 use std::{
     collections::{HashMap, HashSet},
     sync::{Arc, atomic::Ordering},
+    thread,
     time::{Duration, Instant},
 };
 
 use mailbridge_core::{Code, Error, Message, Position};
 use rdkafka::{
     Message as _, Timestamp,
-    consumer::{BaseConsumer, CommitMode, Consumer as _},
+    consumer::{BaseConsumer, Consumer as _},
     error::KafkaError,
     message::BorrowedMessage,
     types::RDKafkaErrorCode as Kafka,
 };
 
 use super::{
+    committer,
     context::Context,
     find,
-    shared::{Record, Sent, Shared},
+    shared::{Record, Shared},
 };
 use crate::{error, headers, partition::Place};
 
 /// How long the thread sleeps at most. Whatever it waits for wakes it; this is for what does not.
 const SLEEP_MAX: Duration = Duration::from_millis(100);
-/// Between two commits, so that one speaks for many.
-const COMMIT_EVERY: Duration = Duration::from_millis(5);
-/// A commit that has no answer by then has none.
-const COMMIT_LOST: Duration = Duration::from_secs(10);
 /// How often the brokers are asked whether they are back.
 const PROBE_EVERY: Duration = Duration::from_secs(1);
 /// How long they may all be away before the input says so. Until then it keeps its place in the
@@ -37,7 +35,7 @@ const AWAY_MAX: Duration = Duration::from_secs(20);
 
 /// A consumer with its thread's own state.
 pub(super) struct Driver {
-    pub consumer: BaseConsumer<Context>,
+    pub consumer: Arc<BaseConsumer<Context>>,
     pub shared: Arc<Shared>,
     pub open_max: usize,
     /// For probes.
@@ -52,13 +50,16 @@ impl Driver {
     /// Runs until nobody wants records any more, or something fails for good. The partitions are
     /// let go on the way out, when the consumer is dropped.
     pub fn run(mut self) {
-        while !self.shared.has_ended() {
-            self.poll();
-            self.commit();
-            self.pause_and_resume();
-            self.probe();
-            self.shared.sleep(SLEEP_MAX);
-        }
+        let (consumer, shared) = (Arc::clone(&self.consumer), Arc::clone(&self.shared));
+        thread::scope(|threads| {
+            threads.spawn(move || committer::run(&consumer, &shared));
+            while !self.shared.has_ended() {
+                self.poll();
+                self.pause_and_resume();
+                self.probe();
+                self.shared.sleep(SLEEP_MAX);
+            }
+        });
     }
 
     /// Takes what has come.
@@ -72,7 +73,6 @@ impl Driver {
                 None if self.called() => {}
                 None => return,
             }
-            self.commit();
             self.pause_and_resume();
         }
     }
@@ -118,31 +118,6 @@ impl Driver {
     fn end(&self, code: Kafka) {
         let error = error::coded("the consumer has failed", code);
         self.shared.fail(error.with("topic", &self.topic));
-    }
-
-    /// Sends what is to be committed, one commit at a time.
-    fn commit(&mut self) {
-        let now = Instant::now();
-        let mut lot = self.shared.lot();
-        if lot.sent.as_ref().is_some_and(|sent| now.duration_since(sent.at) > COMMIT_LOST) {
-            lot.sent = None;
-        }
-        if lot.sent.is_some() || lot.paused_until.is_some_and(|until| now < until) {
-            return;
-        }
-        let commits = lot.commits(None);
-        if commits.is_empty() {
-            return;
-        }
-        let list = find::offsets(&commits, lot.without_notes);
-        // before it is sent, so that its answer finds it
-        lot.sent = Some(Sent { at: now, commits });
-        lot.paused_until = Some(now + COMMIT_EVERY);
-        drop(lot);
-        if let Err(failure) = self.consumer.commit(&list, CommitMode::Async) {
-            tracing::debug!(%failure, "a commit could not be sent");
-            self.shared.lot().sent = None;
-        }
     }
 
     /// Stops reading where enough is read or open, and begins again where it is not.

@@ -1,11 +1,12 @@
 //! Records from a consumer group.
 //!
-//! A thread of its own polls the consumer (`driver`); what librdkafka calls back for is in
+//! One thread polls the consumer (`driver`), another commits (`committer`); what librdkafka calls back for is in
 //! `context`; what both share with the input and its receipts is in `shared`. An offset is committed
 //! once everything below it is done, with a note of what is done above it. What is to come again is
 //! parked by `Redeliver` while its offset stays open; at `open_max` open records a partition is
 //! paused, alone.
 
+mod committer;
 mod context;
 mod driver;
 mod find;
@@ -82,7 +83,7 @@ pub(crate) async fn join(
     });
     let consumer = consumer.await?.map_err(|failure| unusable(&failure))?;
     let driver = Driver {
-        consumer,
+        consumer: Arc::new(consumer),
         shared: Arc::clone(&shared),
         open_max: source.open_max as usize,
         topic: source.topics.first().cloned().unwrap_or_default(),

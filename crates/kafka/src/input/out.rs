@@ -29,8 +29,7 @@ impl<I: Input> Input for Counted<I> {
 /// Nobody waits for the thread that the input leaves behind; it lets its partitions go by itself.
 impl<I> Drop for Counted<I> {
     fn drop(&mut self) {
-        self.shared.lot().stopped = true;
-        self.shared.wake();
+        self.shared.stop();
     }
 }
 

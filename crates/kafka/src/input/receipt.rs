@@ -34,7 +34,7 @@ impl Settle for KafkaReceipt {
         let change =
             shared.lot().of(place, *epoch).and_then(|partition| partition.settle(*offset, *bytes));
         let Some(change) = change else { return Ok(Settled::Stale) };
-        shared.wake();
+        shared.commit();
         shared.confirmed(place, *epoch, change).await
     }
 

@@ -7,7 +7,9 @@ use std::{
     time::Duration,
 };
 
-use mailbridge_core::{Code, Delivery, Error, Message, Position, Receipt, Result, Settled};
+use mailbridge_core::{
+    Code, Delivery, Error, Message, Position, Receipt, Result, SeenBefore, Settled,
+};
 use tokio::{
     sync::{Notify, watch},
     time::Instant,
@@ -24,11 +26,16 @@ const BUFFER_BYTES_MAX: usize = 8 << 20;
 /// See the module.
 pub(super) struct Shared {
     lot: Mutex<Lot>,
+    /// Held by whoever commits.
+    pub committing: Mutex<()>,
     /// There may be something to hand out.
     pub arrived: Notify,
     /// Changes with every commit that was confirmed, and every partition that went.
     news: watch::Sender<u64>,
+    /// For the consumer's thread.
     wake: Condvar,
+    /// For the committer's.
+    due: Condvar,
     buffer_max: usize,
 }
 
@@ -41,21 +48,14 @@ pub(super) struct Lot {
     /// Why the input ends.
     failed: Option<Error>,
     /// Nobody wants records any more.
-    pub stopped: bool,
+    stopped: bool,
     /// The consumer's thread has something to do.
     woken: bool,
+    /// There is something to commit.
+    commit_due: bool,
     epochs: u64,
-    pub sent: Option<Sent>,
-    /// No commit is sent before this.
-    pub paused_until: Option<std::time::Instant>,
     /// Brokers that take no notes get none.
     pub without_notes: bool,
-}
-
-/// A commit on its way.
-pub(super) struct Sent {
-    pub at: std::time::Instant,
-    pub commits: HashMap<Place, (u64, Commit)>,
 }
 
 /// A record that was read.
@@ -72,9 +72,11 @@ impl Shared {
     pub fn new(in_flight: usize) -> Self {
         Self {
             lot: Mutex::default(),
+            committing: Mutex::default(),
             arrived: Notify::new(),
             news: watch::Sender::default(),
             wake: Condvar::new(),
+            due: Condvar::new(),
             buffer_max: (2 * in_flight).max(16),
         }
     }
@@ -87,6 +89,23 @@ impl Shared {
     pub fn wake(&self) {
         self.lot().woken = true;
         self.wake.notify_all();
+    }
+
+    /// There is something to commit.
+    pub fn commit(&self) {
+        let mut lot = self.lot();
+        lot.commit_due = true;
+        lot.woken = true;
+        drop(lot);
+        self.due.notify_all();
+        self.wake.notify_all();
+    }
+
+    /// Sleeps until there is something to commit, or for so long. For the committer's thread.
+    pub fn wait_due(&self, at_most: Duration) {
+        let wait = |lot: &mut Lot| !lot.commit_due && !lot.stopped && lot.failed.is_none();
+        let due = self.due.wait_timeout_while(self.lot(), at_most, wait);
+        due.unwrap_or_else(PoisonError::into_inner).0.commit_due = false;
     }
 
     /// Sleeps until woken, or for so long. For the consumer's thread.
@@ -106,6 +125,15 @@ impl Shared {
     pub fn fail(&self, error: Error) {
         self.lot().failed.get_or_insert(error);
         self.tell();
+        self.wake();
+        self.due.notify_all();
+    }
+
+    /// Nobody wants records any more.
+    pub fn stop(&self) {
+        self.lot().stopped = true;
+        self.wake();
+        self.due.notify_all();
     }
 
     pub fn has_ended(&self) -> bool {
@@ -120,10 +148,12 @@ impl Shared {
             return Err(error.clone());
         }
         let was_full = self.is_full(&lot);
-        let (taken, waits) = lot.take();
-        let wake = waits || (was_full && !self.is_full(&lot));
+        let (taken, commit) = lot.take();
+        let wake = was_full && !self.is_full(&lot);
         drop(lot);
-        if wake {
+        if commit {
+            self.commit();
+        } else if wake {
             self.wake();
         }
         Ok(taken.map(|(record, seen_before)| {
@@ -186,9 +216,10 @@ impl Lot {
         self.partitions.get_mut(place).filter(|it| it.epoch == epoch)
     }
 
-    /// The first record whose turn it is, and whether another waits for a commit.
-    fn take(&mut self) -> (Option<(Record, mailbridge_core::SeenBefore)>, bool) {
+    /// The first record whose turn it is, and whether there is something new to commit.
+    fn take(&mut self) -> (Option<(Record, SeenBefore)>, bool) {
         let mut waiting: Vec<Place> = Vec::new();
+        let mut commit = false;
         let mut index = 0;
         while let Some(record) = self.buffer.get(index) {
             if waiting.contains(&record.place) {
@@ -201,6 +232,7 @@ impl Lot {
                     if turn == Turn::Wait {
                         partition.reach(record.offset);
                     }
+                    commit |= partition.is_changed();
                     turn
                 }
                 _ => Turn::Skip,
@@ -213,11 +245,11 @@ impl Lot {
                 Turn::Skip => drop(self.remove(index)),
                 Turn::Now(seen_before) => {
                     let taken = self.remove(index).map(|record| (record, seen_before));
-                    return (taken, !waiting.is_empty());
+                    return (taken, commit);
                 }
             }
         }
-        (None, !waiting.is_empty())
+        (None, commit)
     }
 
     fn remove(&mut self, index: usize) -> Option<Record> {

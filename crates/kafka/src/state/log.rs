@@ -235,8 +235,10 @@ impl Reader {
                     self.poll();
                 }
                 Err(failure) => {
-                    let error = error::failed("the end of the state's log is not told", &failure);
-                    return self.shared.fail(error.with("topic", &self.topic));
+                    // asked again with the next round, for as long as somebody waits
+                    let topic = &self.topic;
+                    tracing::debug!(topic, %failure, "the end of the state's log is not told");
+                    return;
                 }
             }
         }

@@ -94,7 +94,9 @@ impl fmt::Display for Told<'_> {
             write!(f, "{}", events::told(pipeline)?)?;
         }
         match &http.listen {
-            Some(listen) => writeln!(f, "http\n    /livez /readyz /metrics on {}", listen.0)?,
+            Some(listen) => {
+                writeln!(f, "http\n    /livez /readyz /status /metrics on {}", listen.0)?
+            }
             None => writeln!(f, "http\n    off; set `http.listen` to have health and metrics")?,
         }
         writeln!(f, "\nthe configuration is right; `mailbridge run` would start this")

@@ -13,7 +13,6 @@ use std::{
 };
 
 use mailbridge_core::{Code, Error};
-use mailbridge_engine::Settings;
 use mailbridge_graph::{
     Connection,
     doctor::{self, Examination, Needs},
@@ -22,14 +21,14 @@ use tokio::task::JoinSet;
 
 use crate::{
     config::{
-        self, Problems,
+        self, Problems, Use,
         model::{Level, Log},
     },
     exit::Exit,
     log,
     names::known,
     registry::Registry,
-    run::{report::tell, wiring::mailboxes_of},
+    run::report::tell,
     sandboxes,
 };
 
@@ -106,9 +105,8 @@ impl Doctor {
             Ok(setup) => setup,
             Err(problems) => return self.refused(&problems),
         };
-        let pipelines = setup.pipelines.iter();
-        let used: Vec<_> = pipelines.map(|it| (it.connection.as_str(), &it.settings)).collect();
-        match self.chosen(setup.connections) {
+        let used: Vec<_> = setup.uses().collect();
+        match self.chosen(setup.connections.clone()) {
             Ok(connections) => self.examine(connections, &used).await,
             Err(message) => {
                 eprintln!("{message}");
@@ -141,7 +139,7 @@ impl Doctor {
     async fn examine(
         &self,
         connections: BTreeMap<String, Connection>,
-        used: &[(&str, &Settings)],
+        used: &[(&str, Use<'_>)],
     ) -> Exit {
         match self.examinations(connections, used).await {
             Ok(examinations) => {
@@ -160,10 +158,10 @@ impl Doctor {
     async fn examinations(
         &self,
         connections: BTreeMap<String, Connection>,
-        used: &[(&str, &Settings)],
+        used: &[(&str, Use<'_>)],
     ) -> mailbridge_core::Result<Vec<Examination>> {
         let sandbox = if connections.values().any(sandboxes::goes_there) {
-            let named = used.iter().flat_map(|(_, settings)| mailboxes_of(settings));
+            let named = used.iter().flat_map(|(_, it)| it.mailboxes());
             let domains: BTreeSet<_> =
                 sandboxes::domains(named.chain(self.mailboxes.iter().map(String::as_str)));
             Some(sandboxes::start(domains).await?)
@@ -195,7 +193,7 @@ impl Doctor {
         Ok(examined)
     }
 
-    fn needs(&self, connection: &str, used: &[(&str, &Settings)]) -> Needs {
+    fn needs(&self, connection: &str, used: &[(&str, Use<'_>)]) -> Needs {
         let mut needs = needs(used.iter().copied().filter(|(name, _)| *name == connection));
         self.mailboxes.iter().for_each(|mailbox| needs.mailbox(mailbox));
         needs
@@ -219,7 +217,7 @@ impl Doctor {
                 return Exit::Config;
             }
         };
-        let chosen = match self.chosen(written.connections) {
+        let chosen = match self.chosen(written.connections.clone()) {
             Ok(chosen) if chosen.len() > 1 => {
                 let names: Vec<_> = chosen.keys().map(String::as_str).collect();
                 Err(format!("say which --connection: {}", names.join(", ")))
@@ -231,8 +229,7 @@ impl Doctor {
         };
         match chosen {
             Ok((name, connection)) => {
-                let pipelines = written.pipelines.iter().map(|(of, it)| (of.as_str(), it));
-                let needs = needs(pipelines.filter(|(of, _)| *of == name));
+                let needs = needs(written.uses().filter(|(of, _)| *of == name));
                 tell(format_args!("{}", setup::script(self.shell, &name, &connection, &needs)));
                 Exit::Done
             }
@@ -244,10 +241,8 @@ impl Doctor {
     }
 }
 
-fn needs<'a>(pipelines: impl Iterator<Item = (&'a str, &'a Settings)>) -> Needs {
+fn needs<'a>(used: impl Iterator<Item = (&'a str, Use<'a>)>) -> Needs {
     let mut needs = Needs::default();
-    for (_, settings) in pipelines {
-        needs.sending(settings.guarantee, mailboxes_of(settings));
-    }
+    used.for_each(|(_, it)| it.add_to(&mut needs));
     needs
 }

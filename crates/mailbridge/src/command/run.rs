@@ -1,6 +1,6 @@
 //! `mailbridge run`: runs what a configuration says.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{collections::BTreeSet, path::PathBuf, sync::Arc};
 
 use mailbridge_core::{Code, Error, Result};
 use mailbridge_engine::{Observer, events::callback::Callbacks, health::Health};
@@ -74,19 +74,21 @@ async fn run(setup: Setup, options: Options) -> Result<Exit> {
     let signals = Signals::new().map_err(|cause| {
         Error::permanent(Code::Internal, "signals cannot be taken").with("cause", cause.kind())
     })?;
+    let used: BTreeSet<String> = setup.uses().map(|(name, _)| name.to_owned()).collect();
+    let mailboxes = setup.uses().flat_map(|(_, used)| used.mailboxes());
+    let mailboxes: Vec<String> = mailboxes.map(str::to_owned).collect();
     let Setup { connections, notify, pipelines, report, http, .. } = setup;
     // First what may be refused: the port, and counting, which must begin before anything counts.
     let side = match &http.listen {
         Some(listen) => Some((Bound::new(listen).await?, Metrics::start()?)),
         None => None,
     };
-    let used = |name: &str| pipelines.iter().any(|pipeline| pipeline.connection == name);
-    let connections = connections.into_iter().filter(|(name, _)| used(name)).collect();
+    let connections = connections.into_iter().filter(|(name, _)| used.contains(name)).collect();
     let notify = notify.into_iter().map(|(name, port)| {
         let on_bus: Arc<dyn Notify> = Arc::new(OnBus(port.build));
         (name, on_bus)
     });
-    let mailboxes = wiring::mailboxes(&pipelines);
+    let mailboxes = mailboxes.iter().map(String::as_str);
     let connections = Connections::open(connections, mailboxes, options, notify.collect()).await?;
     let ends = ends(&pipelines);
     let report = Report::new(report).map(Arc::new);

@@ -23,6 +23,7 @@ mod setup;
 mod size;
 mod templates;
 pub mod text;
+mod uses;
 mod written;
 
 use std::path::PathBuf;
@@ -31,6 +32,7 @@ use crate::registry::Registry;
 
 pub use problem::Problems;
 pub use setup::{EventsPipeline, LedgerSetup, Pipeline, Setup};
+pub use uses::Use;
 pub use written::Written;
 
 /// Reads and checks a configuration that is to be run.

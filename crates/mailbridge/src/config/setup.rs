@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use mailbridge_compose::Composer;
 use mailbridge_core::{
-    AsRequests, Decoder, Files, StateStore,
+    AsRequests, Decoder, Files, Filter, StateStore,
     plugin::{Build, Bus, SourceEnd, TargetEnd},
 };
 use mailbridge_engine::Settings;
@@ -14,6 +14,7 @@ use super::{
     expectation::Test,
     model::{Http, Log, Report, events::EventsSection},
     problem::Problem,
+    uses::Use,
 };
 
 /// What would run.
@@ -40,6 +41,14 @@ impl Setup {
     /// Whether nothing would run.
     pub fn is_empty(&self) -> bool {
         self.pipelines.is_empty() && self.events.is_empty()
+    }
+
+    /// What is done with connections: each with its name.
+    pub fn uses(&self) -> impl Iterator<Item = (&str, Use<'_>)> {
+        let requests = self.pipelines.iter();
+        let requests = requests.map(|it| (it.connection.as_str(), Use::Requests(&it.settings)));
+        let events = self.events.iter().map(|it| &it.section);
+        requests.chain(events.map(|it| (it.connection.as_str(), Use::Events(it))))
     }
 }
 
@@ -83,6 +92,8 @@ pub struct EventsPipeline {
     pub name: String,
     /// How it works, as it is written.
     pub section: EventsSection,
+    /// Which events are wanted; all, without it.
+    pub filter: Option<Arc<dyn Filter>>,
     /// Where it is kept how far each folder was read.
     pub state: Port<dyn Build<dyn StateStore>>,
     /// Where events go.

@@ -3,8 +3,8 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use mailbridge_core::{Mail, Mailbox, Output, Result, plugin::Build};
-use mailbridge_engine::{Observer, Requests, Settings, StoreHost, health::Health, ledger::Ledger};
+use mailbridge_core::{Mail, Output, Result, plugin::Build};
+use mailbridge_engine::{Observer, Requests, StoreHost, health::Health, ledger::Ledger};
 use mailbridge_graph::{Connection, Expiry, Notify, Options, Tenants};
 use mailbridge_sandbox::Running;
 
@@ -64,17 +64,6 @@ impl Connections {
     pub fn all(&self) -> BTreeMap<String, Arc<Tenants>> {
         self.mails.clone()
     }
-}
-
-/// The mailboxes, patterns included, that pipelines may use.
-pub fn mailboxes(pipelines: &[Pipeline]) -> impl Iterator<Item = &str> {
-    pipelines.iter().flat_map(|pipeline| mailboxes_of(&pipeline.settings))
-}
-
-/// The mailboxes, patterns included, that one pipeline may use.
-pub fn mailboxes_of(settings: &Settings) -> impl Iterator<Item = &str> {
-    let own = settings.mailbox.iter().map(Mailbox::as_str);
-    own.chain(settings.allow_mailboxes.iter().map(String::as_str))
 }
 
 /// A pipeline that is ready to run.

@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::{Refused, read, read_query, read_some, unknown};
 use crate::bulk::Bulk;
+use crate::config::Group;
 use crate::handle::{Handle, LifecycleEvent};
 use crate::person::Pointer;
 
@@ -40,6 +41,11 @@ pub fn dispatch(
         ("GET", "delta") => Ok(json!(handle.delta_faults())),
         ("POST", "delta") => {
             handle.set_delta_faults(read(body)?);
+            Ok(json!({}))
+        }
+        ("POST", "groups") => {
+            let new: NewGroup = read(body)?;
+            handle.set_group(&new.tenant, new.group)?;
             Ok(json!({}))
         }
         ("GET", "subscriptions") => Ok(json!({"subscriptions": handle.subscriptions()})),
@@ -80,6 +86,13 @@ struct NewFolder {
     #[serde(default)]
     parent: Option<String>,
     name: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NewGroup {
+    tenant: String,
+    group: Group,
 }
 
 fn create_folder(handle: &Handle, new: &NewFolder) -> Result<Value, Refused> {

@@ -8,7 +8,8 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::Handle;
+use super::{Handle, NotThere};
+use crate::config::Group;
 use crate::error::GraphError;
 use crate::fault::DeltaFaults;
 use crate::lock::lock;
@@ -179,6 +180,17 @@ impl Handle {
         let mailbox = self.owned(mailbox)?;
         let folder = folder_of(&mailbox, Some(folder))?.ok_or_else(GraphError::item_not_found)?;
         take_away(&mut lock(&mailbox.inner), folder, self.now())
+    }
+
+    /// Adds a group to a tenant (by id or domain), or puts it in the place of the one with its id.
+    ///
+    /// # Errors
+    /// When there is no such tenant.
+    pub fn set_group(&self, tenant: &str, group: Group) -> Result<(), NotThere> {
+        let known = self.world().directory.tenant(tenant);
+        let (_, tenant) = known.ok_or_else(|| NotThere(format!("there is no tenant {tenant}")))?;
+        tenant.set_group(group);
+        Ok(())
     }
 
     /// Sets what goes wrong with delta queries.

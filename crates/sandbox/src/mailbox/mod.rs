@@ -3,6 +3,7 @@
 //!
 //! Each has one lock, held for the length of one operation and never over a wait.
 
+pub mod editing;
 pub mod folder;
 pub mod ids;
 pub mod journal;

@@ -6,18 +6,18 @@
 //! and until a given time the place that reads still show.
 
 use std::collections::BTreeMap;
-use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::editing::Editing;
 use super::folder::Folder;
 use super::journal::{Event, Journal, Kind, Lateness};
-use super::log::{Known, Log, Marks};
+use super::log::{Known, Log};
 use crate::clock;
 use crate::config::IdsOnSend;
-use crate::message::{Attachment, Attachments, Content, Importance};
+use crate::message::{Attachment, Attachments, Content};
 
 /// Where a message lies and under which ids.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -110,7 +110,8 @@ impl Message {
         }
     }
 
-    fn event(&self, kind: Kind) -> Event {
+    /// Something that happened to it, where it is.
+    pub fn event(&self, kind: Kind) -> Event {
         Event { folder: self.place.folder, known: self.known(), kind }
     }
 
@@ -120,77 +121,6 @@ impl Message {
 
     fn leaving(&self) -> Event {
         self.event(Kind::Left)
-    }
-}
-
-/// A message that is being changed. What changed of it goes into the journal in the end.
-#[derive(Debug)]
-pub struct Editing<'a> {
-    message: &'a mut Message,
-    journal: &'a mut Journal,
-    before: Before,
-}
-
-/// What a change can be told by.
-#[derive(Debug, PartialEq)]
-struct Before {
-    change: u32,
-    is_read: bool,
-    categories: Vec<String>,
-    flag: Option<serde_json::Value>,
-    importance: Importance,
-    other_inference: bool,
-}
-
-impl Before {
-    fn of(message: &Message) -> Self {
-        let content = &message.content;
-        Self {
-            change: message.change,
-            is_read: content.is_read,
-            categories: content.categories.clone(),
-            flag: content.flag.clone(),
-            importance: content.importance,
-            other_inference: content.other_inference,
-        }
-    }
-
-    fn marks(&self, now: &Self) -> Marks {
-        let marks = Marks::READ
-            .when(self.is_read != now.is_read)
-            .with(Marks::CATEGORIES.when(self.categories != now.categories))
-            .with(Marks::FLAG.when(self.flag != now.flag))
-            .with(Marks::IMPORTANCE.when(self.importance != now.importance))
-            .with(Marks::INFERENCE.when(self.other_inference != now.other_inference));
-        if marks == Marks::NONE { Marks::REST } else { marks }
-    }
-}
-
-impl Deref for Editing<'_> {
-    type Target = Message;
-
-    fn deref(&self) -> &Message {
-        self.message
-    }
-}
-
-impl DerefMut for Editing<'_> {
-    fn deref_mut(&mut self) -> &mut Message {
-        self.message
-    }
-}
-
-impl Drop for Editing<'_> {
-    fn drop(&mut self) {
-        if self.message.change == self.before.change {
-            return;
-        }
-        let mut marks = self.before.marks(&Before::of(self.message));
-        if self.message.place.is_draft {
-            // of a draft anything may have changed beside its marks
-            marks = marks.with(Marks::REST);
-        }
-        self.journal.push(self.message.event(Kind::Changed(marks)));
     }
 }
 
@@ -320,8 +250,7 @@ impl Store {
 
     pub fn get_mut(&mut self, key: u64) -> Option<Editing<'_>> {
         let message = self.messages.get_mut(&key)?;
-        let before = Before::of(message);
-        Some(Editing { message, journal: &mut self.journal, before })
+        Some(Editing::new(message, &mut self.journal))
     }
 
     /// Newest first: keys are given in the order of arrival.

@@ -10,6 +10,7 @@ pub mod parse;
 pub mod recipients;
 pub mod render;
 mod thread;
+pub mod view;
 
 use std::sync::Arc;
 

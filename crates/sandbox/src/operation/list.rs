@@ -9,7 +9,8 @@ use crate::lock::lock;
 use crate::mailbox::Mailbox;
 use crate::mailbox::folder::Folder;
 use crate::mailbox::store::{Message, Place};
-use crate::message::render::{self, Shape, View};
+use crate::message::render::{self, Shape};
+use crate::message::view::View;
 use crate::odata::filter::{Subject, Value as Field};
 use crate::odata::query::Query;
 

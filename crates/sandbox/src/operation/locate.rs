@@ -4,9 +4,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use crate::error::GraphError;
+use crate::mailbox::editing::Editing;
 use crate::mailbox::folder::Folder;
 use crate::mailbox::ids::{Format, Thing, Unsealed};
-use crate::mailbox::store::{Editing, Message, Place};
+use crate::mailbox::store::{Message, Place};
 use crate::mailbox::{Inner, Mailbox};
 
 use super::Call;

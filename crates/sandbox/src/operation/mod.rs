@@ -8,6 +8,7 @@ mod attachment;
 mod delta;
 mod draft;
 pub mod folder;
+mod group;
 mod list;
 pub mod locate;
 mod page;
@@ -17,7 +18,7 @@ mod send;
 mod send_mail;
 mod subscription;
 mod upload_session;
-mod user;
+pub mod user;
 
 use std::sync::MutexGuard;
 
@@ -73,8 +74,10 @@ fn perform_at_once(
     mailbox: Option<&Mailbox>,
     body: &[u8],
 ) -> Result<Answer, GraphError> {
-    if call.route.operation == Operation::ListUsers {
-        return user::list(call);
+    match call.route.operation {
+        Operation::ListUsers => return user::list(call),
+        operation if operation.is_of_directory() => return group::members(call),
+        _ => {}
     }
     let Some(mailbox) = mailbox else {
         return Err(GraphError::no_directory_object(&call.route.user));
@@ -113,6 +116,8 @@ fn perform_at_once(
         Operation::MessageDelta => delta::messages(call, mailbox),
         Operation::GetUser => user::get(call, mailbox),
         Operation::ListUsers
+        | Operation::ListMembers
+        | Operation::ListTransitiveMembers
         | Operation::CreateSubscription
         | Operation::ListSubscriptions
         | Operation::GetSubscription

@@ -18,6 +18,9 @@ use crate::odata::query::Query;
 
 const PAGE: usize = 100;
 
+/// Any of them lets an app read users.
+pub const ROLES: [&str; 3] = ["User.Read.All", "User.ReadWrite.All", "Directory.Read.All"];
+
 /// What `GET users` returns when nothing is selected.
 const DEFAULT_PROPERTIES: [&str; 4] = ["displayName", "id", "mail", "userPrincipalName"];
 
@@ -29,16 +32,19 @@ pub fn list(call: &Call<'_>) -> Result<Answer, GraphError> {
         .all()
         .into_iter()
         .filter(|mailbox| mailbox.tenant == call.grant.tenant)
-        .filter(|mailbox| lock(&mailbox.inner).state != MailboxState::Missing)
-        .filter(|mailbox| {
-            query.filter.as_ref().is_none_or(|filter| filter.accepts(&Person(mailbox)))
-        })
+        .filter(|mailbox| is_listed(mailbox, &query))
         .collect();
     if query.order.first().is_some_and(|(_, descends)| *descends) {
         users.reverse();
     }
     let context = format!("{}/v1.0/$metadata#users", call.base);
     Ok(call.page(&context, &query, &users, PAGE, |mailbox| render(mailbox, &query)))
+}
+
+/// Whether the directory knows the user, and the filter means him.
+pub fn is_listed(mailbox: &Mailbox, query: &Query) -> bool {
+    let meant = || query.filter.as_ref().is_none_or(|filter| filter.accepts(&Person(mailbox)));
+    lock(&mailbox.inner).state != MailboxState::Missing && meant()
 }
 
 pub fn get(call: &Call<'_>, mailbox: &Mailbox) -> Result<Answer, GraphError> {
@@ -49,7 +55,7 @@ pub fn get(call: &Call<'_>, mailbox: &Mailbox) -> Result<Answer, GraphError> {
     Ok(Answer::json(StatusCode::OK, &Value::Object(body)))
 }
 
-fn render(mailbox: &Mailbox, query: &Query) -> Map<String, Value> {
+pub fn render(mailbox: &Mailbox, query: &Query) -> Map<String, Value> {
     let all = json!({
         "id": mailbox.user_id,
         "displayName": mailbox.name,

@@ -8,14 +8,17 @@ use std::time::Duration;
 use axum::http::StatusCode;
 use reqwest::{Client, Url, redirect};
 
-use super::Wanted;
+use super::{Subscriptions, Wanted};
 use crate::error::GraphError;
 use crate::fault::seconds;
 use crate::world::World;
 
-/// A client for addresses that others have named: it follows nobody further.
-pub fn client() -> Result<Client, reqwest::Error> {
-    Client::builder().no_proxy().redirect(redirect::Policy::none()).build()
+impl Subscriptions {
+    /// A client for addresses that others have named: it follows nobody further.
+    pub fn client(&self) -> Result<Client, GraphError> {
+        let make = || Client::builder().no_proxy().redirect(redirect::Policy::none()).build().ok();
+        self.client.get_or_init(make).clone().ok_or_else(GraphError::internal)
+    }
 }
 
 /// The addresses of a subscription, checked.
@@ -50,7 +53,7 @@ fn is_near(url: &Url) -> bool {
 /// Asks each address to repeat a token, also when both are the same.
 pub async fn shake_hands(world: &World, endpoints: &Endpoints) -> Result<(), GraphError> {
     let wait = seconds(world.subscriptions.faults().handshake_seconds);
-    let client = client().map_err(|_| GraphError::internal())?;
+    let client = world.subscriptions.client()?;
     for url in &endpoints.0 {
         let token =
             format!("Validation: Testing client application reachability. {}", world.dice.guid());

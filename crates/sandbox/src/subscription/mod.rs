@@ -14,9 +14,10 @@ mod ring;
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use jiff::Timestamp;
+use reqwest::Client;
 use serde::Serialize;
 
 use crate::lock::lock;
@@ -120,6 +121,7 @@ pub struct Subscriptions {
     ring: Arc<Ring>,
     outbox: Mutex<Outbox>,
     faults: Mutex<NotificationFaults>,
+    client: OnceLock<Option<Client>>,
 }
 
 impl Subscriptions {
@@ -129,6 +131,7 @@ impl Subscriptions {
             ring: Arc::default(),
             outbox: Mutex::new(Outbox::new(seed)),
             faults: Mutex::default(),
+            client: OnceLock::new(),
         }
     }
 

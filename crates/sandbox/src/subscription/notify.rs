@@ -12,7 +12,6 @@ use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
-use super::handshake::client;
 use super::outbox::Item;
 use super::request::Change;
 use super::ring::Rung;
@@ -32,7 +31,7 @@ const LONG: Duration = Duration::from_hours(1);
 
 /// Delivers until the sandbox stops.
 pub async fn run(world: Arc<World>) -> io::Result<()> {
-    let client = client().map_err(io::Error::other)?;
+    let client = world.subscriptions.client().map_err(|error| io::Error::other(error.message))?;
     let mut stopping = world.stopping.clone();
     let mut requests = JoinSet::new();
     loop {

@@ -14,6 +14,7 @@ mod endpoint;
 mod faults;
 mod folders;
 mod follower;
+mod groups;
 mod limits;
 mod login;
 mod login_certificate;

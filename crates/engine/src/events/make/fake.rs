@@ -100,8 +100,9 @@ impl Changes for Box1 {
         _: &Deadline,
     ) -> Result<Option<Found>> {
         self.called("message");
+        let (version, properties) = (Some("v2".to_owned()), vec!["everything".to_owned()]);
         let whole = self.whole.clone();
-        Ok(whole.map(|content| Found { version: Some("v2".to_owned()), ..found(&id.0, content) }))
+        Ok(whole.map(|content| Found { version, properties, ..found(&id.0, content) }))
     }
 
     async fn attachments(

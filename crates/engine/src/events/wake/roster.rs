@@ -143,8 +143,8 @@ impl Roster {
         self.entries.get(mailbox).map_or(Waking::Waiting, |entry| entry.waking.clone())
     }
 
-    /// Whether a failure is to be told: the first of a mailbox, and not of too many at once. With how
-    /// many others there were that were not.
+    /// Whether a failure is to be told: the first of a mailbox, and not of too many at once. With
+    /// how many others there were that were not.
     pub(super) fn told(&mut self, failures: u32, now: Instant) -> Option<u64> {
         match &mut self.told {
             _ if failures > 0 => None,

@@ -264,10 +264,16 @@ async fn a_mailbox_that_is_watched_no_more_is_left() {
     sleep(SOON).await;
     assert_eq!(world.ids(), ["s2", "s4"]);
     assert!(worker.is_awake("a@x.org"));
+    // and one that is still being asked for is left too
+    worker.watch(&["a@x.org", "b@x.org", "c@x.org"]);
+    sleep(Duration::from_millis(100)).await;
+    worker.watch(&["a@x.org", "b@x.org"]);
+    sleep(SOON).await;
+    assert_eq!(world.ids(), ["s2", "s4"]);
     // another folder is another subscription
     worker.keeper.watch([watch("a@x.org", Some("archive")), watch("b@x.org", None)]);
     sleep(SOON).await;
-    assert_eq!(world.ids(), ["s2", "s5"]);
+    assert_eq!(world.ids(), ["s2", "s6"]);
     worker.stop().await;
 }
 

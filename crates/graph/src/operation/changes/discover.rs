@@ -99,7 +99,7 @@ mod tests {
         for none in [
             r#"{"id":"1","mail":null,"userPrincipalName":"a@x.org"}"#,
             r#"{"id":"1","mail":"","userPrincipalName":"a@x.org"}"#,
-            r##"{"mail":"a@y.org","userPrincipalName":"a_y.org#EXT#@x.org"}"##,
+            r#"{"mail":"a@y.org","userPrincipalName":"a_y.org#EXT#@x.org"}"#,
             r##"{"@odata.type":"#microsoft.graph.user","id":"1"}"##,
             "5",
         ] {

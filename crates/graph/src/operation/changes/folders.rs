@@ -11,6 +11,7 @@ mod tree;
 
 use std::collections::BTreeMap;
 
+use base64::Engine as _;
 use mailbridge_core::{
     Code, Deadline, Mailbox, Result,
     changes::{Cursor, Folders},
@@ -46,7 +47,7 @@ pub(crate) async fn folders(
     }
     let session = Session::open(graph, mailbox, deadline).await?;
     let asked = digest(patterns.iter().map(String::as_str));
-    let known = cursor.and_then(|cursor| Known::read(cursor)).filter(|known| known.asked == asked);
+    let known = cursor.and_then(Known::read).filter(|known| known.asked == asked);
     if let Some(known) = &known
         && let Some(link) = &known.link
         && let Some(link) = unchanged(&session, link).await?
@@ -91,7 +92,8 @@ fn digest<'a>(texts: impl Iterator<Item = &'a str>) -> String {
         digest.update(text.len().to_le_bytes());
         digest.update(text);
     }
-    digest.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+    let digest: [u8; 32] = digest.finalize().into();
+    base64::engine::general_purpose::STANDARD.encode(digest)
 }
 
 #[derive(Deserialize)]

@@ -38,11 +38,11 @@ pub(crate) async fn page(graph: &Graph, ask: &Ask<'_>) -> Result<Page> {
 }
 
 /// What a body is asked for as.
-pub(super) fn as_text(bodies: Bodies) -> Option<bool> {
+pub(super) fn body(bodies: Bodies) -> Option<&'static str> {
     match bodies {
         Bodies::None => None,
-        Bodies::Text => Some(true),
-        Bodies::Html | Bodies::Both => Some(false),
+        Bodies::Text => Some("text"),
+        Bodies::Html | Bodies::Both => Some("html"),
     }
 }
 
@@ -55,7 +55,7 @@ async fn fetch(
     let permit = session.permit();
     loop {
         let size = permit.page_size(ask.page_size);
-        let prefer = Prefer { page_size: Some(size), text: as_text(ask.select.bodies) };
+        let prefer = Prefer { page_size: Some(size), body: body(ask.select.bodies) };
         let error = match session.read(operation, url, prefer).await {
             Ok(body) => {
                 permit.page_told(size, true);

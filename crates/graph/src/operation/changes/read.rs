@@ -10,7 +10,7 @@ use mailbridge_core::{
 };
 use serde_json::value::RawValue;
 
-use super::{PAGES_MAX, endless, listed, page::as_text, text};
+use super::{PAGES_MAX, endless, listed, page, text};
 use crate::{
     graph::Graph,
     http::{Operation, Prefer, Stream},
@@ -31,12 +31,12 @@ pub(crate) async fn message(
 ) -> Result<Option<Found>> {
     let session = Session::open(graph, mailbox, deadline).await?;
     let query = selected(select).map(|names| format!("?$select={names}")).unwrap_or_default();
-    let prefer = Prefer { page_size: None, text: as_text(select.bodies) };
+    let prefer = Prefer { page_size: None, body: page::body(select.bodies) };
     let Some(mut found) = show(&session, id, &query, prefer, select).await? else {
         return Ok(None);
     };
     if select.bodies == Bodies::Both {
-        let prefer = Prefer { text: Some(true), ..prefer };
+        let prefer = Prefer { body: Some("text"), ..prefer };
         let select = Select { raw: false, ..select.clone() };
         let Some(second) = show(&session, id, "?$select=id,body", prefer, &select).await? else {
             return Ok(None);
@@ -66,8 +66,7 @@ async fn show(
     match item(json, select) {
         // all that there is, is here
         Item::Present(found) => Ok(Some(Found { complete: true, ..*found })),
-        Item::Removed(_) => Err(unexpected()),
-        Item::Unreadable { id: None, .. } => Err(unexpected()),
+        Item::Removed(_) | Item::Unreadable { id: None, .. } => Err(unexpected()),
         Item::Unreadable { error, .. } => Err(error),
     }
 }

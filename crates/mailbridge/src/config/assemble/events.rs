@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use mailbridge_compose::EventFilter;
 use mailbridge_core::{
-    Keep, StateStore,
+    Filter, Keep, StateStore,
     plugin::{self, Build, Bus},
 };
 use serde_json::Value;
@@ -36,9 +37,15 @@ impl Assembly<'_> {
         let dead_letters = part("dead_letters")
             .map(|to| self.port(&under(key, "dead_letters"), to, named, target));
         let state = self.cursors(key, named);
+        let section = typed?;
+        let filter = section.when.as_ref().map(|when| self.filter(key, when, &section));
         Some(EventsPipeline {
             name: name.to_owned(),
-            section: typed?,
+            filter: match filter {
+                None => None,
+                Some(filter) => Some(filter?),
+            },
+            section,
             state: state?,
             to: to??,
             dead_letters: match dead_letters {
@@ -64,6 +71,31 @@ impl Assembly<'_> {
         if let Some((path, message)) = rules::doubtful(section) {
             let key: Vec<&str> = key.iter().copied().chain(path.split('.')).collect();
             self.notes.warn(&key, message);
+        }
+    }
+
+    /// Which events are wanted.
+    fn filter(
+        &mut self,
+        key: Key<'_>,
+        when: &str,
+        section: &EventsSection,
+    ) -> Option<Arc<dyn Filter>> {
+        match EventFilter::new(when) {
+            Ok(filter) => {
+                for (field, there) in rules::fields(section) {
+                    if !there && filter.reads(field) {
+                        let message =
+                            format!("`data.{field}` is always empty here: {}", rules::HOLD);
+                        self.notes.warn(&under(key, "when"), &message);
+                    }
+                }
+                Some(Arc::new(filter))
+            }
+            Err(mistakes) => {
+                self.notes.faults(key, mistakes);
+                None
+            }
         }
     }
 

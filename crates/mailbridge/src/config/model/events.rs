@@ -277,7 +277,7 @@ impl<'de> Deserialize<'de> for MimeChoice {
             }
 
             fn visit_bool<E: de::Error>(self, wanted: bool) -> Result<MimeChoice, E> {
-                let other = de::Unexpected::Bool(wanted);
+                let other = de::Unexpected::Other("true");
                 if wanted { Err(E::invalid_value(other, &self)) } else { Ok(MimeChoice::No) }
             }
 

@@ -2,7 +2,7 @@
 
 use std::{collections::HashSet, hash::Hash, time::Duration};
 
-use mailbridge_core::{Mailbox, contract::Change};
+use mailbridge_core::{Mailbox, changes::Bodies, contract::Change};
 use mailbridge_graph::{Connection, cloud, config};
 
 use super::{PERSONAL, unreached};
@@ -209,6 +209,20 @@ pub fn out_of_reach(section: &EventsSection, connection: &Connection) -> Vec<Wro
 
 fn named(section: &EventsSection) -> impl Iterator<Item = (String, &str)> {
     section.listed().iter().enumerate().map(|(at, it)| (format!("mailboxes.{at}"), it.as_str()))
+}
+
+/// What to say of a field that the pipeline does not ask for.
+pub const HOLD: &str = "say beside `when` that events are to hold it";
+
+/// The fields of an event that are there only if asked for, each with whether it is.
+pub fn fields(section: &EventsSection) -> [(&'static str, bool); 4] {
+    let body = section.body.unwrap_or_default();
+    [
+        ("text", matches!(body, Bodies::Text | Bodies::Both)),
+        ("html", matches!(body, Bodies::Html | Bodies::Both)),
+        ("headers", section.headers),
+        ("attachments", section.attachments != AttachmentsChoice::None),
+    ]
 }
 
 /// What works, but is hardly meant.
