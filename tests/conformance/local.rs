@@ -12,7 +12,8 @@ use std::{
 use async_trait::async_trait;
 use bytes::Bytes;
 use mailbridge_core::{
-    Code, Error, Input, Keep, Message, Needs, Output, Result, StateStore, plugin::Plugin,
+    Code, Error, Input, Keep, Message, Needs, Output, Result, StateStore,
+    plugin::{Begin, Plugin, ReadBack},
 };
 use mailbridge_local::{Local, Source, Store, Target, record};
 use mailbridge_testkit::conformance::World;
@@ -20,6 +21,7 @@ use serde_json::{Map, Value, json};
 use tempfile::TempDir;
 
 mailbridge_testkit::promises!(FilesWorld::new());
+mailbridge_testkit::promises_of_reading_back!(FilesWorld::new());
 
 /// A file for the source and one for the target.
 struct FilesWorld {
@@ -41,6 +43,15 @@ impl FilesWorld {
 
     fn slot(&self) -> MutexGuard<'_, Arc<Local>> {
         self.local.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn source(&self) -> Source {
+        let source = json!({ "path": self.path("requests.ndjson"), "follow": true });
+        serde_json::from_value(source).unwrap()
+    }
+
+    fn target(&self) -> Target {
+        serde_json::from_value(json!({ "path": self.path("outcomes.ndjson") })).unwrap()
     }
 
     fn local(&self) -> Arc<Local> {
@@ -86,9 +97,7 @@ impl World for FilesWorld {
     }
 
     async fn input(&self, needs: Needs) -> Result<Box<dyn Input>> {
-        let source = json!({ "path": self.path("requests.ndjson"), "follow": true });
-        let source: Source = serde_json::from_value(source).unwrap();
-        let local = self.local();
+        let (source, local) = (self.source(), self.local());
         local.check_source(&source, &needs)?;
         local.input(&source, &needs).await
     }
@@ -101,9 +110,7 @@ impl World for FilesWorld {
     }
 
     async fn output(&self) -> Result<Box<dyn Output>> {
-        let target = json!({ "path": self.path("outcomes.ndjson") });
-        let target: Target = serde_json::from_value(target).unwrap();
-        self.local().output(&target).await
+        self.local().output(&self.target()).await
     }
 
     async fn published(&self) -> Result<Vec<Message>> {
@@ -111,6 +118,14 @@ impl World for FilesWorld {
             .map_err(|cause| broken("the target cannot be read", &cause))?;
         let lines = text.strip_suffix(b"\n").unwrap_or(&text).split(|byte| *byte == b'\n');
         Ok(lines.map(|line| record::read(&Bytes::copy_from_slice(line))).collect())
+    }
+
+    async fn read_back(&self, name: &str, begin: Begin) -> Result<ReadBack> {
+        self.local().read_back(&self.target(), name, begin).await
+    }
+
+    async fn write_back(&self) -> Result<Box<dyn Output>> {
+        self.local().write_back(&self.source()).await
     }
 
     async fn store(&self) -> Result<Box<dyn StateStore>> {

@@ -12,14 +12,16 @@ use async_nats::{
 use async_trait::async_trait;
 use futures_util::TryStreamExt;
 use mailbridge_core::{
-    Code, Error, Headers, Input, Keep, Message, Needs, Output, Result, StateStore, plugin::Plugin,
+    Code, Error, Headers, Input, Keep, Message, Needs, Output, Result, StateStore,
+    plugin::{Begin, Plugin, ReadBack},
 };
-use mailbridge_nats::{Nats, Target};
+use mailbridge_nats::{Nats, Source, Target};
 use mailbridge_testkit::{conformance::World, server::NatsServer};
 use serde_json::json;
 use tokio::sync::Mutex;
 
 mailbridge_testkit::promises!(NatsWorld::start().await);
+mailbridge_testkit::promises_of_reading_back!(NatsWorld::start().await);
 
 const REQUESTS: &str = "requests.conformance";
 const OUTCOMES: &str = "outcomes.conformance";
@@ -54,6 +56,14 @@ impl NatsWorld {
     }
 }
 
+fn requests() -> Source {
+    let source = json!({
+        "stream": "REQUESTS", "consumer": "worker", "subjects": [REQUESTS],
+        "create": true, "ack_wait": "1s",
+    });
+    serde_json::from_value(source).unwrap()
+}
+
 fn outcomes() -> Target {
     serde_json::from_value(json!({ "subject": OUTCOMES })).unwrap()
 }
@@ -73,11 +83,7 @@ impl World for NatsWorld {
     }
 
     async fn input(&self, needs: Needs) -> Result<Box<dyn Input>> {
-        let source = serde_json::from_value(json!({
-            "stream": "REQUESTS", "consumer": "worker", "subjects": [REQUESTS],
-            "create": true, "ack_wait": "1s",
-        }));
-        let source = source.unwrap();
+        let source = requests();
         self.nats.check_source(&source, &needs)?;
         self.nats.input(&source, &needs).await
     }
@@ -121,6 +127,14 @@ impl World for NatsWorld {
             messages.push(Message { headers, payload: message.payload, ..Message::default() });
         }
         Ok(messages)
+    }
+
+    async fn read_back(&self, name: &str, begin: Begin) -> Result<ReadBack> {
+        self.nats.read_back(&outcomes(), name, begin).await
+    }
+
+    async fn write_back(&self) -> Result<Box<dyn Output>> {
+        self.nats.write_back(&requests()).await
     }
 
     async fn store(&self) -> Result<Box<dyn StateStore>> {

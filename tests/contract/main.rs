@@ -7,8 +7,8 @@ use std::{fs, path::Path};
 use mailbridge_core::{
     Code, Error, Guarantee, Headers, Mailbox, Message, Position,
     contract::{
-        Body, DeadLetter, Key, Operation, Outcome, OutcomeData, OutgoingMail, Request, Status,
-        decode,
+        Body, Bounce, DeadLetter, Key, Operation, Outcome, OutcomeData, OutgoingMail, Request,
+        Status, Undelivered, decode,
     },
 };
 use serde_json::Value;
@@ -85,6 +85,29 @@ fn an_outcome_keeps_its_shape_and_its_id() {
     let kept: Value = serde_json::from_slice(&file("outcome.json")).expect("JSON");
     assert_eq!(value, kept);
     decode::read::<Outcome>(&file("outcome.json")).expect("a kept outcome still decodes");
+}
+
+#[test]
+fn a_bounce_keeps_its_shape_and_each_report_has_its_own_id() {
+    let mark = Key::of_id("order-1001").mark("orders");
+    let time: jiff::Timestamp = "2026-01-01T00:00:00Z".parse().expect("a time");
+    let bounced = |report: &str| {
+        let mut data = refused();
+        data.status = Status::Bounced;
+        let (address, status) = ("bob@example.org".to_owned(), Some("5.1.1".to_owned()));
+        let diagnostic = Some("550 5.1.1 user unknown".to_owned());
+        let recipients = vec![Undelivered { address, status, diagnostic }];
+        data.bounce = Some(Bounce { report: report.to_owned(), received: time, recipients });
+        let error = Error::permanent(Code::MailBounced, "it was not delivered");
+        Outcome::of(data.because(&error), &mark, None, time)
+    };
+    assert_eq!(bounced("<1@x>").id, bounced("<1@x>").id);
+    assert_ne!(bounced("<1@x>").id, bounced("<2@x>").id);
+    let mut value = serde_json::to_value(bounced("<1@x>")).expect("JSON");
+    value["id"] = "REPLACED".into();
+    let kept: Value = serde_json::from_slice(&file("bounced.json")).expect("JSON");
+    assert_eq!(value, kept);
+    decode::read::<Outcome>(&file("bounced.json")).expect("a kept outcome still decodes");
 }
 
 #[test]

@@ -5,6 +5,7 @@
 //! never with what the program says of itself.
 
 mod bad_input;
+mod bounces;
 mod compose;
 mod copies;
 mod corpus;
@@ -17,6 +18,7 @@ mod inbound;
 mod isolation;
 mod kafka;
 mod kill;
+mod replay;
 mod restart;
 mod rig;
 mod rotation;

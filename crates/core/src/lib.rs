@@ -22,6 +22,7 @@ pub mod mailbox;
 pub mod message;
 pub mod plugin;
 pub mod port;
+pub mod report;
 pub mod secret;
 pub mod template;
 
@@ -38,5 +39,6 @@ pub use port::{
     AsRequests, Attempt, Completion, Decoder, Doubt, File, Files, Filter, Guarantee, Input, Keep,
     Mail, Needs, NoFiles, Output, Put, Revision, StateStore,
 };
+pub use report::{Original, Report, Reports};
 pub use secret::{Secret, SecretSource};
 pub use template::Template;

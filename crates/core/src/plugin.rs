@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::{
-    Result,
+    Code, Error, Result,
     port::{Files, Input, Keep, Needs, Output, StateStore},
 };
 
@@ -51,6 +51,66 @@ pub trait Plugin: Sized + Send + Sync + 'static {
     fn files(&self) -> Option<Arc<dyn Files>> {
         None
     }
+
+    /// Reads what stands at a target, for a reader that comes again and is known by its name.
+    ///
+    /// 1. All that stands there when it is called is read, and then `next` gives `None`, also while
+    ///    more is published meanwhile.
+    /// 2. What was settled `Done` or `Rejected` is not read again under this name, also after a
+    ///    restart or crash, until somebody begins anew.
+    /// 3. Everything else is: what was settled `Again`, was dropped, or was out when the reader died.
+    /// 4. Nothing is read twice by one reader, however long its receipt is held.
+    /// 5. A delivery that was out before under this name says so (`seen_before`).
+    /// 6. Who publishes to the target and who else reads it are not disturbed, and need not stop.
+    ///
+    /// # Errors
+    /// `config_invalid` for a target that keeps nothing, such as standard output; for every target
+    /// of a bus that does not know how.
+    async fn read_back(
+        &self,
+        _target: &Self::Target,
+        _name: &str,
+        _begin: Begin,
+    ) -> Result<ReadBack> {
+        Err(one_way("read back"))
+    }
+
+    /// An output to what a source reads.
+    ///
+    /// 1. What is published is read by the source like any other message, also while it is being
+    ///    read, with its headers, id and payload.
+    /// 2. A message's address is kept where the source reads that; elsewhere it is one that the
+    ///    source reads. Where there is none, the message is *permanently* at fault.
+    ///
+    /// # Errors
+    /// `config_invalid` for a source that nobody can publish to, such as standard input; for every
+    /// source of a bus that does not know how.
+    async fn write_back(&self, _source: &Self::Source) -> Result<Box<dyn Output>> {
+        Err(one_way("written back"))
+    }
+}
+
+/// What a bus says of the way that it does not have.
+pub fn one_way(way: &'static str) -> Error {
+    let detail = format!("buses of this kind cannot be {way}; publish the messages anew by hand");
+    Error::permanent(Code::ConfigInvalid, detail)
+}
+
+/// Where a reader of a target begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Begin {
+    /// Where it has left off.
+    WhereLeft,
+    /// At the first message that is still there, as if it had never been.
+    Anew,
+}
+
+/// What stands at a target. See [`Plugin::read_back`].
+pub struct ReadBack {
+    /// Hands it out, and ends.
+    pub input: Box<dyn Input>,
+    /// How much it is, where the bus can tell at once. A little more or less may come.
+    pub count: Option<u64>,
 }
 
 /// Builds a port as often as the engine asks for one.
@@ -58,6 +118,20 @@ pub trait Plugin: Sized + Send + Sync + 'static {
 pub trait Build<Port: ?Sized>: Send + Sync {
     /// Builds one. An error is passing: the engine asks again after a back-off.
     async fn build(&self) -> Result<Box<Port>>;
+}
+
+/// What a pipeline reads, with its type erased.
+#[async_trait]
+pub trait SourceEnd: Build<dyn Input> {
+    /// See [`Plugin::write_back`].
+    async fn write_back(&self) -> Result<Box<dyn Output>>;
+}
+
+/// What a pipeline writes to, with its type erased.
+#[async_trait]
+pub trait TargetEnd: Build<dyn Output> {
+    /// See [`Plugin::read_back`].
+    async fn read_back(&self, name: &str, begin: Begin) -> Result<ReadBack>;
 }
 
 /// A section that does not fit its type: where, and why. Never repeats a value.
@@ -76,9 +150,9 @@ pub trait Bus: Send + Sync {
         self: Arc<Self>,
         section: Value,
         needs: Needs,
-    ) -> Result<Arc<dyn Build<dyn Input>>, Malformed>;
+    ) -> Result<Arc<dyn SourceEnd>, Malformed>;
     /// Takes an `outcomes`, `dead_letters` or `to` section.
-    fn target(self: Arc<Self>, section: Value) -> Result<Arc<dyn Build<dyn Output>>, Malformed>;
+    fn target(self: Arc<Self>, section: Value) -> Result<Arc<dyn TargetEnd>, Malformed>;
     /// Takes a `state` section.
     fn state(
         self: Arc<Self>,
@@ -158,13 +232,13 @@ impl<P: Plugin> Bus for Erased<P> {
         self: Arc<Self>,
         section: Value,
         needs: Needs,
-    ) -> Result<Arc<dyn Build<dyn Input>>, Malformed> {
+    ) -> Result<Arc<dyn SourceEnd>, Malformed> {
         let section = parse(section)?;
         self.0.check_source(&section, &needs).map_err(|error| Malformed::from(&error))?;
         Ok(Arc::new(Source(self, section, needs)))
     }
 
-    fn target(self: Arc<Self>, section: Value) -> Result<Arc<dyn Build<dyn Output>>, Malformed> {
+    fn target(self: Arc<Self>, section: Value) -> Result<Arc<dyn TargetEnd>, Malformed> {
         Ok(Arc::new(Target(self, parse(section)?)))
     }
 
@@ -189,9 +263,23 @@ impl<P: Plugin> Build<dyn Input> for Source<P> {
 }
 
 #[async_trait]
+impl<P: Plugin> SourceEnd for Source<P> {
+    async fn write_back(&self) -> Result<Box<dyn Output>> {
+        self.0.0.write_back(&self.1).await
+    }
+}
+
+#[async_trait]
 impl<P: Plugin> Build<dyn Output> for Target<P> {
     async fn build(&self) -> Result<Box<dyn Output>> {
         self.0.0.output(&self.1).await
+    }
+}
+
+#[async_trait]
+impl<P: Plugin> TargetEnd for Target<P> {
+    async fn read_back(&self, name: &str, begin: Begin) -> Result<ReadBack> {
+        self.0.0.read_back(&self.1, name, begin).await
     }
 }
 

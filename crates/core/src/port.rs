@@ -11,7 +11,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Code, Deadline, Delivery, Error, Mailbox, Message, Position, Result,
+    Code, Deadline, Delivery, Error, Mailbox, Message, Position, Reports, Result,
     contract::{Decoded, MailCloudEvent, Mark, Request, Undecodable, decode},
 };
 
@@ -137,6 +137,11 @@ pub trait Mail: Send + Sync {
     /// Removes what concluded requests have left behind, as far as it is known and due. Called now
     /// and then; takes a bounded time; there may be nothing to do.
     async fn tidy(&self) {}
+
+    /// Where reports of mails that came back are found, if this service shows them.
+    fn reports(&self) -> Option<&dyn Reports> {
+        None
+    }
 }
 
 /// Files that requests refer to by URL, for one pipeline.
@@ -210,6 +215,9 @@ pub struct Attempt<'a> {
     pub mailbox: &'a Mailbox,
     /// What the request is known by inside the mailbox.
     pub mark: &'a Mark,
+    /// What the mail is to carry with it, unseen, for whoever finds it in the mailbox later and asks
+    /// whose it was; see [`Reports`]. A mail that goes as MIME in one request cannot.
+    pub origin: Option<&'a str>,
     /// What the pipeline promises.
     pub guarantee: Guarantee,
     /// Whether an earlier try may have had its effect.

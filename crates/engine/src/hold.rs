@@ -103,6 +103,17 @@ impl Hold {
         }
     }
 
+    /// Waits until the stream is open, without taking anything. Cancel safe.
+    pub async fn open(&self) {
+        loop {
+            let changed = self.0.changed.notified();
+            if matches!(*self.gate(), Gate::Open) {
+                return;
+            }
+            changed.await;
+        }
+    }
+
     fn ticket(&self, probe: bool) -> Pass {
         Pass { hold: self.clone(), at: Instant::now(), probe }
     }

@@ -12,6 +12,7 @@
 //! `mailbridge-core` and nothing of any bus or of Graph.
 
 mod backoff;
+mod bounces;
 pub mod decide;
 pub mod events;
 pub mod health;

@@ -69,6 +69,13 @@ impl Mailboxes {
         }
         Turn::Back(state.send_back(now, closed.unwrap_or(now + state.took)))
     }
+
+    /// Whether a mailbox has asked to be left alone.
+    pub fn is_closed(&self, mailbox: &Mailbox) -> bool {
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let until = all.get(mailbox).and_then(|state| state.closed_until);
+        until.is_some_and(|until| until > Instant::now())
+    }
 }
 
 impl State {

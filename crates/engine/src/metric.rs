@@ -20,6 +20,12 @@ pub const SECONDS: &str = "mailbridge_request_seconds";
 pub const HELD: &str = "mailbridge_stream_held";
 /// Settles that came too late, by `pipeline`: the delivery was no longer ours.
 pub const STALE: &str = "mailbridge_settles_stale_total";
+/// Outcomes `bounced` that were published, by `pipeline`.
+pub const BOUNCES: &str = "mailbridge_bounces_total";
+/// Looks at an inbox for reports of bounces, by `pipeline` and `code` (empty when it went well).
+pub const BOUNCE_LOOKS: &str = "mailbridge_bounce_looks_total";
+/// Seconds since the last look at the watched mailbox that has waited longest, by `pipeline`.
+pub const BOUNCE_LOOK_AGE: &str = "mailbridge_bounce_look_age_seconds";
 
 /// Parts of mails that events were asked to hold and do not, by `pipeline`, `what` and `code`; also
 /// those that are stored elsewhere instead.
@@ -44,6 +50,9 @@ pub const ALL: &[(&str, &str)] = &[
     (SECONDS, "seconds from delivery to settled, for requests that ended"),
     (HELD, "1 while the stream is held"),
     (STALE, "settles that came too late: the delivery was no longer ours"),
+    (BOUNCES, "outcomes `bounced` that were published"),
+    (BOUNCE_LOOKS, "looks at an inbox for reports of bounces, by code (empty when it went well)"),
+    (BOUNCE_LOOK_AGE, "seconds since the last look at the watched mailbox that has waited longest"),
     (LEFT_OUT, "parts of mails that events do not hold, or only refer to, by what and code"),
     (AFTER, "what was done to mails whose events are out, by operation and code"),
     (NOTIFICATIONS, "what Graph told a callback, by result"),

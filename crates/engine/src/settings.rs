@@ -25,6 +25,8 @@ pub struct Settings {
     pub settle_time: Duration,
     /// How long a soft stop waits for what is in flight.
     pub drain: Duration,
+    /// Time between two looks for mails that came back; without it nobody looks.
+    pub bounces: Option<Duration>,
     /// What follows a failure.
     pub policy: Policy,
 }
@@ -66,6 +68,7 @@ impl Default for Settings {
             deadline_max: Duration::from_hours(1),
             settle_time: Duration::from_secs(45),
             drain: Duration::from_secs(25),
+            bounces: None,
             policy: Policy::default(),
         }
     }

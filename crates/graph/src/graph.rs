@@ -8,7 +8,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use jiff::Timestamp;
 use mailbridge_core::{
-    Attempt, Changes, Completion, Deadline, Mail, Mailbox, Result, Subscriptions,
+    Attempt, Changes, Completion, Deadline, Mail, Mailbox, Reports, Result, Subscriptions,
     changes::{
         Ask, Callback, Content, Cursor, Folders, Found, Page, Rule, Select, Subscription, What,
     },
@@ -92,6 +92,10 @@ impl Mail for Graph {
 
     async fn tidy(&self) {
         send::sweep(self).await;
+    }
+
+    fn reports(&self) -> Option<&dyn Reports> {
+        Some(self)
     }
 }
 

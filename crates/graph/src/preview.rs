@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 
 use crate::{
     operation::{edit, segment},
-    wire::{self, answer::Original, file::Embedded},
+    wire::{self, answer::Original, file::Embedded, message::Tags},
 };
 
 /// A request to Graph.
@@ -113,8 +113,8 @@ fn sent(
     }
     let files = files(mail);
     let body = match guarantee {
-        Guarantee::Once => wire::message::draft(mail, &files, mark.as_str())?,
-        Guarantee::AtLeastOnce => wire::message::send_mail(mail, &files)?,
+        Guarantee::Once => wire::message::draft(mail, &files, tags(mark))?,
+        Guarantee::AtLeastOnce => wire::message::send_mail(mail, &files, Tags::default())?,
     };
     parsed(&body).map(PreviewBody::Json)
 }
@@ -122,7 +122,7 @@ fn sent(
 /// The draft is Graph's own; what it is changed to is shown without the answered mail.
 fn answered(answer: &Answer, mark: &Mark) -> Result<PreviewBody> {
     let mut body = parsed(&wire::answer::create(answer)?)?;
-    let change = wire::answer::update(answer, &Original::default(), mark.as_str())?;
+    let change = wire::answer::update(answer, &Original::default(), tags(mark))?;
     body["then"] = json!({ "PATCH": parsed(&change)? });
     if !answer.mail.attachments.is_empty() {
         let mut added = Vec::new();
@@ -132,6 +132,10 @@ fn answered(answer: &Answer, mark: &Mark) -> Result<PreviewBody> {
         body["then"]["attachments"] = added.into();
     }
     Ok(PreviewBody::Json(body))
+}
+
+fn tags(mark: &Mark) -> Tags<'_> {
+    Tags { mark: Some(mark.as_str()), origin: None }
 }
 
 fn parsed(body: &[u8]) -> Result<Value> {

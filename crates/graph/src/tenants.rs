@@ -18,13 +18,15 @@
 
 mod changes;
 mod gate;
+mod reports;
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use futures_util::{FutureExt as _, StreamExt as _, future::join_all, stream::FuturesUnordered};
 use mailbridge_core::{
-    Attempt, Changes, Code, Completion, Error, Mail, Mailbox, Result, Scope, Subscriptions, Verdict,
+    Attempt, Changes, Code, Completion, Error, Mail, Mailbox, Reports, Result, Scope,
+    Subscriptions, Verdict,
 };
 use tokio::time::Instant;
 
@@ -174,6 +176,14 @@ impl Mail for Tenants {
 
     async fn tidy(&self) {
         join_all(self.0.iter().map(|tenant| tenant.graph.tidy())).await;
+    }
+
+    /// A connection with a single tenant shows what that one shows.
+    fn reports(&self) -> Option<&dyn Reports> {
+        if let Some(tenant) = self.single() {
+            return tenant.graph.reports();
+        }
+        self.0.iter().all(|tenant| tenant.graph.reports().is_some()).then_some(self as &dyn Reports)
     }
 }
 

@@ -8,6 +8,7 @@
 //! It serves one process: the directory that it keeps positions and state in is locked, and so is
 //! each file that it writes. For a pool of workers there are buses with a server.
 
+mod back;
 mod batches;
 mod config;
 mod error;
@@ -30,7 +31,8 @@ use std::{
 
 use async_trait::async_trait;
 use mailbridge_core::{
-    Code, Error, Input, Keep, Needs, Output, Result, StateStore, plugin::Plugin,
+    Code, Error, Input, Keep, Needs, Output, Result, StateStore,
+    plugin::{Begin, Plugin, ReadBack},
 };
 
 pub use config::{Config, Http, Lines, Location, Source, Store, Target};
@@ -128,6 +130,38 @@ impl Plugin for Local {
         let file = store.path.clone().unwrap_or_else(|| self.database());
         let store = blocking(move || store::Store::open(&file)).await?;
         Ok(Box::new(state::State::new(store, keep)))
+    }
+
+    async fn read_back(&self, target: &Target, name: &str, begin: Begin) -> Result<ReadBack> {
+        match target {
+            Target::Lines(Location::Standard) => Err(error::setting(
+                "path",
+                "standard output keeps nothing that could be read back; give a file",
+            )),
+            Target::Lines(Location::File(path)) => back::read(&self.dir, path, name, begin).await,
+            Target::Outcomes(_) => Err(error::setting(
+                "http",
+                "what is asked for over HTTP cannot be read back; give a file",
+            )),
+        }
+    }
+
+    async fn write_back(&self, source: &Source) -> Result<Box<dyn Output>> {
+        match source {
+            Source::Lines(Lines { path: Location::File(path), .. }) => {
+                let path = path.clone();
+                let output = blocking(move || output::Lines::beside(&path)).await?;
+                Ok(Box::new(output))
+            }
+            Source::Lines(_) => Err(error::setting(
+                "path",
+                "nobody can write to this process's standard input; give a file",
+            )),
+            Source::Http(_) => Err(error::setting(
+                "http",
+                "a request over HTTP can only be made anew, by whoever made it",
+            )),
+        }
     }
 }
 

@@ -175,7 +175,7 @@ fn open(file: &Path) -> Result<Database> {
     redb::Builder::new().set_cache_size(CACHE_BYTES).create(file).map_err(|cause| match cause {
         DatabaseError::DatabaseAlreadyOpen => Error::blocked(
             Code::StateFailed,
-            "another mailbridge process uses this directory; stop it or give this one another `dir`",
+            "another mailbridge process has this open; stop it or give this one another `dir`",
         )
         .with("file", file.display()),
         cause => error::state("the state store cannot be opened", file, cause),

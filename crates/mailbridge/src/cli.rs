@@ -6,7 +6,7 @@ use clap::{Parser, Subcommand};
 
 use crate::{
     command::{
-        check::Check, doctor::Doctor, explain::Explain, render::Render, run::Run,
+        check::Check, doctor::Doctor, explain::Explain, render::Render, replay::Replay, run::Run,
         sandbox::SandboxArgs, schema::SchemaOf, send::Send, test::Test,
     },
     config::{
@@ -25,6 +25,7 @@ Examples:
   mailbridge doctor pipelines.yaml             what is right with Microsoft 365, and the cure
   mailbridge render FILE PIPELINE order.json   the mail that an event becomes
   mailbridge test configs/compose.yaml         whether events become the mails they ought to
+  mailbridge replay pipelines.yaml --dry-run   what of the dead letters would be tried again
   mailbridge sandbox                           a Microsoft Graph to try things with
   mailbridge send --sandbox --to bob@example.org --subject Hello --text Hi
   mailbridge explain credential_secret_expired what a code means, and the cure
@@ -70,6 +71,8 @@ enum Command {
     Render(Render),
     /// Run the tests that stand beside pipelines
     Test(Test),
+    /// Put dead letters of a pipeline back where its requests come from
+    Replay(Box<Replay>),
     /// Serve a Microsoft Graph mail emulator: no tenant is needed, no mail leaves
     Sandbox(SandboxArgs),
     /// Send one mail from the command line
@@ -104,6 +107,7 @@ impl Command {
             Self::Doctor(doctor) => doctor.run(registry, wishes).await,
             Self::Render(render) => render.run(registry),
             Self::Test(test) => test.run(registry),
+            Self::Replay(replay) => replay.run(registry, wishes).await,
             Self::Sandbox(sandbox) => sandbox.run(wishes).await,
             Self::Send(send) => send.run(registry, wishes).await,
             Self::Schema(schema) => schema.run(registry),

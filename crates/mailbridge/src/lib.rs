@@ -14,6 +14,7 @@ mod log;
 mod names;
 mod registry;
 mod rehearsal;
+mod replay;
 mod run;
 mod sandboxes;
 mod single;

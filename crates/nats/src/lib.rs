@@ -6,9 +6,11 @@
 //!
 //! Deliberately absent: retry loops and half-open states (an error ends an instance, the host
 //! builds another), push and ordered consumers, core NATS without JetStream, and any change to a
-//! stream or consumer that the configuration did not ask for with `create`.
+//! stream or consumer that the configuration did not ask for with `create`. The one exception is the
+//! consumer by which a target is read back: it belongs to its reader alone.
 
 mod auth;
+mod back;
 mod client;
 mod config;
 mod error;
@@ -26,7 +28,10 @@ mod state;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use mailbridge_core::{Files, Input, Keep, Needs, Output, Result, StateStore, plugin::Plugin};
+use mailbridge_core::{
+    Files, Input, Keep, Needs, Output, Result, StateStore,
+    plugin::{Begin, Plugin, ReadBack},
+};
 
 pub use config::{Auth, Config, Create, Limits, Retention, Source, Storage, Store, Target, Tls};
 
@@ -75,5 +80,19 @@ impl Plugin for Nats {
 
     fn files(&self) -> Option<Arc<dyn Files>> {
         Some(Arc::new(object::Objects::new(Arc::clone(&self.connector))))
+    }
+
+    async fn read_back(&self, target: &Target, name: &str, begin: Begin) -> Result<ReadBack> {
+        let link = self.connector.link().await?;
+        let reader = setup::reader(&link, target, name, begin).await?;
+        let count = Some(reader.unsettled);
+        let input = Box::new(back::NatsReader::start(link, reader).await?);
+        Ok(ReadBack { input, count })
+    }
+
+    async fn write_back(&self, source: &Source) -> Result<Box<dyn Output>> {
+        let link = self.connector.link().await?;
+        let subjects = setup::subjects(&link, source).await?;
+        Ok(Box::new(back::NatsReturn::new(link, subjects)))
     }
 }

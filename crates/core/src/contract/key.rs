@@ -78,6 +78,12 @@ impl Key {
 pub struct Mark(String);
 
 impl Mark {
+    /// A mark from its digits, if they are such.
+    pub fn read(digits: &str) -> Option<Self> {
+        let is_digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+        (digits.len() == 64 && digits.bytes().all(is_digit)).then(|| Self(digits.to_owned()))
+    }
+
     /// The digits.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -111,5 +117,9 @@ mod tests {
             Key::of_id("order-1").mark("orders").as_str(),
             "f5d1e3e0994150acd527e1a40355d0363987d9205c112dbb7cba8be6e918de7d"
         );
+        assert_eq!(Mark::read(id.mark("p").as_str()), Some(id.mark("p")));
+        for bad in ["", "f5d1", &"F".repeat(64), &"g".repeat(64), &"é".repeat(32)] {
+            assert_eq!(Mark::read(bad), None);
+        }
     }
 }

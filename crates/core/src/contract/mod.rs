@@ -5,6 +5,7 @@
 
 mod address;
 mod attachment;
+mod bounce;
 mod check;
 mod cloud_event;
 mod dead_letter;
@@ -19,6 +20,7 @@ mod request;
 
 pub use address::Address;
 pub use attachment::{Attachment, Content, Reference};
+pub use bounce::{Bounce, Undelivered};
 pub use cloud_event::CloudEvent;
 pub use dead_letter::DeadLetter;
 pub use decode::{Decoded, Undecodable};

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{CloudEvent, Key, Mark};
+use super::{Bounce, CloudEvent, Key, Mark};
 use crate::{Error, Mailbox, Position, port::Guarantee};
 
 /// How a request ended.
@@ -17,6 +17,9 @@ pub enum Status {
     Rejected,
     /// It may have been sent, and nobody can know; a dead letter holds the original.
     Unknown,
+    /// It was sent, and a report in the sender's inbox says that somebody did not get it. Ends nothing:
+    /// it comes after the request's own outcome, once for each report.
+    Bounced,
 }
 
 impl Status {
@@ -26,6 +29,7 @@ impl Status {
             Self::Accepted => "accepted",
             Self::Rejected => "rejected",
             Self::Unknown => "unknown",
+            Self::Bounced => "bounced",
         }
     }
 }
@@ -58,14 +62,17 @@ pub struct OutcomeData {
     /// The same in a sentence.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// Of a mail that came back: who did not get it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bounce: Option<Bounce>,
 }
 
-/// A CloudEvent of type `mailbridge.request.accepted`, `….rejected` or `….unknown`.
+/// A CloudEvent of type `mailbridge.request.accepted`, `….rejected`, `….unknown` or `….bounced`.
 pub type Outcome = CloudEvent<OutcomeData>;
 
 impl Outcome {
-    /// An outcome's envelope. Its id is derived from the request and its position, so that a
-    /// replayed outcome is the same event.
+    /// An outcome's envelope. Its id is derived from the request and its position, and from the report
+    /// where there is one, so that a replayed outcome is the same event.
     pub fn of(
         data: OutcomeData,
         mark: &Mark,
@@ -73,7 +80,11 @@ impl Outcome {
         time: Timestamp,
     ) -> Self {
         let status = data.status.as_str();
-        let id = mark.derive(&format!("outcome:{status}:{}", data.position)).to_string();
+        let mut what = format!("outcome:{status}:{}", data.position);
+        if let Some(bounce) = &data.bounce {
+            what = format!("{what}:{}", bounce.report);
+        }
+        let id = mark.derive(&what).to_string();
         let kind = format!("mailbridge.request.{status}");
         let (publisher, subject) = (data.pipeline.clone(), data.key.clone());
         Self { traceparent, ..Self::new(id, &publisher, kind, subject, time, data) }
@@ -100,6 +111,7 @@ impl OutcomeData {
             attempts: 0,
             code: None,
             reason: None,
+            bounce: None,
         }
     }
 

@@ -33,8 +33,9 @@ const ENDING: [&str; 10] = [
 /// A dead letter, read.
 #[derive(Clone, Debug)]
 pub struct Replay {
-    /// The message to publish. Its address is the original's.
-    pub message: Message,
+    /// The message to publish. Its address is the original's. Where the dead letter has lost its
+    /// payload on the way, why.
+    pub message: Result<Message>,
     /// The pipeline that gave it up.
     pub pipeline: Option<String>,
     /// How it ended: `rejected` or `unknown`.
@@ -51,40 +52,66 @@ impl Replay {
     /// Reads a dead letter.
     ///
     /// # Errors
-    /// `request_invalid`: it is no dead letter of mailbridge's, or has lost its payload on the way.
+    /// `request_invalid`: it is no dead letter of mailbridge's.
     pub fn of(letter: &Message) -> Result<Self> {
         let own = |name: &str| letter.headers.get(&format!("{PREFIX}{name}")).map(str::to_owned);
         let wrong = |detail| Err(Error::permanent(Code::RequestInvalid, detail));
         let (Some(status), Some(position)) = (own("status"), own("position")) else {
             return wrong("this message is no dead letter: it has no mailbridge headers");
         };
-        if letter.headers.get(PAYLOAD_LEFT_OUT_HEADER).is_some() {
-            return wrong("the dead letter has no payload: it was too long for its bus");
-        }
         let time = own("time").and_then(|time| time.parse().ok());
+        let (pipeline, code, key) = (own("pipeline"), own("code"), own("key"));
+        let message = Self::message(letter, &status, &position, time);
+        Ok(Self { message, pipeline, status: Some(status), code, key, time })
+    }
+
+    fn message(
+        letter: &Message,
+        status: &str,
+        position: &str,
+        time: Option<Timestamp>,
+    ) -> Result<Message> {
+        if letter.headers.get(PAYLOAD_LEFT_OUT_HEADER).is_some() {
+            let detail = "the dead letter has no payload: it was too long for its bus";
+            return Err(Error::permanent(Code::RequestInvalid, detail));
+        }
+        let own = |name: &str| letter.headers.get(&format!("{PREFIX}{name}")).map(str::to_owned);
         let mut headers = request_headers(&letter.headers);
         if headers.get(POSITION_HEADER).is_none() {
-            headers.push(POSITION_HEADER, position.clone());
+            headers.push(POSITION_HEADER, position.to_owned());
             if let Some(id) = own("original-nats-msg-id") {
                 headers.push(ID_HEADER, id);
             }
         }
-        if status == "unknown" {
-            let since = time.unwrap_or_else(Timestamp::now);
-            headers.push(DOUBT_HEADER, since.to_string());
+        // what was rejected may have been so before anybody looked
+        let earlier = letter.headers.get(DOUBT_HEADER).map(str::to_owned);
+        let given_up = || time.unwrap_or_else(Timestamp::now).to_string();
+        if let Some(since) = if status == "unknown" { Some(given_up()) } else { earlier } {
+            headers.push(DOUBT_HEADER, since);
         }
         // published twice, it is stored once
         let id = letter.id.as_deref().or_else(|| letter.headers.get("nats-msg-id"));
-        let message = Message {
+        Ok(Message {
             address: own("address"),
-            id: Some(format!("replay:{}", id.unwrap_or(&position))),
+            id: Some(format!("replay:{}", id.unwrap_or(position))),
             key: letter.key.clone(),
             headers,
             payload: letter.payload.clone(),
             ..Message::default()
-        };
-        let (pipeline, code, key) = (own("pipeline"), own("code"), own("key"));
-        Ok(Self { message, pipeline, status: Some(status), code, key, time })
+        })
+    }
+
+    /// Says that the request may have been put back before, and carried out at `until` at the
+    /// latest. So whoever takes it up looks first, however it ended the first time.
+    pub fn doubt(&mut self, until: Timestamp) {
+        let Ok(message) = &mut self.message else { return };
+        let mut headers = Headers::new();
+        for (name, value) in message.headers.iter() {
+            if !name.eq_ignore_ascii_case(DOUBT_HEADER) {
+                headers.push(name, value.clone());
+            }
+        }
+        message.headers = headers.with(DOUBT_HEADER, until.to_string());
     }
 }
 
@@ -164,8 +191,8 @@ mod tests {
                     dead(&message, &Position::new(format!("turn {turn}")), Status::Unknown);
                 let letter = if turn == 0 { dead(&first, &here, Status::Unknown) } else { letter };
                 let replay = Replay::of(&letter).unwrap();
-                assert_eq!(replay.message.address.as_deref(), Some("mail.send.eu"));
-                message = replay.message;
+                message = replay.message.unwrap();
+                assert_eq!(message.address.as_deref(), Some("mail.send.eu"));
                 let again = decode(&message, &Position::new("nats:MAIL:99")).unwrap();
                 assert_eq!(again.key, before);
                 assert_eq!(again.doubt, Some(Timestamp::UNIX_EPOCH));
@@ -180,10 +207,34 @@ mod tests {
     fn what_was_rejected_was_not_sent() {
         let at = Position::new("1");
         let replay = Replay::of(&dead(&original(None), &at, Status::Rejected)).unwrap();
-        assert_eq!(decode(&replay.message, &at).unwrap().doubt, None);
+        assert_eq!(decode(&replay.message.unwrap(), &at).unwrap().doubt, None);
         assert_eq!(replay.status.as_deref(), Some("rejected"));
         assert_eq!(replay.pipeline.as_deref(), Some("orders"));
         assert_eq!(replay.key.as_deref(), Some(Key::of_position(&at).as_str()));
+    }
+
+    #[test]
+    fn what_may_have_been_put_back_before_is_in_doubt_since_the_latest_time() {
+        let at = Position::new("1");
+        let until: Timestamp = "2026-01-02T03:04:05Z".parse().unwrap();
+        for status in [Status::Rejected, Status::Unknown] {
+            let mut replay = Replay::of(&dead(&original(None), &at, status)).unwrap();
+            replay.doubt(until);
+            let message = replay.message.unwrap();
+            assert_eq!(decode(&message, &at).unwrap().doubt, Some(until), "{status:?}");
+            // given up again before anybody has looked
+            let again = Replay::of(&dead(&message, &at, Status::Rejected)).unwrap();
+            assert_eq!(decode(&again.message.unwrap(), &at).unwrap().doubt, Some(until));
+        }
+    }
+
+    #[test]
+    fn what_has_lost_its_payload_is_told_with_all_that_is_known_of_it() {
+        let mut letter = dead(&original(None), &Position::new("1"), Status::Rejected);
+        letter.headers.push(PAYLOAD_LEFT_OUT_HEADER, "bus_payload_too_large");
+        let replay = Replay::of(&letter).unwrap();
+        assert_eq!(replay.pipeline.as_deref(), Some("orders"));
+        assert_eq!(replay.message.unwrap_err().code(), Code::RequestInvalid);
     }
 
     #[test]

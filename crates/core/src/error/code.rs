@@ -230,6 +230,9 @@ codes! {
     SendInDoubt "send_in_doubt"
         "an earlier attempt may have sent the mail, and the pipeline says not to send again"
         "look for the mail in the mailbox's Sent Items; replay the dead letter if it is not there"
+    MailBounced "mail_bounced"
+        "the mail was sent, and a report to the sender says that somebody did not get it"
+        "`bounce` in the outcome has the recipients and what their server said: correct the address, or lift the block; then publish a new request"
     // identity
     CredentialUnreadable "credential_unreadable"
         "a credential's file or variable is missing or empty, or does not hold what it should"

@@ -182,6 +182,7 @@ impl After {
             request: &request,
             mailbox,
             mark: &Key::of_id(&id.0).mark(&self.pipeline),
+            origin: None,
             guarantee: Guarantee::Once,
             doubt: Doubt::None,
             deadline: &Deadline::fixed(DEADLINE),

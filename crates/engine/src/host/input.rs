@@ -22,15 +22,6 @@ pub struct InputHost {
     retry_at: Option<Instant>,
 }
 
-/// What came from an input.
-#[expect(clippy::large_enum_variant, reason = "there is one at a time, nearly always a delivery")]
-pub enum Next {
-    /// A delivery.
-    Delivery(Delivery),
-    /// The input has ended for good.
-    End,
-}
-
 impl InputHost {
     /// A host that has built nothing yet.
     pub fn new(pipeline: &str, build: Arc<dyn Build<dyn Input>>, health: Reporter) -> Self {
@@ -38,8 +29,9 @@ impl InputHost {
         Self { pipeline, build, health, input: None, building: None, failures: 0, retry_at: None }
     }
 
-    /// The next thing, however long it takes. Cancel safe: all progress is kept in `self`.
-    pub async fn next(&mut self) -> Next {
+    /// The next delivery, however long it takes; nothing when the input has ended for good. Cancel
+    /// safe: all progress is kept in `self`.
+    pub async fn next(&mut self) -> Option<Delivery> {
         loop {
             if let Some(at) = self.retry_at {
                 tokio::time::sleep_until(at).await;
@@ -64,9 +56,9 @@ impl InputHost {
             match input.next().await {
                 Ok(Some(delivery)) => {
                     self.failures = 0;
-                    return Next::Delivery(delivery);
+                    return Some(delivery);
                 }
-                Ok(None) => return Next::End,
+                Ok(None) => return None,
                 Err(error) => self.failed(&error),
             }
         }

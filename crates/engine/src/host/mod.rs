@@ -8,7 +8,7 @@ mod store;
 
 use std::time::Duration;
 
-pub use input::{InputHost, Next};
+pub use input::InputHost;
 pub use output::OutputHost;
 pub use store::StoreHost;
 

@@ -10,10 +10,11 @@ use tokio::time::Instant;
 
 use super::{
     line::{End, Job, Line},
-    request::{self, Admitted},
+    request::{self, Admitted, Known as Request},
 };
 use crate::{
     Settings,
+    bounces::Origin,
     decide::{Decision, decide, may_try},
     hold::Pass,
     mailboxes::{Here, Turn},
@@ -163,11 +164,13 @@ impl Line {
         here: &Here,
     ) -> Result<Completion> {
         let begun = Instant::now();
+        let origin = self.origin(job, admitted);
         let deadline = Deadline::new(self.settings.deadline, self.settings.deadline_max);
         let attempt = Attempt {
             request: &admitted.request,
             mailbox: &admitted.mailbox,
             mark: &job.known.mark,
+            origin: origin.as_deref(),
             guarantee: self.settings.guarantee,
             doubt,
             deadline: &deadline,
@@ -192,6 +195,27 @@ impl Line {
             let unanswered = only_looks && error.verdict() == Verdict::InDoubt;
             if unanswered { error.as_verdict(Verdict::Transient { after: None }) } else { error }
         })
+    }
+
+    /// What a mail carries with it so that it can be tied to its request should it come back. Notes
+    /// whose inbox is to be watched for that.
+    fn origin(&self, job: &Job<'_>, admitted: &Admitted) -> Option<String> {
+        let senders = self.senders.as_ref()?;
+        if admitted.request.operation.is_idempotent() {
+            return None;
+        }
+        senders.sending(&admitted.mailbox);
+        let Request { key, mark, traceparent, doubt: _ } = &job.known;
+        let origin = Origin {
+            pipeline: self.pipeline.clone(),
+            key: key.as_str().to_owned(),
+            position: job.position.as_str().to_owned(),
+            mark: mark.as_str().to_owned(),
+            guarantee: self.settings.guarantee,
+            attempts: job.attempts,
+            traceparent: traceparent.clone(),
+        };
+        origin.text()
     }
 
     /// Everything that follows an attempt that did not complete the request.

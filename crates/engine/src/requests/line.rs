@@ -7,7 +7,7 @@ use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use futures_util::FutureExt as _;
 use mailbridge_core::{
-    Decoder, Delivery, Disposition, Files, Mail, Message, Position, Receipt, Settled,
+    Decoder, Delivery, Disposition, Files, Mail, Mailbox, Message, Position, Receipt, Settled,
     contract::Status,
 };
 use tokio::time::Instant;
@@ -18,7 +18,8 @@ use super::{
 };
 use crate::{
     Settings,
-    hold::Pass,
+    bounces::{Senders, Watch},
+    hold::{Hold, Pass},
     host::OutputHost,
     invariant::{DeadLettered, Published},
     keep_alive::keep_alive,
@@ -35,7 +36,7 @@ pub struct Ports {
     pub mail: Arc<dyn Mail>,
     pub files: Arc<dyn Files>,
     pub ledger: Option<Ledger>,
-    pub outcomes: Option<OutputHost>,
+    pub outcomes: Option<Arc<OutputHost>>,
     pub dead_letters: OutputHost,
     pub observer: Option<Arc<dyn Observer>>,
 }
@@ -47,6 +48,8 @@ pub struct Line {
     pub(super) ports: Ports,
     pub(super) memory: Memory,
     pub(super) mailboxes: Mailboxes,
+    /// Who is watched for mails that come back, if that is asked for.
+    pub(super) senders: Option<Senders>,
     pub(super) received: metrics::Counter,
     pub(super) in_flight: metrics::Gauge,
     pub(super) waiting: Waiting,
@@ -58,6 +61,8 @@ pub(super) struct Job<'a> {
     pub(super) message: &'a Message,
     pub(super) position: &'a Position,
     pub(super) known: request::Known,
+    /// Which try it is, as far as this worker knows.
+    pub(super) attempts: u32,
     pub(super) started: Instant,
 }
 
@@ -76,6 +81,7 @@ impl Line {
         Self {
             memory: Memory::new(settings.settle_time),
             mailboxes: Mailboxes::default(),
+            senders: settings.bounces.map(|_| Senders::default()),
             received: metrics::counter!(metric::RECEIVED, &labels),
             in_flight: metrics::gauge!(metric::IN_FLIGHT, &labels),
             waiting: Waiting::new(metrics::gauge!(metric::WAITING, &labels)),
@@ -84,6 +90,26 @@ impl Line {
             settings,
             ports,
         }
+    }
+
+    /// The watch for mails that come back, if it is asked for and somebody is told of them.
+    pub fn bounces(&self, hold: &Hold) -> Option<Watch> {
+        let senders = self.senders.clone()?;
+        let plain = self.settings.allow_mailboxes.iter().filter(|pattern| !pattern.contains('*'));
+        for mailbox in plain.map(Mailbox::new).chain(self.settings.mailbox.clone()) {
+            // an earlier worker may have sent from it
+            senders.sending(&mailbox);
+        }
+        Some(Watch {
+            pipeline: self.pipeline.clone(),
+            mail: Arc::clone(&self.ports.mail),
+            outcomes: Arc::clone(self.ports.outcomes.as_ref()?),
+            hold: hold.clone(),
+            mailboxes: self.mailboxes.clone(),
+            senders,
+            every: self.settings.bounces?,
+            settle_time: self.settings.settle_time,
+        })
     }
 
     /// Keeps health and metrics true of what changes by itself. Never ends.
@@ -167,7 +193,8 @@ impl Line {
             memory.harmless(false);
             return End::Skipped;
         };
-        let job = Job { message, position, known, started };
+        let attempts = memory.tally.attempts + 1;
+        let job = Job { message, position, known, attempts, started };
         match memory.ended.clone() {
             Some(Ended::Completed(completion)) => {
                 let admitted = admitted.ok();

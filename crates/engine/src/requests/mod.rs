@@ -11,7 +11,7 @@ mod request;
 use std::{pin::pin, sync::Arc, time::Duration};
 
 use mailbridge_core::{
-    Decoder, Files, Input, Mail, Output, Result, contract::OutcomeData, plugin::Build,
+    Decoder, Delivery, Files, Input, Mail, Output, Result, contract::OutcomeData, plugin::Build,
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -22,7 +22,7 @@ use crate::{
     Settings,
     health::{Reporter, Side},
     hold::{Hold, Pass},
-    host::{InputHost, Next, OutputHost},
+    host::{InputHost, OutputHost},
     invariant::invariant,
     ledger::Ledger,
 };
@@ -77,7 +77,7 @@ impl Requests {
             mail: self.mail,
             files: self.files,
             ledger: self.ledger,
-            outcomes: self.outcomes.map(|build| output(Side::Outcomes, build)),
+            outcomes: self.outcomes.map(|build| Arc::new(output(Side::Outcomes, build))),
             dead_letters: output(Side::DeadLetters, self.dead_letters),
             observer: self.observer,
         };
@@ -90,6 +90,9 @@ impl Requests {
         // ends with the input too, which nobody has to stop
         let tidying = stop.child_token();
         lines.spawn(tidying.clone().run_until_cancelled_owned(tidy(mail)));
+        if let Some(watch) = line.bounces(&hold) {
+            lines.spawn(tidying.clone().run_until_cancelled_owned(watch.run()));
+        }
         let mut watching = pin!(line.watch());
         loop {
             let taken = tokio::select! {
@@ -98,7 +101,7 @@ impl Requests {
                 () = &mut watching => None,
                 taken = take(&slots, &hold, &mut input) => Some(taken),
             };
-            let Some((slot, pass, Next::Delivery(delivery))) = taken else { break };
+            let Some((slot, pass, Some(delivery))) = taken else { break };
             invariant!(F7, slots.available_permits() < in_flight_max);
             let (line, abandon) = (Arc::clone(&line), abandon.clone());
             lines.spawn(async move {
@@ -135,7 +138,7 @@ async fn take(
     slots: &Arc<Semaphore>,
     hold: &Hold,
     input: &mut InputHost,
-) -> (OwnedSemaphorePermit, Pass, Next) {
+) -> (OwnedSemaphorePermit, Pass, Option<Delivery>) {
     loop {
         let Ok(slot) = Arc::clone(slots).acquire_owned().await else {
             // Nobody closes it; without slots there is nothing to do.

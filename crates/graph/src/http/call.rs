@@ -48,6 +48,12 @@ pub(crate) enum Operation {
     MoveMessage,
     /// `DELETE /users/{id}/messages/{id}`, of a message that a request names
     DeleteMessage,
+    /// `GET /users/{id}/mailFolders/inbox/messages?$filter=…`
+    FindReports,
+    /// `GET /users/{id}/messages/{id}/$value`, of a report
+    ReadReport,
+    /// `PATCH /users/{id}/messages/{id}`, of a report
+    NoteReport,
     /// `GET /users/{id}/mailFolders/{id}/messages/delta`
     ReadFolder,
     /// The link that an earlier answer to it gave
@@ -81,7 +87,7 @@ pub(crate) enum Operation {
 const MESSAGES_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 impl Operation {
-    pub(crate) const ALL: [Self; 32] = [
+    pub(crate) const ALL: [Self; 35] = [
         Self::SendMail,
         Self::CreateDraft,
         Self::UpdateDraft,
@@ -101,6 +107,9 @@ impl Operation {
         Self::UpdateMessage,
         Self::MoveMessage,
         Self::DeleteMessage,
+        Self::FindReports,
+        Self::ReadReport,
+        Self::NoteReport,
         Self::ReadFolder,
         Self::ReadChanges,
         Self::ListFolders,
@@ -161,6 +170,9 @@ impl Operation {
             Self::UpdateMessage => ("update_message", PATCH, 200, Effect::Message),
             Self::MoveMessage => ("move_message", POST, 201, Effect::Message),
             Self::DeleteMessage => ("delete_message", DELETE, 204, Effect::Message),
+            Self::FindReports => ("find_reports", GET, 200, Effect::None),
+            Self::ReadReport => ("read_report", GET, 200, Effect::Message),
+            Self::NoteReport => ("note_report", PATCH, 200, Effect::Message),
             Self::ReadFolder => ("read_folder", GET, 200, Effect::Folder),
             Self::ReadChanges => ("read_changes", GET, 200, Effect::Cursor),
             Self::ListFolders => ("list_folders", GET, 200, Effect::Folder),

@@ -109,7 +109,8 @@ impl Door {
         let method = call.operation.method();
         let mut request = self.origin.request(method, call.url, token.authorization())?;
         let headers = request.headers();
-        let accept = if call.operation.take().pieces { "*/*" } else { "application/json" };
+        let raw = call.operation.take().pieces || call.operation == Operation::ReadReport;
+        let accept = if raw { "*/*" } else { "application/json" };
         headers.insert(ACCEPT, HeaderValue::from_static(accept));
         headers.insert(PREFER, call.prefer.header());
         if call.operation.effect() == Effect::Directory {

@@ -5,9 +5,10 @@ use std::{
     time::Duration,
 };
 
+use jiff::Timestamp;
 use mailbridge_core::{
-    Deadline, Doubt, Guarantee, Message, NoFiles, Position,
-    contract::{Key, decode::decode},
+    Deadline, Doubt, Guarantee, Message, NoFiles, Original, Position, Report,
+    contract::{Key, Undelivered, decode::decode},
 };
 
 use super::*;
@@ -62,6 +63,35 @@ impl Mail for Fake {
     async fn tidy(&self) {
         self.0.lock().unwrap().asked.push("tidy".to_owned());
     }
+
+    fn reports(&self) -> Option<&dyn Reports> {
+        Some(self)
+    }
+}
+
+#[async_trait]
+impl Reports for Fake {
+    async fn arrived(&self, mailbox: &Mailbox, _since: Timestamp) -> Result<Vec<Report>> {
+        let mut told = self.0.lock().unwrap();
+        told.asked.push(format!("reports of {mailbox}"));
+        told.perform.clone().map_or(Ok(Vec::new()), Err)
+    }
+
+    async fn original(&self, _mailbox: &Mailbox, _report: &Report) -> Result<Option<Original>> {
+        Ok(None)
+    }
+
+    async fn undelivered(
+        &self,
+        _mailbox: &Mailbox,
+        _report: &Report,
+    ) -> Result<Option<Vec<Undelivered>>> {
+        Ok(None)
+    }
+
+    async fn note(&self, _mailbox: &Mailbox, _report: &Report) -> Result<()> {
+        Ok(())
+    }
 }
 
 fn tenants(of: &[(&str, &Fake, &[&str])]) -> Tenants {
@@ -81,6 +111,7 @@ async fn perform(tenants: &Tenants, mailbox: &str) -> Result<Completion> {
         request: &request,
         mailbox: &Mailbox::new(mailbox),
         mark: &Key::of_id("1").mark("orders"),
+        origin: None,
         guarantee: Guarantee::Once,
         doubt: Doubt::None,
         deadline: &Deadline::fixed(Duration::from_secs(20)),
@@ -232,4 +263,26 @@ async fn every_tenant_is_tidied() {
     for fake in [contoso, fabrikam] {
         assert_eq!(fake.0.lock().unwrap().asked, ["tidy"]);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn reports_are_looked_for_in_the_mailbox_s_own_tenant() {
+    let (north, south) = (Fake::default(), Fake::default());
+    let tenants = tenants(&[("north", &north, &["*@n.org"]), ("south", &south, &["*@s.org"])]);
+    let reports = tenants.reports().unwrap();
+    let look = async |mailbox| reports.arrived(&Mailbox::new(mailbox), Timestamp::MIN).await;
+    look("a@s.org").await.unwrap();
+    assert_eq!((north.asked(), south.asked()), (vec![], vec!["reports of a@s.org".to_owned()]));
+    let error = look("a@elsewhere.org").await.unwrap_err();
+    assert_eq!(error.code(), Code::RequestMailboxNoTenant);
+    // what fails here closes nobody for mail
+    south.fails_mail(Some(no_consent()));
+    assert_eq!(scope(&look("a@s.org").await.unwrap_err()), Scope::Mailbox);
+    assert!(tenants.troubles().is_empty());
+    // and where mail is closed nobody looks
+    perform(&tenants, "a@s.org").await.unwrap_err();
+    south.asked();
+    assert_eq!(scope(&look("a@s.org").await.unwrap_err()), Scope::Mailbox);
+    look("a@n.org").await.unwrap();
+    assert_eq!((north.asked(), south.asked()), (vec!["reports of a@n.org".to_owned()], vec![]));
 }

@@ -11,7 +11,7 @@ use mailbridge_core::{
 use serde::{Deserialize, Serialize};
 
 use super::message::{
-    Headers, ItemBody, Property, Recipient, Recipients, importance, is_false, unwritable,
+    Headers, ItemBody, Recipient, Recipients, Tags, importance, is_false, unwritable,
 };
 
 /// What Graph's draft of an answer holds.
@@ -47,7 +47,7 @@ pub(crate) fn create(answer: &Answer) -> Result<Vec<u8>> {
 }
 
 /// The body that makes of Graph's draft the one that the request asks for, with its mark.
-pub(crate) fn update(answer: &Answer, original: &Original, mark: &str) -> Result<Vec<u8>> {
+pub(crate) fn update(answer: &Answer, original: &Original, tags: Tags<'_>) -> Result<Vec<u8>> {
     #[derive(Serialize)]
     #[serde(rename_all = "camelCase")]
     struct Update<'a> {
@@ -73,7 +73,7 @@ pub(crate) fn update(answer: &Answer, original: &Original, mark: &str) -> Result
         is_read_receipt_requested: bool,
         #[serde(skip_serializing_if = "is_false")]
         is_delivery_receipt_requested: bool,
-        single_value_extended_properties: [Property<'a>; 1],
+        single_value_extended_properties: Tags<'a>,
     }
     let mail = &answer.mail;
     let body = text(answer, original);
@@ -89,7 +89,7 @@ pub(crate) fn update(answer: &Answer, original: &Original, mark: &str) -> Result
         categories: &mail.categories,
         is_read_receipt_requested: mail.read_receipt,
         is_delivery_receipt_requested: mail.delivery_receipt,
-        single_value_extended_properties: [Property::of(mark)],
+        single_value_extended_properties: tags,
     };
     serde_json::to_vec(&update).map_err(|_| unwritable())
 }
@@ -174,7 +174,8 @@ mod tests {
     }
 
     fn updated(json: &str, original: &Original) -> Value {
-        serde_json::from_slice(&update(&answer(json), original, "m").unwrap()).unwrap()
+        let tags = Tags { mark: Some("m"), origin: None };
+        serde_json::from_slice(&update(&answer(json), original, tags).unwrap()).unwrap()
     }
 
     #[test]

@@ -18,8 +18,25 @@ use super::file::{Embedded, Files};
 pub const MARK_PROPERTY: &str =
     "String {6f1d0f3e-4b5c-4d0a-9a5e-2f6f0f3b7c11} Name mailbridge-request";
 
+/// The extended property that carries whose mail it is. One name, as for the mark.
+pub(crate) const ORIGIN_PROPERTY: &str =
+    "String {6f1d0f3e-4b5c-4d0a-9a5e-2f6f0f3b7c11} Name mailbridge-origin";
+
+/// What a mail carries in extended properties.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Tags<'a> {
+    /// By which a draft is found again.
+    pub(crate) mark: Option<&'a str>,
+    /// By which its request is found, should it come back.
+    pub(crate) origin: Option<&'a str>,
+}
+
 /// The body of `sendMail`.
-pub(crate) fn send_mail(mail: &Composed, files: &[Embedded<'_>]) -> Result<Vec<u8>> {
+pub(crate) fn send_mail(
+    mail: &Composed,
+    files: &[Embedded<'_>],
+    tags: Tags<'_>,
+) -> Result<Vec<u8>> {
     #[derive(Serialize)]
     #[serde(rename_all = "camelCase")]
     struct SendMail<'a> {
@@ -27,18 +44,18 @@ pub(crate) fn send_mail(mail: &Composed, files: &[Embedded<'_>]) -> Result<Vec<u
         #[serde(skip_serializing_if = "is_true")]
         save_to_sent_items: bool,
     }
-    let message = Message::of(mail, files, None);
+    let message = Message::of(mail, files, tags);
     written(&SendMail { message, save_to_sent_items: mail.save_to_sent_items }, mail, files)
 }
 
 /// The body that creates a draft with its mark, and with these files in it.
-pub(crate) fn draft(mail: &Composed, files: &[Embedded<'_>], mark: &str) -> Result<Vec<u8>> {
-    written(&Message::of(mail, files, Some(mark)), mail, files)
+pub(crate) fn draft(mail: &Composed, files: &[Embedded<'_>], tags: Tags<'_>) -> Result<Vec<u8>> {
+    written(&Message::of(mail, files, tags), mail, files)
 }
 
 /// The body that gives a draft another mark; with a mail, also what its MIME does not say
 /// (learn.microsoft.com, message-update).
-pub(crate) fn mark_draft(mark: &str, mail: Option<&Composed>) -> Result<Vec<u8>> {
+pub(crate) fn mark_draft(tags: Tags<'_>, mail: Option<&Composed>) -> Result<Vec<u8>> {
     #[derive(Serialize)]
     #[serde(rename_all = "camelCase")]
     struct Patch<'a> {
@@ -50,14 +67,14 @@ pub(crate) fn mark_draft(mark: &str, mail: Option<&Composed>) -> Result<Vec<u8>>
         is_read_receipt_requested: bool,
         #[serde(skip_serializing_if = "is_false")]
         is_delivery_receipt_requested: bool,
-        single_value_extended_properties: [Property<'a>; 1],
+        single_value_extended_properties: Tags<'a>,
     }
     let patch = Patch {
         importance: mail.and_then(|mail| mail.importance).map(importance),
         categories: mail.map_or(&[], |mail| &mail.categories),
         is_read_receipt_requested: mail.is_some_and(|mail| mail.read_receipt),
         is_delivery_receipt_requested: mail.is_some_and(|mail| mail.delivery_receipt),
-        single_value_extended_properties: [Property::of(mark)],
+        single_value_extended_properties: tags,
     };
     serde_json::to_vec(&patch).map_err(|_| unwritable())
 }
@@ -114,12 +131,12 @@ struct Message<'a> {
     is_delivery_receipt_requested: bool,
     #[serde(skip_serializing_if = "Files::is_empty")]
     attachments: Files<'a>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    single_value_extended_properties: Option<[Property<'a>; 1]>,
+    #[serde(skip_serializing_if = "Tags::is_empty")]
+    single_value_extended_properties: Tags<'a>,
 }
 
 impl<'a> Message<'a> {
-    fn of(mail: &'a Composed, files: &'a [Embedded<'a>], mark: Option<&'a str>) -> Self {
+    fn of(mail: &'a Composed, files: &'a [Embedded<'a>], tags: Tags<'a>) -> Self {
         Self {
             subject: &mail.subject,
             body: ItemBody::of(&mail.body),
@@ -134,7 +151,7 @@ impl<'a> Message<'a> {
             is_read_receipt_requested: mail.read_receipt,
             is_delivery_receipt_requested: mail.delivery_receipt,
             attachments: Files(files),
-            single_value_extended_properties: mark.map(|mark| [Property::of(mark)]),
+            single_value_extended_properties: tags,
         }
     }
 }
@@ -211,15 +228,22 @@ impl Serialize for Headers<'_> {
     }
 }
 
-#[derive(Serialize)]
-pub(super) struct Property<'a> {
-    id: &'static str,
-    value: &'a str,
+impl Tags<'_> {
+    fn is_empty(&self) -> bool {
+        self.mark.is_none() && self.origin.is_none()
+    }
 }
 
-impl<'a> Property<'a> {
-    pub(super) fn of(mark: &'a str) -> Self {
-        Self { id: MARK_PROPERTY, value: mark }
+impl Serialize for Tags<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct Property<'a> {
+            id: &'static str,
+            value: &'a str,
+        }
+        let tags = [(MARK_PROPERTY, self.mark), (ORIGIN_PROPERTY, self.origin)];
+        let tags = tags.into_iter().filter_map(|(id, value)| Some(Property { id, value: value? }));
+        serializer.collect_seq(tags)
     }
 }
 
@@ -239,6 +263,10 @@ mod tests {
             panic!("not composed")
         };
         *mail
+    }
+
+    fn tags(mark: &mailbridge_core::contract::Mark) -> Tags<'_> {
+        Tags { mark: Some(mark.as_str()), origin: None }
     }
 
     fn embedded(mail: &Composed) -> Vec<Embedded<'_>> {
@@ -261,19 +289,33 @@ mod tests {
                    "content_id":"pic"}]}"#,
         );
         let mark = Key::of_id("order-1").mark("orders");
-        insta::assert_json_snapshot!(json(&draft(&mail, &embedded(&mail), mark.as_str()).unwrap()));
+        insta::assert_json_snapshot!(json(&draft(&mail, &embedded(&mail), tags(&mark)).unwrap()));
     }
 
     #[test]
     fn a_small_mail_says_nothing_it_need_not() {
         let mail = composed(r#"{"to":"bob@x.org","subject":"s","text":"hi"}"#);
-        insta::assert_json_snapshot!(json(&send_mail(&mail, &[]).unwrap()));
+        insta::assert_json_snapshot!(json(&send_mail(&mail, &[], Tags::default()).unwrap()));
+    }
+
+    #[test]
+    fn an_origin_goes_with_a_mail_however_it_is_sent() {
+        let mail = composed(r#"{"to":"bob@x.org","text":"hi"}"#);
+        let tags = Tags { mark: Some("m"), origin: Some("{\"a\":1}") };
+        let draft = json(&draft(&mail, &[], tags).unwrap());
+        assert_eq!(draft["singleValueExtendedProperties"][1]["id"], ORIGIN_PROPERTY);
+        assert_eq!(draft["singleValueExtendedProperties"][1]["value"], "{\"a\":1}");
+        let sent = json(&send_mail(&mail, &[], Tags { mark: None, ..tags }).unwrap());
+        assert_eq!(sent["message"]["singleValueExtendedProperties"][0]["id"], ORIGIN_PROPERTY);
     }
 
     #[test]
     fn a_copy_that_is_not_to_be_kept_is_said() {
         let mail = composed(r#"{"to":"bob@x.org","text":"hi","save_to_sent_items":false}"#);
-        assert_eq!(json(&send_mail(&mail, &[]).unwrap())["saveToSentItems"], false);
+        assert_eq!(
+            json(&send_mail(&mail, &[], Tags::default()).unwrap())["saveToSentItems"],
+            false
+        );
     }
 
     #[test]
@@ -284,13 +326,13 @@ mod tests {
                 "read_receipt":true,"delivery_receipt":true}"#,
         );
         let property = serde_json::json!([{ "id": MARK_PROPERTY, "value": mark.as_str() }]);
-        let patch = json(&mark_draft(mark.as_str(), Some(&mail)).unwrap());
+        let patch = json(&mark_draft(tags(&mark), Some(&mail)).unwrap());
         let expected = serde_json::json!({
             "importance": "low", "categories": ["Red"], "isReadReceiptRequested": true,
             "isDeliveryReceiptRequested": true, "singleValueExtendedProperties": property,
         });
         assert_eq!(patch, expected);
-        let patch = json(&mark_draft(mark.as_str(), None).unwrap());
+        let patch = json(&mark_draft(tags(&mark), None).unwrap());
         assert_eq!(patch, serde_json::json!({ "singleValueExtendedProperties": property }));
     }
 }

@@ -118,6 +118,7 @@ pub async fn perform_with(
         request: &request,
         mailbox: &mailbox,
         mark: &mark,
+        origin: None,
         guarantee,
         doubt,
         deadline,

@@ -3,6 +3,7 @@
 
 #![cfg(test)]
 
+mod bounce;
 mod changes;
 mod full;
 mod once;

@@ -60,6 +60,7 @@ impl Job {
                 request: &self.request,
                 mailbox: &self.mailbox,
                 mark: &mark(&self.id),
+                origin: None,
                 guarantee: self.guarantee,
                 doubt,
                 deadline: &deadline,

@@ -1,7 +1,7 @@
 //! Reads a file as a log.
 //!
-//! Ends at the end of the file, or waits there for more. While it waits it looks at the file a few
-//! times a second, without the system's change notifications, which some file systems do not have.
+//! Ends at the end of the file, or waits there for more, or ends after the last whole line that
+//! stood there when it was opened. While it waits it looks at the file a few times a second, without the system's change notifications, which some file systems do not have.
 //! What was read and not handed out is kept in the reader, so a call to `next` may be dropped at
 //! any point.
 
@@ -34,6 +34,17 @@ const CHUNK_BYTES: usize = 64 * 1024;
 /// How often a file is looked at that is waited for.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 
+/// Where reading a file ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// Never: at the end it waits for more.
+    Never,
+    /// At the end.
+    File,
+    /// After the last whole line that stands there now: somebody else may be writing the next.
+    Now,
+}
+
 /// Reads the lines of one file.
 pub(crate) struct Reader {
     path: PathBuf,
@@ -49,6 +60,8 @@ pub(crate) struct Reader {
     taken: Option<(Line, Place)>,
     /// When to look for more; nothing, if the end of the file is the end.
     look: Option<Interval>,
+    /// What comes after so many bytes is not read.
+    bytes_max: u64,
     /// At the end, as it was at the last look.
     at_end: bool,
     /// There is another file of this name, or this one has become shorter.
@@ -57,9 +70,9 @@ pub(crate) struct Reader {
 
 impl Reader {
     /// Opens a file where it was left.
-    pub(crate) async fn open(log: &Arc<Log>, path: &Path, follow: bool) -> Result<Self> {
+    pub(crate) async fn open(log: &Arc<Log>, path: &Path, end: End) -> Result<Self> {
         let log = log.read().await?;
-        let Opened { file, lines, start } = open(path, &log).await?;
+        let Opened { file, bytes, lines, start } = open(path, &log).await?;
         Ok(Self {
             path: path.to_owned(),
             address: path.display().to_string(),
@@ -70,7 +83,8 @@ impl Reader {
             passed: start.from.clone(),
             start,
             taken: None,
-            look: follow.then(look),
+            look: (end == End::Never).then(look),
+            bytes_max: if end == End::Now { bytes } else { u64::MAX },
             at_end: false,
             replaced: false,
         })
@@ -88,13 +102,16 @@ impl Reader {
             }
             self.at_end = false;
         }
-        let read = self.file.read(&mut self.chunk).await;
+        let left = self.bytes_max.saturating_sub(self.lines.offset());
+        let room = usize::try_from(left).map_or(CHUNK_BYTES, |left| left.min(CHUNK_BYTES));
+        let read = self.file.read(&mut self.chunk[..room]).await;
         let read =
             read.map_err(|cause| error::file("a file cannot be read", &self.path, &cause))?;
         self.lines.push(&self.chunk[..read]);
         self.at_end = read == 0;
-        // While more is waited for, what has no ending yet may be half a line.
-        if self.at_end && (self.look.is_none() || self.replaced) {
+        // While more is waited for, or written, what has no ending yet may be half a line.
+        let whole = self.look.is_none() && self.bytes_max == u64::MAX;
+        if self.at_end && (whole || self.replaced) {
             self.lines.finish();
         }
         Ok(true)
@@ -113,7 +130,7 @@ impl Reader {
     }
 
     async fn open_again(&mut self) -> Result<()> {
-        let Opened { file, lines, start } = open(&self.path, &self.log).await?;
+        let Opened { file, lines, start, .. } = open(&self.path, &self.log).await?;
         self.file = file;
         self.lines = lines;
         self.passed = start.from.clone();
@@ -194,6 +211,7 @@ impl Drop for Ticket {
 /// A file at the place where reading starts.
 struct Opened {
     file: tokio::fs::File,
+    bytes: u64,
     lines: Lines,
     start: Start,
 }
@@ -203,7 +221,8 @@ async fn open(path: &Path, log: &Arc<Log>) -> Result<Opened> {
     blocking(move || {
         let failed = |cause| error::file("a file cannot be read", &path, &cause);
         let mut file = File::open(&path).map_err(failed)?;
-        if !file.metadata().map_err(failed)?.is_file() {
+        let metadata = file.metadata().map_err(failed)?;
+        if !metadata.is_file() {
             return Err(error::kind("this is not a file; for a pipe, give - as the path", &path));
         }
         let mut start = log.start();
@@ -219,7 +238,8 @@ async fn open(path: &Path, log: &Arc<Log>) -> Result<Opened> {
         let unended = ends_without_line_feed(&mut file, start.from.offset).map_err(failed)?;
         file.seek(SeekFrom::Start(start.from.offset)).map_err(failed)?;
         let lines = Lines::from(start.from.line, start.from.offset, unended);
-        Ok(Opened { file: tokio::fs::File::from_std(file), lines, start })
+        let bytes = metadata.len();
+        Ok(Opened { file: tokio::fs::File::from_std(file), bytes, lines, start })
     })
     .await
 }

@@ -14,7 +14,11 @@ use mailbridge_core::{
     Input, Message, Needs, Result, adapter::Redeliver, contract::decode::TRUNCATED_HEADER,
 };
 
-use self::{bound::Bounded, lines::Line};
+use self::{
+    bound::Bounded,
+    file::{End, Reader},
+    lines::Line,
+};
 use crate::{position::Log, record};
 
 /// How many deliveries may be parked until they are due. At the bound nothing new is read, whichever
@@ -29,7 +33,13 @@ pub(crate) async fn file(
     follow: bool,
     needs: &Needs,
 ) -> Result<Box<dyn Input>> {
-    Ok(as_asked(file::Reader::open(&log, path, follow).await?, needs))
+    let end = if follow { End::Never } else { End::File };
+    Ok(as_asked(Reader::open(&log, path, end).await?, needs))
+}
+
+/// What stands in a file now. Hands each line out once.
+pub(crate) async fn now(log: Arc<Log>, path: &Path) -> Result<Box<dyn Input>> {
+    Ok(Box::new(Reader::open(&log, path, End::Now).await?))
 }
 
 /// An input on standard input.

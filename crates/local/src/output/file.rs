@@ -122,13 +122,7 @@ fn stands_at(file: &File, path: &Path) -> bool {
 /// Makes the file end with a whole line, and gives the ids at its end.
 fn put_right(file: &mut File, path: &Path) -> io::Result<Recent> {
     let length = file.metadata()?.len();
-    let tail = tail(file, length)?;
-    let end = tail.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
-    let (lines, rest) = (tail.slice(..end), tail.slice(end..));
-    let mut recent = Recent::default();
-    for line in lines.split(|byte| *byte == b'\n') {
-        recent.add_some(record::id(&tail.slice_ref(line)).as_deref());
-    }
+    let (mut recent, rest) = whole_lines(&tail(file, length)?);
     let whole = serde_json::from_slice::<serde::de::IgnoredAny>(&rest).is_ok();
     let torn = rest.starts_with(b"{") || rest.contains(&0);
     if rest.is_empty() {
@@ -146,6 +140,22 @@ fn put_right(file: &mut File, path: &Path) -> io::Result<Recent> {
     }
     file.sync_data()?;
     Ok(recent)
+}
+
+/// The ids at the end of a file.
+pub(super) fn ids(file: &mut File) -> io::Result<Recent> {
+    let length = file.metadata()?.len();
+    Ok(whole_lines(&tail(file, length)?).0)
+}
+
+/// The ids of whole lines, and what is left after them.
+fn whole_lines(tail: &Bytes) -> (Recent, Bytes) {
+    let end = tail.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+    let mut recent = Recent::default();
+    for line in tail[..end].split(|byte| *byte == b'\n') {
+        recent.add_some(record::id(&tail.slice_ref(line)).as_deref());
+    }
+    (recent, tail.slice(end..))
 }
 
 /// The end of a file, from the start of a line: at least the last line, however long it is.

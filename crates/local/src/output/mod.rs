@@ -4,6 +4,7 @@
 //! written before is confirmed and not written again, among the last [`recent::IDS_MAX`] ids of a
 //! file; those that stand at its end are read when it is opened, so a crash makes no difference.
 
+mod beside;
 mod file;
 mod recent;
 mod stdout;
@@ -44,6 +45,16 @@ impl Lines {
                 })
             }
         };
+        handle.map(Self)
+    }
+
+    /// Opens a file that others write too. Blocks.
+    pub(crate) fn beside(path: &Path) -> Result<Self> {
+        let path = whole(path)?;
+        let handle = OPEN.get(&path, || {
+            let (file, recent) = beside::Beside::open(&path)?;
+            Ok(Writer::new(Box::new(file), recent))
+        });
         handle.map(Self)
     }
 }

@@ -164,6 +164,9 @@ fn requests(pipeline: &Pipeline) -> Result<String, fmt::Error> {
     writeln!(text, "    through       {connection}, mailboxes {}", mailboxes.join(" "))?;
     writeln!(text, "    guarantee     {guarantee}")?;
     writeln!(text, "    outcomes      {outcomes}")?;
+    if let Some(every) = settings.bounces {
+        writeln!(text, "    bounces       looked for every {}", Span::from(every))?;
+    }
     writeln!(text, "    dead letters  {}", dead_letters.told)?;
     writeln!(
         text,

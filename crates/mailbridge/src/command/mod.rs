@@ -4,6 +4,7 @@ pub mod check;
 pub mod doctor;
 pub mod explain;
 pub mod render;
+pub mod replay;
 pub mod run;
 pub mod sandbox;
 pub mod schema;

@@ -123,9 +123,20 @@ pub struct RequestsSection {
     /// How long a soft stop waits for what is in flight; 25s when absent.
     #[serde(default)]
     pub drain: Option<Span>,
+    /// Looks for mails that came back, and publishes the outcome `bounced`. Without it nobody looks.
+    #[serde(default)]
+    pub bounces: Option<Bounces>,
     /// What follows a failed attempt.
     #[serde(default)]
     pub retry: Retry,
+}
+
+/// The watch for mails that come back.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Bounces {
+    /// Time between two looks at the inbox of each mailbox that was sent from lately, 5s to 6h.
+    pub every: Span,
 }
 
 /// A ledger of requests.
@@ -193,6 +204,7 @@ impl RequestsSection {
             deadline_max: span(self.deadline_max, default.deadline_max),
             settle_time: span(self.settle_time, default.settle_time),
             drain: span(self.drain, default.drain),
+            bounces: self.bounces.as_ref().map(|bounces| bounces.every.get()),
             policy: Policy {
                 attempts_max: retry.attempts_max.unwrap_or(default.policy.attempts_max),
                 backoff_min: span(retry.backoff_min, default.policy.backoff_min),

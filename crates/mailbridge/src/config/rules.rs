@@ -3,6 +3,8 @@
 
 pub mod events;
 
+use std::{ops::RangeInclusive, time::Duration};
+
 use mailbridge_core::Guarantee;
 use mailbridge_graph::{Connection, config::is_personal};
 use serde_json::{Map, Value};
@@ -11,6 +13,8 @@ use super::{model::RequestsSection, secret_key};
 
 /// Deliveries in one worker at once, at most.
 const IN_FLIGHT_MAX: usize = 10_000;
+/// Time between two looks for bounces: a look costs a request of the mailbox's budget.
+const BOUNCES_EVERY: RangeInclusive<Duration> = Duration::from_secs(5)..=Duration::from_hours(6);
 
 /// What is wrong between the keys of a requests pipeline: the key, and the sentence.
 pub fn requests(section: &RequestsSection) -> Vec<(&'static str, String)> {
@@ -50,6 +54,16 @@ pub fn requests(section: &RequestsSection) -> Vec<(&'static str, String)> {
         section.retry.in_doubt.is_none() || section.guarantee == Guarantee::AtLeastOnce,
         "retry.in_doubt",
         "this is a choice for `guarantee: at_least_once` only; `once` looks in the mailbox instead",
+    );
+    unless(
+        settings.bounces.is_none_or(|every| BOUNCES_EVERY.contains(&every)),
+        "bounces.every",
+        "expected 5s to 6h",
+    );
+    unless(
+        section.bounces.is_none() || section.outcomes.is_some(),
+        "bounces",
+        "nobody would be told: give `outcomes` too",
     );
     wrong
 }
@@ -191,6 +205,9 @@ mod tests {
             (json!({ "retry": { "attempts_max": 0 } }), "retry.attempts_max"),
             (json!({ "retry": { "backoff_max": "1ms" } }), "retry.backoff_max"),
             (json!({ "retry": { "in_doubt": "retry" } }), "retry.in_doubt"),
+            (json!({ "outcomes": {}, "bounces": { "every": "4s" } }), "bounces.every"),
+            (json!({ "outcomes": {}, "bounces": { "every": "7h" } }), "bounces.every"),
+            (json!({ "bounces": { "every": "1m" } }), "bounces"),
         ] {
             let wrong = requests(&section(&extra));
             assert_eq!(wrong.iter().map(|it| it.0).collect::<Vec<_>>(), [key], "{extra}");

@@ -4,8 +4,8 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use mailbridge_compose::Composer;
 use mailbridge_core::{
-    AsRequests, Decoder, Files, Filter, Input, Output, StateStore,
-    plugin::{Build, Bus},
+    AsRequests, Decoder, Files, Filter, StateStore,
+    plugin::{Build, Bus, SourceEnd, TargetEnd},
 };
 use mailbridge_engine::Settings;
 use mailbridge_graph::Connection;
@@ -22,7 +22,7 @@ pub struct Setup {
     /// Connections by name.
     pub connections: BTreeMap<String, Connection>,
     /// By connection: where it is told that one of its credentials ends.
-    pub notify: BTreeMap<String, Port<dyn Output>>,
+    pub notify: BTreeMap<String, Port<dyn TargetEnd>>,
     /// Pipelines of requests, in the order of their names.
     pub pipelines: Vec<Pipeline>,
     /// Pipelines of events, in the order of their names.
@@ -69,11 +69,11 @@ pub struct Pipeline {
     /// Against producers that publish a request twice, and workers that hold it at once.
     pub ledger: Option<LedgerSetup>,
     /// Where requests come from.
-    pub from: Port<dyn Input>,
+    pub from: Port<dyn SourceEnd>,
     /// Where outcomes go.
-    pub outcomes: Option<Port<dyn Output>>,
+    pub outcomes: Option<Port<dyn TargetEnd>>,
     /// Where dead letters go.
-    pub dead_letters: Port<dyn Output>,
+    pub dead_letters: Port<dyn TargetEnd>,
 }
 
 impl Pipeline {
@@ -95,17 +95,17 @@ pub struct EventsPipeline {
     /// Which events are wanted; all, without it.
     pub filter: Option<Arc<dyn Filter>>,
     /// Where it is kept how far each folder was read.
-    pub state: Port<dyn StateStore>,
+    pub state: Port<dyn Build<dyn StateStore>>,
     /// Where events go.
-    pub to: Port<dyn Output>,
+    pub to: Port<dyn TargetEnd>,
     /// Where it is told of what no event can be made of.
-    pub dead_letters: Option<Port<dyn Output>>,
+    pub dead_letters: Option<Port<dyn TargetEnd>>,
 }
 
 /// The ledger of a pipeline.
 pub struct LedgerSetup {
     /// Where it is kept.
-    pub store: Port<dyn StateStore>,
+    pub store: Port<dyn Build<dyn StateStore>>,
     /// How long a claim lasts unless it is renewed.
     pub lease: Duration,
 }
@@ -113,7 +113,7 @@ pub struct LedgerSetup {
 /// One end of a pipeline on a bus.
 pub struct Port<P: ?Sized> {
     /// Builds it.
-    pub build: Arc<dyn Build<P>>,
+    pub build: Arc<P>,
     /// The same in words, such as `events (nats): stream MAIL, consumer mailbridge`.
     pub told: String,
 }

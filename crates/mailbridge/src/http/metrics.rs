@@ -44,12 +44,13 @@ impl Metrics {
     }
 }
 
-/// The kind follows from the name, by Prometheus's own rule; only a time that is left is no
-/// duration.
+/// The kind follows from the name, by Prometheus's own rule; an age and a time that is left are no
+/// durations: they go up and down.
 fn describe(name: &'static str, meaning: &'static str) {
+    let level = ["_age_seconds", "_expires_seconds"].iter().any(|end| name.ends_with(end));
     if name.ends_with("_total") {
         metrics::describe_counter!(name, meaning);
-    } else if name.ends_with("_seconds") && !name.ends_with("_expires_seconds") {
+    } else if name.ends_with("_seconds") && !level {
         metrics::describe_histogram!(name, metrics::Unit::Seconds, meaning);
     } else {
         metrics::describe_gauge!(name, meaning);

@@ -77,6 +77,8 @@ impl Observer for Report {
             Status::Accepted => tally.accepted += 1,
             Status::Rejected => *tally.rejected.entry(code()).or_default() += 1,
             Status::Unknown => *tally.unknown.entry(code()).or_default() += 1,
+            // ends no request
+            Status::Bounced => {}
         }
         // The lines come whole because the tally is held.
         if self.lines {
@@ -105,6 +107,7 @@ impl fmt::Display for Line<'_> {
             Status::Accepted => ("accepted", "\x1b[32m"),
             Status::Rejected => ("rejected", "\x1b[31m"),
             Status::Unknown => ("unknown ", "\x1b[33m"),
+            Status::Bounced => ("bounced ", "\x1b[33m"),
         };
         let (paint, plain) = if *colour { (paint, "\x1b[0m") } else { ("", "") };
         write!(f, "{paint}{status}{plain}  {:<24}  {:>8}  ", data.key, Short(*took).to_string())?;

@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use mailbridge_core::{Mail, Result};
+use mailbridge_core::{Mail, Output, Result, plugin::Build};
 use mailbridge_engine::{Observer, Requests, StoreHost, health::Health, ledger::Ledger};
 use mailbridge_graph::{Connection, Expiry, Notify, Options, Tenants};
 use mailbridge_sandbox::Running;
@@ -81,7 +81,7 @@ pub fn requests(
         mail,
         files: pipeline.files,
         ledger: pipeline.ledger.map(ledger),
-        outcomes: pipeline.outcomes.map(|port| port.build),
+        outcomes: pipeline.outcomes.map(|port| port.build as Arc<dyn Build<dyn Output>>),
         dead_letters: pipeline.dead_letters.build,
         settings: pipeline.settings,
         observer,

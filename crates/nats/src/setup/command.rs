@@ -87,8 +87,13 @@ pub(crate) fn consumer_add(stream: &str, consumer: &str, wanted: &Wanted) -> Str
 
 /// Makes a consumer anew. What it has acknowledged is forgotten with it.
 pub(crate) fn consumer_replace(stream: &str, consumer: &str, wanted: &Wanted) -> String {
-    let remove = format!("nats consumer rm {} {} --force", word(stream), word(consumer));
+    let remove = consumer_remove(stream, consumer);
     format!("{remove} && {}", consumer_add(stream, consumer, wanted))
+}
+
+/// Removes a consumer.
+pub(crate) fn consumer_remove(stream: &str, consumer: &str) -> String {
+    format!("nats consumer rm {} {} --force", word(stream), word(consumer))
 }
 
 /// Changes a consumer. `changes` are flags with their values.

@@ -126,7 +126,7 @@ pub(crate) async fn ready(link: &Link, source: &Source, needs: &Needs) -> Result
     })
 }
 
-async fn find(link: &Link, stream: &str, consumer: &str) -> Result<Option<Info>> {
+pub(super) async fn find(link: &Link, stream: &str, consumer: &str) -> Result<Option<Info>> {
     match link.ask::<Info>(format!("CONSUMER.INFO.{stream}.{consumer}"), &json!({})).await? {
         Ok(info) => Ok(Some(info)),
         Err(error) if error.error_code() == ErrorCode::CONSUMER_NOT_FOUND => Ok(None),
@@ -173,7 +173,7 @@ async fn repair(
 
 /// `action` keeps a create from changing a consumer that somebody else has just made, and an update
 /// from making one that somebody else has just deleted.
-async fn put(link: &Link, stream: &str, config: Config, action: &str) -> Result<Info> {
+pub(super) async fn put(link: &Link, stream: &str, config: Config, action: &str) -> Result<Info> {
     let name = config.durable_name.clone().unwrap_or_default();
     let request = json!({ "stream_name": stream, "config": config, "action": action });
     let answer = link.ask(format!("CONSUMER.CREATE.{stream}.{name}"), &request).await?;

@@ -7,6 +7,7 @@
 mod bucket;
 mod command;
 mod consumer;
+mod reader;
 mod stream;
 
 use std::time::Duration;
@@ -14,7 +15,10 @@ use std::time::Duration;
 use mailbridge_core::{Needs, Result};
 
 pub(crate) use bucket::ready as bucket;
-pub(crate) use stream::nothing_keeps;
+pub(crate) use reader::{
+    ACK_WAIT as READER_ACK_WAIT, Reader as ReaderReady, out as reader_out, ready as reader,
+};
+pub(crate) use stream::{covers, nothing_keeps};
 
 use crate::{
     client::Link,
@@ -38,6 +42,12 @@ pub(crate) struct Ready {
 pub(crate) async fn source(link: &Link, source: &Source, needs: &Needs) -> Result<Ready> {
     stream::for_source(link, source).await?;
     consumer::ready(link, source, needs).await
+}
+
+/// The subjects that a source reads, for whoever publishes to it.
+pub(crate) async fn subjects(link: &Link, source: &Source) -> Result<Vec<String>> {
+    let stream = stream::for_source(link, source).await?;
+    Ok(if source.subjects.is_empty() { stream.subjects } else { source.subjects.clone() })
 }
 
 /// Sees to a target's stream.

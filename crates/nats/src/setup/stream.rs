@@ -19,15 +19,24 @@ use crate::{
 
 /// The stream's configuration, if it is there.
 async fn find(link: &Link, name: &str) -> Result<Option<Config>> {
+    Ok(look_up(link, name).await?.map(|info| info.config))
+}
+
+async fn look_up(link: &Link, name: &str) -> Result<Option<Info>> {
     match link.ask::<Info>(format!("STREAM.INFO.{name}"), &json!({})).await? {
-        Ok(info) => Ok(Some(info.config)),
+        Ok(info) => Ok(Some(info)),
         Err(error) if error.error_code() == ErrorCode::STREAM_NOT_FOUND => Ok(None),
         Err(error) => Err(error::refused("the stream cannot be looked up", &error)),
     }
 }
 
+/// The sequence of the stream's last message; 0 if it never had one.
+pub(super) async fn last(link: &Link, name: &str) -> Result<u64> {
+    Ok(look_up(link, name).await?.map_or(0, |info| info.state.last_sequence))
+}
+
 /// Sees to it that the source's stream is there and holds its subjects.
-pub(crate) async fn for_source(link: &Link, source: &Source) -> Result<()> {
+pub(crate) async fn for_source(link: &Link, source: &Source) -> Result<Config> {
     // With nothing said, a command that makes the stream suggests its own name as the subject.
     let suggested = [format!("{}.>", source.stream.to_lowercase())];
     let subjects = if source.subjects.is_empty() { &suggested } else { source.subjects.as_slice() };
@@ -49,13 +58,13 @@ pub(crate) async fn for_source(link: &Link, source: &Source) -> Result<()> {
         tracing::warn!(stream = %source.stream,
             "the stream is kept in memory: requests are lost when the server stops");
     }
-    Ok(())
+    Ok(found)
 }
 
 /// Sees to it that something keeps what is published to the target.
 pub(crate) async fn for_target(link: &Link, target: &Target) -> Result<()> {
     let Some(name) = &target.stream else {
-        return kept_somewhere(link, &target.subject).await;
+        return somewhere(link, &target.subject).await.map(drop);
     };
     let subjects = [target.subject.clone()];
     let (create, retention) = (&target.create, Retention::Limits);
@@ -70,8 +79,16 @@ pub(crate) async fn for_target(link: &Link, target: &Target) -> Result<()> {
     Ok(())
 }
 
-/// Whether any stream takes the subject.
-async fn kept_somewhere(link: &Link, subject: &str) -> Result<()> {
+/// The stream that keeps what is published to the target.
+pub(super) async fn keeper(link: &Link, target: &Target) -> Result<String> {
+    match &target.stream {
+        Some(name) => for_target(link, target).await.map(|()| name.clone()),
+        None => somewhere(link, &target.subject).await,
+    }
+}
+
+/// The stream that takes the subject.
+async fn somewhere(link: &Link, subject: &str) -> Result<String> {
     #[derive(serde::Deserialize)]
     struct Names {
         #[serde(default)]
@@ -80,10 +97,8 @@ async fn kept_somewhere(link: &Link, subject: &str) -> Result<()> {
     let names =
         link.ask::<Names>("STREAM.NAMES".to_owned(), &json!({ "subject": subject })).await?;
     let names = names.map_err(|error| error::refused("the streams cannot be listed", &error))?;
-    if names.streams.is_none_or(|names| names.is_empty()) {
-        return Err(nothing_keeps(subject));
-    }
-    Ok(())
+    let mut names = names.streams.unwrap_or_default().into_iter();
+    names.next().ok_or_else(|| nothing_keeps(subject))
 }
 
 /// No stream takes this subject.
@@ -197,7 +212,7 @@ fn mismatch(detail: &'static str, stream: &str, command: String) -> Error {
 }
 
 /// Whether everything that matches `subject` matches `pattern` too.
-fn covers(pattern: &str, subject: &str) -> bool {
+pub(crate) fn covers(pattern: &str, subject: &str) -> bool {
     let (mut pattern, mut subject) = (pattern.split('.'), subject.split('.'));
     loop {
         match (pattern.next(), subject.next()) {

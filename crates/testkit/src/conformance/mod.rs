@@ -1,5 +1,5 @@
-//! The conformance suite: every promise written in the documentation of [`mailbridge_core::port`]
-//! and [`mailbridge_core::delivery`], checked against a real bus.
+//! The conformance suite: every promise written in the documentation of [`mailbridge_core::port`],
+//! [`mailbridge_core::delivery`] and [`mailbridge_core::plugin`], checked against a real bus.
 //!
 //! A bus under test is a [`World`]. The [`promises!`](crate::promises) macro turns one into a test
 //! for each promise, so that a failure names the promise that was broken:
@@ -11,6 +11,7 @@
 //! The suite knows no bus and asks for no capabilities beyond what the promises themselves leave
 //! open. It measures nothing; speed is the benchmark's business.
 
+pub mod back;
 pub mod input;
 pub mod output;
 pub mod state;
@@ -18,7 +19,10 @@ pub mod state;
 use std::{fmt, time::Duration};
 
 use async_trait::async_trait;
-use mailbridge_core::{Input, Message, Needs, Output, Result, StateStore};
+use mailbridge_core::{
+    Input, Message, Needs, Output, Result, StateStore,
+    plugin::{self, Begin, ReadBack},
+};
 use tokio::time::Instant;
 
 /// One bus under test, with a source, a target and a store that nothing else uses.
@@ -50,6 +54,16 @@ pub trait World: Send + Sync {
     /// Everything that stands on the target, in order, read without the plugin's input where there
     /// is another way.
     async fn published(&self) -> Result<Vec<Message>>;
+
+    /// Reads what stands on the target, where the bus can.
+    async fn read_back(&self, _name: &str, _begin: Begin) -> Result<ReadBack> {
+        Err(plugin::one_way("read back"))
+    }
+
+    /// An output to the source, where the bus has one.
+    async fn write_back(&self) -> Result<Box<dyn Output>> {
+        Err(plugin::one_way("written back"))
+    }
 
     /// The store.
     async fn store(&self) -> Result<Box<dyn StateStore>>;
@@ -108,8 +122,8 @@ async fn patiently(world: &dyn World, needs: Needs) -> Result<Box<dyn Input>> {
     }
 }
 
-/// A test for each promise of the suite. Takes an expression that makes a fresh [`World`]; it may
-/// await.
+/// A test for each promise of the suite that every bus keeps. Takes an expression that makes a fresh
+/// [`World`]; it may await.
 #[macro_export]
 macro_rules! promises {
     ($world:expr) => {
@@ -158,5 +172,19 @@ macro_rules! promises {
                 }
             )+
         }
+    };
+}
+
+/// The same for the promises of a bus that can be read back and written back.
+#[macro_export]
+macro_rules! promises_of_reading_back {
+    ($world:expr) => {
+        $crate::promises!(@module back $world;
+            reading_back_ends_after_what_stands_there
+            what_was_settled_is_not_read_back_again
+            what_was_left_is_read_back_the_next_time
+            what_a_dead_reader_held_is_read_back
+            what_is_written_back_is_read_by_the_source
+        );
     };
 }

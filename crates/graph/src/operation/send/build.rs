@@ -19,7 +19,7 @@ use crate::{
     graph::Graph,
     http::{Body, Operation},
     operation::{Session, answer, edit},
-    wire::{self, answer::Original},
+    wire::{self, answer::Original, message::Tags},
 };
 
 /// The mark of a draft that is half made.
@@ -80,7 +80,7 @@ async fn begin<'a>(
     if marked {
         return Ok(draft);
     }
-    let properties = wire::message::mark_draft(&mark, parcel.letter.composed())?;
+    let properties = wire::message::mark_draft(tags(attempt, &mark), parcel.letter.composed())?;
     update(graph, session, attempt, draft, properties).await
 }
 
@@ -104,8 +104,14 @@ async fn begin_answer<'a>(
     let made = create(graph, session, attempt, operation, &path, body).await?;
     let draft = Draft::read(&made)?;
     let original: Original = answer(&made, "graph's answer to a new answer cannot be read")?;
-    let change = wire::answer::update(answer_to, &original, &first_mark(attempt, parcel))?;
+    let mark = first_mark(attempt, parcel);
+    let change = wire::answer::update(answer_to, &original, tags(attempt, &mark))?;
     update(graph, session, attempt, draft, change).await
+}
+
+/// What a draft carries with it.
+pub(super) fn tags<'a>(attempt: &Attempt<'a>, mark: &'a str) -> Tags<'a> {
+    Tags { mark: Some(mark), origin: attempt.origin }
 }
 
 fn first_mark<'a>(attempt: &Attempt<'a>, parcel: &Parcel<'a>) -> String {
@@ -157,7 +163,7 @@ async fn complete<'a>(
     parcel: &Parcel<'a>,
 ) -> Result<Draft> {
     attach::attach(session, draft, parcel.apart()).await?;
-    let properties = wire::message::mark_draft(attempt.mark.as_str(), None)?;
+    let properties = wire::message::mark_draft(tags(attempt, attempt.mark.as_str()), None)?;
     let body = Body::Json(properties.into());
     let sealed = persist(session, Operation::UpdateDraft, &draft.path("")?, body).await?;
     let whole = renewed(draft.clone(), &sealed);

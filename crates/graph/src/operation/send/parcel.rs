@@ -15,10 +15,10 @@ use mailbridge_core::{
     contract::{Answer, Body as Text, Composed, Content, MimeMail, OutgoingMail},
 };
 
-use super::part::Part;
+use super::{build::tags, part::Part};
 use crate::{
     http::Body,
-    wire::{self, file::Embedded},
+    wire::{self, file::Embedded, message::Tags},
 };
 
 /// What one request is filled with at most.
@@ -184,18 +184,19 @@ impl<'a> Parcel<'a> {
     pub(super) async fn draft(&self, attempt: &Attempt<'_>, mark: &str) -> Result<(Body, bool)> {
         match self.letter {
             Letter::Composed(mail) if !matches!(mail.body, Text::Both { .. }) => {
-                let body = wire::message::draft(mail, &self.within().await?, mark)?;
+                let body = wire::message::draft(mail, &self.within().await?, tags(attempt, mark))?;
                 Ok((Body::Json(body.into()), true))
             }
             _ => Ok((self.mime(attempt).await?, false)),
         }
     }
 
-    /// The body that sends it in one request.
+    /// The body that sends it in one request. As MIME it carries no origin.
     pub(super) async fn send_mail(&self, attempt: &Attempt<'_>) -> Result<Body> {
         match self.letter {
             Letter::Composed(mail) if !matches!(mail.body, Text::Both { .. }) => {
-                let body = wire::message::send_mail(mail, &self.within().await?)?;
+                let tags = Tags { mark: None, origin: attempt.origin };
+                let body = wire::message::send_mail(mail, &self.within().await?, tags)?;
                 Ok(Body::Json(body.into()))
             }
             _ => self.mime(attempt).await,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use mailbridge_compose::EventFilter;
 use mailbridge_core::{
     Filter, Keep, StateStore,
-    plugin::{self, Bus},
+    plugin::{self, Build, Bus},
 };
 use serde_json::Value;
 
@@ -100,7 +100,7 @@ impl Assembly<'_> {
     }
 
     /// Where it is kept how far each folder was read.
-    fn cursors(&mut self, key: Key<'_>, named: &Named) -> Option<Port<dyn StateStore>> {
+    fn cursors(&mut self, key: Key<'_>, named: &Named) -> Option<Port<dyn Build<dyn StateStore>>> {
         let Some(state) = self.state.clone() else {
             let message = "needs `state` at the top of the file, where it is kept how far each \
                            folder was read, such as { bus: NAME, bucket: NAME }";

@@ -5,8 +5,8 @@ use std::{collections::BTreeMap, ffi::OsString, sync::Arc};
 use mailbridge_attachments::{Attachments, Place, Variables};
 use mailbridge_compose::{Composer, TemplateFiles};
 use mailbridge_core::{
-    Code, Error, Files, Keep, Output, StateStore,
-    plugin::{self, Build, Bus, Malformed},
+    Code, Error, Files, Keep, StateStore,
+    plugin::{self, Build, Bus, Malformed, TargetEnd},
 };
 use mailbridge_engine::Settings;
 use serde_json::Value;
@@ -222,7 +222,7 @@ impl Assembly<'_> {
         self.used.state = true;
         let keep = Keep::AtLeast(dedupe.window.get());
         let state_of = |bus: Arc<dyn Bus>, section| bus.state(section, keep);
-        let store = self.port::<dyn StateStore>(&["state"], state, named, state_of)?;
+        let store = self.port::<dyn Build<dyn StateStore>>(&["state"], state, named, state_of)?;
         Some(LedgerSetup { store, lease })
     }
 
@@ -231,7 +231,7 @@ impl Assembly<'_> {
         &mut self,
         sections: Vec<(String, Value)>,
         named: &Named,
-    ) -> BTreeMap<String, Port<dyn Output>> {
+    ) -> BTreeMap<String, Port<dyn TargetEnd>> {
         let target = |bus: Arc<dyn Bus>, section| bus.target(section);
         let port = |(name, section): (String, Value)| {
             let port = self.port(&["connections", &name, "notify"], section, named, target);
@@ -242,7 +242,7 @@ impl Assembly<'_> {
 
     pub(super) fn state(&mut self, section: &Value, named: &Named) {
         let state = |bus: Arc<dyn Bus>, section| bus.state(section, Keep::Forever);
-        self.port::<dyn StateStore>(&["state"], section.clone(), named, state);
+        self.port::<dyn Build<dyn StateStore>>(&["state"], section.clone(), named, state);
     }
 
     pub(super) fn check_connection(&mut self, key: Key<'_>, name: &str, named: &Named) {
@@ -261,7 +261,7 @@ impl Assembly<'_> {
         key: Key<'_>,
         section: Value,
         named: &Named,
-        take: impl Fn(Arc<dyn Bus>, Value) -> Result<Arc<dyn Build<P>>, Malformed>,
+        take: impl Fn(Arc<dyn Bus>, Value) -> Result<Arc<P>, Malformed>,
     ) -> Option<Port<P>> {
         let Value::Object(mut section) = section else {
             let message = "expected `bus`, and the keys of its plugin".to_owned();

@@ -1,0 +1,305 @@
+//! `mailbridge replay`: dead letters are put back where requests come from, chosen, beside running
+//! workers, over a kill in the middle; and what was in doubt when it was given up is looked for
+//! before anything is sent.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use async_nats::{HeaderMap, jetstream::stream};
+use mailbridge_core::contract::Status;
+use mailbridge_sandbox::{Budgets, Fault, Operation, Sandbox};
+use mailbridge_testkit::program::{Launch, Program, Stream};
+use serde_json::Value;
+
+use crate::rig::{LOAD, Plan, Rig, SOON, mailbox, request, until};
+
+/// Failed attempts end a request at once.
+const GIVES_UP: &str =
+    "      deadline: 5s\n      settle_time: 5s\n      retry: { attempts_max: 1 }";
+
+fn plan() -> Plan {
+    let sandbox = Sandbox::builder().seed(3).budgets(Budgets::off());
+    Plan { pipeline: GIVES_UP.to_owned(), sandbox, ..Plan::default() }
+}
+
+/// How a replay ended, and what it said.
+struct Ran {
+    code: Option<i32>,
+    stdout: String,
+    stderr: String,
+}
+
+impl Ran {
+    /// The last line of what was said in JSON.
+    fn summary(&self) -> Value {
+        let line = self.stdout.lines().last().unwrap_or_else(|| panic!("{}", self.stderr));
+        serde_json::from_str::<Value>(line).expect("JSON")["summary"].take()
+    }
+}
+
+/// The command with the configuration of this launch.
+fn command(launch: &Launch, arguments: &[&str]) -> Program {
+    let config = launch.folder().join("config.yaml");
+    let replay = Launch::mailbridge().expect("the program").args(["replay"]).args([config]);
+    replay.args(arguments).start().expect("it starts")
+}
+
+async fn replay(launch: &Launch, arguments: &[&str]) -> Ran {
+    let mut program = command(launch, arguments);
+    let status = program.wait_exit(SOON).await.expect("it ends");
+    let said = |stream| {
+        let lines = program.lines().into_iter().filter(|line| line.from == stream);
+        lines.map(|line| line.text + "\n").collect::<String>()
+    };
+    Ran { code: status.code(), stdout: said(Stream::Stdout), stderr: said(Stream::Stderr) }
+}
+
+/// Replays, expects it to go well, and gives how many were put back.
+async fn replayed(rig: &Rig, filter: &[&str]) -> u64 {
+    let ran = replay(&rig.launch, &[filter, &["--format", "json"]].concat()).await;
+    assert_eq!(ran.code, Some(0), "{filter:?}: {}{}", ran.stdout, ran.stderr);
+    ran.summary()["replayed"].as_u64().expect("a number")
+}
+
+async fn stored(rig: &Rig, stream: &str) -> u64 {
+    let mut stream = rig.jetstream.get_stream(stream).await.expect("the stream");
+    stream.info().await.expect("stream info").state.messages
+}
+
+async fn statuses(rig: &Rig) -> BTreeMap<String, Vec<Status>> {
+    let statuses = rig.outcomes().await.into_iter();
+    statuses.map(|(key, all)| (key, all.iter().map(|it| it.data.status).collect())).collect()
+}
+
+/// Six requests that Graph refuses for now, and two that are none.
+async fn refused(rig: &Rig) {
+    rig.handle().add_fault(Fault::answer(400).on(Operation::CreateMessage));
+    for n in 0..6 {
+        rig.publish(request(n, &mailbox(n)), HeaderMap::new()).await;
+    }
+    for n in 0..2 {
+        let mut headers = HeaderMap::new();
+        headers.insert("Nats-Msg-Id", format!("bad-{n}").as_str());
+        rig.publish("this is not JSON", headers).await;
+    }
+    rig.drained(LOAD).await;
+    rig.handle().clear_faults(None);
+    assert_eq!((stored(rig, "DEAD").await, rig.copies().len()), (8, 0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_chosen_is_put_back_beside_a_running_worker_and_the_rest_stays() {
+    let rig = Rig::new(plan()).await;
+    let _program = rig.start();
+    refused(&rig).await;
+    let mut sent = 0;
+    for (filter, count) in [
+        (vec!["orders", "--key", "r3"], 1),
+        (vec!["--code", "graph_refused", "--limit", "2"], 2),
+        (vec!["--code", "graph_refused", "--until", "1h"], 0),
+        (vec!["--status", "unknown"], 0),
+        (vec!["--code", "graph_refused", "--status", "rejected", "--since", "1h"], 3),
+        (vec!["--code", "graph_refused"], 0),
+    ] {
+        assert_eq!(replayed(&rig, &filter).await, count, "{filter:?}");
+        rig.drained(LOAD).await;
+        sent += count;
+        assert_eq!(rig.copies().values().sum::<usize>() as u64, sent, "{filter:?}");
+    }
+    // what is left is put back, and is dead-lettered again under the same key
+    assert_eq!(replayed(&rig, &[]).await, 2);
+    rig.drained(LOAD).await;
+    assert_eq!(stored(&rig, "DEAD").await, 10);
+    for (key, statuses) in statuses(&rig).await {
+        let last = if key.starts_with('r') { Status::Accepted } else { Status::Rejected };
+        assert_eq!(statuses, [Status::Rejected, last], "{key}");
+    }
+    assert!(rig.copies().values().all(|copies| *copies == 1), "{:?}", rig.copies());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_dry_run_lists_and_changes_nothing() {
+    let rig = Rig::new(plan()).await;
+    let mut program = rig.start();
+    refused(&rig).await;
+    program.sigterm().expect("it is asked to stop");
+    program.wait_exit(SOON).await.expect("it stops");
+    let dry = ["--dry-run", "--format", "json", "--code", "graph_refused"];
+    for _ in 0..2 {
+        let ran = replay(&rig.launch, &dry).await;
+        assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+        let lines = ran.stdout.lines().map(|line| serde_json::from_str::<Value>(line).expect(line));
+        let keys: BTreeSet<_> =
+            lines.filter_map(|line| Some(line["key"].as_str()?.to_owned())).collect();
+        assert_eq!(keys, (0..6).map(|n| format!("r{n}")).collect());
+        let summary = ran.summary();
+        assert_eq!((&summary["replayed"], &summary["would_be_replayed"]), (&0.into(), &6.into()));
+        assert_eq!((stored(&rig, "MAIL").await, stored(&rig, "DEAD").await), (0, 8));
+        assert!(!ran.stdout.contains("example.org"), "no recipient is told: {}", ran.stdout);
+    }
+    assert_eq!(replayed(&rig, &["--code", "graph_refused"]).await, 6);
+    assert_eq!(stored(&rig, "MAIL").await, 6);
+}
+
+/// Of two mails Graph says nothing that tells whether they were sent, and one was.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_may_have_been_sent_is_looked_for_and_sent_only_if_it_was_not() {
+    let rig = Rig::new(plan()).await;
+    let handle = rig.handle();
+    let lost = Fault::answer(504).on(Operation::SendMessage);
+    handle.add_fault(lost.clone().mailbox(mailbox(0)).after());
+    handle.add_fault(lost.mailbox(mailbox(1)));
+    let _program = rig.start();
+    for n in 0..2 {
+        rig.publish(request(n, &mailbox(n)), HeaderMap::new()).await;
+    }
+    rig.drained(LOAD).await;
+    handle.clear_faults(None);
+    assert_eq!(rig.copies(), [("r0".to_owned(), 1)].into());
+    assert!(statuses(&rig).await.values().all(|statuses| *statuses == [Status::Unknown]));
+
+    assert_eq!(replayed(&rig, &["--status", "unknown"]).await, 2);
+    rig.drained(LOAD).await;
+    assert_eq!(rig.copies(), [("r0".to_owned(), 1), ("r1".to_owned(), 1)].into());
+    for (key, statuses) in statuses(&rig).await {
+        assert_eq!(statuses, [Status::Unknown, Status::Accepted], "{key}");
+    }
+    // the control: published by hand the same request has no doubt, and is sent once more
+    rig.publish(request(0, &mailbox(0)), HeaderMap::new()).await;
+    rig.drained(LOAD).await;
+    assert_eq!(rig.copies()["r0"], 2);
+}
+
+const LETTERS: usize = 3_000;
+
+/// Dead letters, a replay that is killed among them, and another one to the end. Gives how many
+/// requests then stood on the bus, and how many mails were sent more than once.
+async fn killed_in_the_middle(guarantee: &'static str) -> (u64, usize) {
+    let rig = Rig::new(Plan { guarantee, ..plan() }).await;
+    // what is put back twice is stored twice
+    let requests = rig.jetstream.get_stream("MAIL").await.expect("the stream");
+    let config = requests.cached_info().config.clone();
+    let short = stream::Config { duplicate_window: Duration::from_millis(100), ..config };
+    rig.jetstream.update_stream(short).await.expect("a shorter window");
+    let refusing = [Operation::CreateMessage, Operation::SendMail];
+    for operation in refusing {
+        rig.handle().add_fault(Fault::answer(400).on(operation));
+    }
+    let mut program = rig.start();
+    rig.publish_load(0, LETTERS, 50).await;
+    rig.drained(LOAD).await;
+    program.sigterm().expect("it is asked to stop");
+    program.wait_exit(SOON).await.expect("it stops");
+    rig.handle().clear_faults(None);
+
+    let mut replay = command(&rig.launch, &["orders"]);
+    until(SOON, "some are put back", async || stored(&rig, "MAIL").await > 100).await;
+    replay.kill9().expect("killed");
+    replay.wait_exit(SOON).await.expect("it is gone");
+    let before = stored(&rig, "MAIL").await;
+    assert!(before < LETTERS as u64, "it was killed in the middle: {before}");
+    replayed(&rig, &[]).await;
+    let stored = stored(&rig, "MAIL").await;
+    assert!(stored >= LETTERS as u64, "none is missing: {stored}");
+    assert_eq!(replayed(&rig, &[]).await, 0, "nothing is left");
+
+    let _program = rig.start();
+    rig.drained(LOAD).await;
+    let copies = rig.copies();
+    assert_eq!(copies.len(), LETTERS, "every mail is sent");
+    (stored, copies.values().filter(|copies| **copies > 1).count())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replay_killed_in_the_middle_is_run_again_and_every_mail_is_sent_once() {
+    let (_, doubled) = killed_in_the_middle("once").await;
+    assert_eq!(doubled, 0);
+}
+
+/// The control: where nobody looks, what was put back twice is sent twice.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn where_nobody_looks_a_replay_killed_in_the_middle_doubles() {
+    let (stored, doubled) = killed_in_the_middle("at_least_once").await;
+    assert_eq!(stored - LETTERS as u64, doubled as u64);
+    assert!(doubled > 0, "the kill was between a publish and its acknowledgement");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_cannot_be_replayed_is_said_with_its_exit_code() {
+    let mut rig = Rig::new(plan()).await;
+    for (arguments, code, said) in [
+        (vec!["order"], 2, "did you mean `orders`?"),
+        (vec!["--code", "graph_refuse"], 2, "did you mean graph_refused?"),
+        (vec!["--since", "yesterday"], 2, "or a span such as 2h"),
+        (vec!["--limit", "0"], 2, "--limit"),
+        (vec![], 0, "no letter is left here"),
+    ] {
+        let ran = replay(&rig.launch, &arguments).await;
+        assert_eq!(ran.code, Some(code), "{arguments:?}: {}", ran.stderr);
+        assert!((ran.stdout + &ran.stderr).contains(said), "{arguments:?}: {said}");
+    }
+    rig.nats.stop().await.expect("it stops");
+    let ran = replay(&rig.launch, &[]).await;
+    assert_eq!(ran.code, Some(1), "{}", ran.stderr);
+    for said in ["nothing was put back", "pipelines.orders.requests.from", "bus_unreachable"] {
+        assert!(ran.stderr.contains(said), "{said}: {}", ran.stderr);
+    }
+    let launch = files("from: { bus: files, path: \"-\" }", "*@contoso.example");
+    let ran = replay(&launch, &[]).await;
+    assert_eq!(ran.code, Some(78), "{}", ran.stderr);
+    std::fs::write(launch.folder().join("config.yaml"), "pipelines: 5").expect("a file");
+    assert_eq!(replay(&launch, &[]).await.code, Some(78));
+}
+
+/// A pipeline over files, in a folder of its own.
+fn files(from: &str, allow: &str) -> Launch {
+    let launch = Launch::mailbridge().expect("the program").args(["run"]);
+    let here = launch.folder().display();
+    // another process, in a folder of its own, is to find the same files
+    let from = from.replace("path: requests", &format!("path: {here}/requests"));
+    let config = format!(
+        r#"
+connections: {{ demo: {{ cloud: sandbox }} }}
+buses: {{ files: {{ local: {{ dir: {here}/state }} }} }}
+pipelines:
+  orders:
+    requests:
+      {from}
+      connection: demo
+      allow_mailboxes: ["{allow}"]
+      outcomes: {{ bus: files, path: {here}/outcomes.ndjson }}
+      dead_letters: {{ bus: files, path: {here}/dead.ndjson }}
+"#
+    );
+    launch.config(&config).expect("a file")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn letters_in_a_file_go_back_to_the_file_they_came_from() {
+    let from = "from: { bus: files, path: requests.ndjson }";
+    let launch = files(from, "nobody@contoso.example");
+    let folder = launch.folder().to_owned();
+    let read = |file: &str| std::fs::read_to_string(folder.join(file)).unwrap_or_default();
+    let lines: Vec<_> = (0..3).map(|n| request(n, &mailbox(n)) + "\n").collect();
+    std::fs::write(folder.join("requests.ndjson"), lines.concat()).expect("a file");
+    let run = async || {
+        let status = launch.start().expect("it starts").wait_exit(SOON).await;
+        assert!(status.expect("it ends").success());
+    };
+    run().await;
+    assert_eq!(read("dead.ndjson").lines().count(), 3);
+    // somebody puts right what the letters name
+    let config = read("config.yaml").replace("nobody@", "*@");
+    std::fs::write(folder.join("config.yaml"), config).expect("a file");
+    for count in [3, 0] {
+        let ran = replay(&launch, &["--format", "json"]).await;
+        assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+        assert_eq!(ran.summary()["replayed"], count);
+    }
+    assert_eq!(read("requests.ndjson").lines().count(), 6);
+    run().await;
+    let outcomes = read("outcomes.ndjson");
+    assert_eq!(outcomes.matches("\"accepted\"").count(), 3, "{outcomes}");
+}
