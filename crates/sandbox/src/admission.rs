@@ -46,7 +46,7 @@ pub fn admit(
     headers: &HeaderMap,
     now: Timestamp,
 ) -> Result<Admitted, GraphError> {
-    let grant = grant(world, headers, now)?;
+    let grant = authenticate(world, headers, now)?;
     if route.operation.is_of_directory() {
         permit(route.operation, &grant, "")?;
         return Ok(Admitted { grant, seat: None });
@@ -115,7 +115,12 @@ impl Seat {
     }
 }
 
-fn grant(world: &World, headers: &HeaderMap, now: Timestamp) -> Result<Arc<Grant>, GraphError> {
+/// Whose token it is.
+pub fn authenticate(
+    world: &World,
+    headers: &HeaderMap,
+    now: Timestamp,
+) -> Result<Arc<Grant>, GraphError> {
     let value = headers.get("authorization").ok_or_else(GraphError::missing_token)?;
     let value = value.to_str().map_err(|_| GraphError::malformed_token())?;
     let (scheme, token) = value.split_once(' ').ok_or_else(GraphError::missing_token)?;
@@ -172,6 +177,7 @@ fn permit(operation: Operation, grant: &Grant, mailbox: &str) -> Result<(), Grap
         ),
         // of these only the token has a permission to ask, and it has none yet
         Operation::Token
+        | Operation::Batch
         | Operation::Discovery
         | Operation::UploadChunk
         | Operation::GetUpload

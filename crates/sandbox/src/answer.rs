@@ -136,6 +136,15 @@ impl Answer {
         }
     }
 
+    /// Its headers and its whole body.
+    pub fn into_parts(self) -> (Vec<(HeaderName, HeaderValue)>, Bytes) {
+        let body = match self.body {
+            Payload::Whole(bytes) => bytes,
+            Payload::File(blob) => blob.read().unwrap_or_default(),
+        };
+        (self.headers, body)
+    }
+
     /// The HTTP response; `Date` is added by the HTTP layer.
     pub fn into_response(self, ids: &Correlation) -> Response<Body> {
         let mut response = Response::new(Body::from(self.body));

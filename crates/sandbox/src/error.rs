@@ -58,6 +58,11 @@ impl GraphError {
         Self::bad_request(format!("Resource not found for the segment '{segment}'."))
     }
 
+    pub fn failed_dependency() -> Self {
+        let message = "The request depends on one that has failed.";
+        Self::new(StatusCode::FAILED_DEPENDENCY, "FailedDependency", message)
+    }
+
     pub fn method_not_allowed() -> Self {
         let message = "Specified HTTP method is not allowed for the request target.";
         Self::new(StatusCode::METHOD_NOT_ALLOWED, "Request_BadRequest", message)

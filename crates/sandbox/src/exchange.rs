@@ -18,6 +18,7 @@ use tokio::time::sleep;
 use crate::admin;
 use crate::admission::{Admitted, Seat, admit};
 use crate::answer::{Answer, Correlation};
+use crate::batch;
 use crate::body::{self, BODY_LIMIT};
 use crate::error::GraphError;
 use crate::fault::{self, Kind, When};
@@ -49,6 +50,16 @@ impl Settled {
         Self { operation, outcome, seat: None }
     }
 
+    /// The outcome of a request in a batch, which is told with the others.
+    pub fn count(self, world: &World) -> Outcome {
+        let status = match &self.outcome {
+            Outcome::Answer(answer) => Some(answer.status.as_u16()),
+            Outcome::Cut { .. } => None,
+        };
+        world.counters.count(self.operation, status);
+        self.outcome
+    }
+
     pub fn holding(self, seat: Option<Seat>) -> Self {
         Self { seat, ..self }
     }
@@ -73,6 +84,8 @@ pub async fn exchange(
     } else if login::is_discovery_path(path) {
         let answer = login::discovery(&world, path, &base(&parts), &ids);
         Settled::new(Operation::Discovery, Outcome::Answer(answer))
+    } else if batch::is_batch_path(path) {
+        batch::answer(&world, &parts, body, &ids).await
     } else {
         graph(&world, &parts, body, &ids).await
     };
@@ -131,7 +144,8 @@ async fn token(world: &World, parts: &Parts, body: Body, ids: &Correlation) -> O
     }
 }
 
-async fn graph(world: &World, parts: &Parts, body: Body, ids: &Correlation) -> Settled {
+/// A request to Graph.
+pub async fn graph(world: &World, parts: &Parts, body: Body, ids: &Correlation) -> Settled {
     let now = world.clock.now();
     let route = resolve(&parts.method, parts.uri.path());
     let operation = route.as_ref().map_or(Operation::Unknown, |route| route.operation);

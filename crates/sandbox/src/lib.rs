@@ -87,6 +87,7 @@
 mod admin;
 mod admission;
 mod answer;
+mod batch;
 mod body;
 mod bounce;
 mod budget;

@@ -124,6 +124,7 @@ fn perform_at_once(
         | Operation::UpdateSubscription
         | Operation::DeleteSubscription
         | Operation::ReauthorizeSubscription
+        | Operation::Batch
         | Operation::Token
         | Operation::Discovery
         | Operation::UploadChunk

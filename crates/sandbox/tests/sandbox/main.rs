@@ -5,6 +5,7 @@
 mod admin;
 mod answers;
 mod attachments;
+mod batches;
 mod bounces;
 mod challenge;
 mod delta;
