@@ -2,6 +2,7 @@
 //! time. A failure names its seed or its step, and the same again reproduces it.
 
 mod at_least_once;
+mod copies;
 mod ends;
 mod expired;
 mod maybe;

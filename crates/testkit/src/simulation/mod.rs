@@ -6,10 +6,12 @@
 //! visits every crash that the world could ever see. No sockets, no threads, no real time.
 
 mod bus;
+mod desk;
 mod mail;
 mod power;
 
 pub use bus::{Bus, Posted, Trouble};
+pub use desk::Desk;
 pub use mail::{Fault, Mailroom, Sight};
 pub use power::Power;
 

@@ -1,0 +1,79 @@
+//! A state store that every worker reaches, as long as it has power.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use mailbridge_core::{Put, Result, Revision, StateStore};
+
+use super::Power;
+
+/// A store. Clones are one.
+#[derive(Clone, Default)]
+pub struct Desk(Arc<Mutex<State>>);
+
+#[derive(Default)]
+struct State {
+    values: HashMap<String, (Bytes, Revision)>,
+    /// The last revision given; none is given twice.
+    revision: u64,
+}
+
+impl Desk {
+    /// A worker's way to it.
+    pub fn port(&self, power: &Power) -> Arc<dyn StateStore> {
+        Arc::new(Port { desk: self.clone(), power: power.clone() })
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+struct Port {
+    desk: Desk,
+    power: Power,
+}
+
+impl Port {
+    /// Does something to the store, with a moment at which the power may go before and after.
+    async fn step<T>(&self, act: impl FnOnce(&mut State) -> T) -> Result<T> {
+        self.power.step().await;
+        let result = act(&mut self.desk.state());
+        self.power.step().await;
+        Ok(result)
+    }
+}
+
+impl State {
+    fn swap(&mut self, key: &str, value: Option<Bytes>, expected: Option<Revision>) -> Put {
+        if self.values.get(key).map(|(_, revision)| *revision) != expected {
+            return Put::Conflict;
+        }
+        self.revision += 1;
+        let revision = Revision(self.revision);
+        match value {
+            Some(value) => self.values.insert(key.to_owned(), (value, revision)),
+            None => self.values.remove(key),
+        };
+        Put::Stored(revision)
+    }
+}
+
+#[async_trait]
+impl StateStore for Port {
+    async fn get(&self, key: &str) -> Result<Option<(Bytes, Revision)>> {
+        self.step(|state| state.values.get(key).cloned()).await
+    }
+
+    async fn put(&self, key: &str, value: Bytes, expected: Option<Revision>) -> Result<Put> {
+        self.step(|state| state.swap(key, Some(value), expected)).await
+    }
+
+    async fn delete(&self, key: &str, expected: Revision) -> Result<Put> {
+        self.step(|state| state.swap(key, None, Some(expected))).await
+    }
+}
