@@ -125,7 +125,7 @@ mod tests {
     }
 
     fn at(second: i64) -> Option<Timestamp> {
-        Some(Timestamp::from_second(second).unwrap())
+        Timestamp::from_second(second).ok()
     }
 
     #[test]
