@@ -98,6 +98,8 @@ pub enum Side {
     Outcomes,
     /// The dead letters.
     DeadLetters,
+    /// Events about mails.
+    Events,
 }
 
 /// As the configuration has it.
@@ -106,6 +108,7 @@ impl fmt::Display for Side {
         f.write_str(match self {
             Self::Outcomes => "outcomes",
             Self::DeadLetters => "dead_letters",
+            Self::Events => "to",
         })
     }
 }

@@ -38,6 +38,19 @@ pub const NOTIFICATIONS: &str = "mailbridge_notifications_total";
 /// Mailboxes by how their subscription is, by `pipeline` and `state`.
 pub const SUBSCRIPTIONS: &str = "mailbridge_subscriptions";
 
+/// Events about mails that are out, by `pipeline` and `change`.
+pub const EVENTS: &str = "mailbridge_events_published_total";
+/// Messages that pages had, by `pipeline`: also those of which there is nothing to tell.
+pub const MESSAGES_READ: &str = "mailbridge_events_messages_read_total";
+/// Messages of which no event could be made, by `pipeline` and `code`.
+pub const QUARANTINED: &str = "mailbridge_events_quarantined_total";
+/// Folders that were read from their beginning because Graph had forgotten the cursor, by `pipeline`.
+pub const RESYNCS: &str = "mailbridge_events_resyncs_total";
+/// Turns of mailboxes that failed, by `pipeline` and `code`.
+pub const TURNS_FAILED: &str = "mailbridge_events_turns_failed_total";
+/// Mailboxes by what is done about them, by `pipeline` and `state`.
+pub const MAILBOXES: &str = "mailbridge_events_mailboxes";
+
 /// Every metric of the engine with its meaning, for the program to describe them.
 pub const ALL: &[(&str, &str)] = &[
     (RECEIVED, "deliveries taken from the bus"),
@@ -57,4 +70,10 @@ pub const ALL: &[(&str, &str)] = &[
     (AFTER, "what was done to mails whose events are out, by operation and code"),
     (NOTIFICATIONS, "what Graph told a callback, by result"),
     (SUBSCRIPTIONS, "mailboxes by the state of their subscription"),
+    (EVENTS, "events about mails that are out, by change"),
+    (MESSAGES_READ, "messages that were read, also those of which there is nothing to tell"),
+    (QUARANTINED, "messages of which no event could be made, by code"),
+    (RESYNCS, "folders read from their beginning because Graph had forgotten the cursor"),
+    (TURNS_FAILED, "turns of mailboxes that failed, by code"),
+    (MAILBOXES, "mailboxes by what is done about them"),
 ];

@@ -128,8 +128,8 @@ fn unknown(method: &str, path: &str) -> Refused {
              truth/properties, faults, bounces, requests, tokens, messages, delta, \
              subscriptions, notifications; POST faults, \
              bounces, limits, messages/receive, messages/edit, messages/delete, messages/move, \
-             messages/bulk, messages/break, messages/attachments, folders, folders/delete, delta, delta/evict, \
-             subscriptions/lifecycle, notifications, groups, apps, apps/add, apps/secrets, \
+             messages/bulk, messages/break, messages/attachments, folders, folders/delete, \
+             delta, delta/evict, subscriptions/lifecycle, notifications, groups, apps, apps/add, apps/secrets, \
              apps/certificates, apps/federated, tokens/revoke, tokens/refresh, uploads/expire, \
              mailboxes, outage, clock, reset; DELETE faults, bounces"
         ),

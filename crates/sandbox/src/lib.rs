@@ -9,7 +9,8 @@
 //! before or after the effect, repeatably under a seed.
 //!
 //! Deliberately absent: delivery (nothing arrives but what the admin side injects and the reports
-//! of mails that bounce), a wall between tenants beyond what clients can see, persistence and TLS.
+//! of mails that bounce), a wall between tenants beyond what clients can see, persistence, TLS, and
+//! of change notifications resource data, filters, Event Hubs and the limits of their service.
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -78,6 +79,10 @@
 //! or `revoke`; without a secret (by value or id), thumbprint (SHA-1) or subject the last two mean
 //! all of the app's. Apps, certificates (PEM, or the base64 of DER), federated credentials and
 //! grants are written as in a [`Description`]. A managed identity is an app here.
+//!
+//! A folder is named by its well-known name, its id, or display names from the root down
+//! (`inbox/Projects`). Faults of delta queries and of notifications follow from the seed; delays and
+//! what they wait for go by the sandbox's clock.
 //!
 //! The property id is as in `$filter`; `duplicates` counts the values that were sent more than
 //! once. A fault rule, as JSON: `{"match": {"operation": "send_message", "mailbox":

@@ -1,8 +1,65 @@
 //! The events flow: what happens in mailboxes becomes events on a bus.
+//!
+//! ```text
+//! Changes.page -> judge -> make -> publish, confirmed -> COMMIT THE CURSOR -> after
+//! ```
+//!
+//! Each mailbox has its turns (`turns`); what one turn does is its line (`line`). What an item of a
+//! page is, new, a change or a repeat, is said in one place, `judge`. Nothing is retried here: a turn
+//! that fails leaves the cursor where it was, and the next turn reads the same page again.
 
 pub mod after;
+mod board;
 pub mod callback;
 pub mod content;
 pub mod encode;
+mod folders;
+mod judge;
+mod line;
 pub mod make;
+mod quarantine;
+mod recent;
+pub mod record;
+mod run;
+mod settings;
+mod turns;
 pub mod wake;
+
+use std::sync::Arc;
+
+use mailbridge_core::{Changes, FileStore, Filter, Mail, Output, StateStore, plugin::Build};
+
+pub use board::{Board, State, Status, Trouble};
+pub use record::Record;
+pub use settings::{Settings, Start, Whose};
+
+use self::callback::Callbacks;
+use crate::health::Reporter;
+
+/// One events pipeline, ready to run.
+pub struct Events {
+    /// Its name in the configuration.
+    pub name: String,
+    /// Who lets us in, and does what is done to mails after their events.
+    pub mail: Arc<dyn Mail>,
+    /// Where mails are read.
+    pub changes: Arc<dyn Changes>,
+    /// Where it is kept how far each folder was read; it keeps what it is given for ever.
+    pub store: Arc<dyn StateStore>,
+    /// Where events go.
+    pub to: Arc<dyn Build<dyn Output>>,
+    /// Where it is told of mails that no event can be made of, if anywhere.
+    pub dead_letters: Option<Arc<dyn Build<dyn Output>>>,
+    /// Where large content is put, if anywhere.
+    pub files: Option<Arc<dyn FileStore>>,
+    /// Which events are wanted; all, without it.
+    pub filter: Option<Arc<dyn Filter>>,
+    /// The program's subscriptions, where Graph is to call.
+    pub callbacks: Callbacks,
+    /// How it works.
+    pub settings: Settings,
+    /// Where it tells how it is.
+    pub health: Reporter,
+    /// Where it tells how each mailbox is.
+    pub board: Board,
+}

@@ -15,7 +15,6 @@ use crate::fault::DeltaFaults;
 use crate::lock::lock;
 use crate::mailbox::folder::Folder;
 use crate::mailbox::ids::{Format, Seal, Thing};
-use crate::mailbox::log::Log;
 use crate::mailbox::store::Message;
 use crate::mailbox::{Inner, Mailbox};
 use crate::message::parse::{self, Scope};
@@ -43,29 +42,19 @@ impl Handle {
         self.world().mailbox(user).ok_or_else(|| GraphError::invalid_user(user))
     }
 
-    /// What is in a folder, in the order of arrival there: the truth that events are held against.
+    /// What is in a folder, in the order of arrival there, whoever was told of it: the truth that
+    /// events are held against.
     ///
     /// # Errors
     /// When there is no such mailbox or folder.
     pub fn contents(&self, mailbox: &str, folder: &str) -> Result<Vec<Held>, GraphError> {
         let mailbox = self.owned(mailbox)?;
         let folder = folder_of(&mailbox, Some(folder))?;
-        let inner = self.world().settled(&mailbox);
-        let log = folder.and_then(|folder| inner.store.journal.log(folder));
-        let mut keys: Vec<u64> = log.into_iter().flat_map(Log::keys).collect();
-        let here = |key: &u64| {
-            inner.store.get(*key).is_some_and(|found| Some(found.place.folder) == folder)
-        };
-        keys.retain(here);
-        // those of which nobody is told yet
-        let known: std::collections::HashSet<u64> = keys.iter().copied().collect();
-        let oldest_first = inner.store.newest_first().map(|message| message.key);
-        let mut rest: Vec<u64> =
-            oldest_first.filter(|key| !known.contains(key) && here(key)).collect();
-        rest.reverse();
-        keys.append(&mut rest);
-        let found = keys.iter().filter_map(|key| inner.store.get(*key));
-        Ok(found.map(|message| held(&mailbox.seal, message)).collect())
+        let inner = lock(&mailbox.inner);
+        let here = |message: &&Message| Some(message.place.folder) == folder;
+        let mut found: Vec<&Message> = inner.store.newest_first().filter(here).collect();
+        found.sort_by_key(|message| message.arrival);
+        Ok(found.into_iter().map(|message| held(&mailbox.seal, message)).collect())
     }
 
     /// Changes a message as its owner would: a PATCH body. Of one that is no draft, marks only.

@@ -101,6 +101,8 @@ impl Journal {
 
     /// Puts what is due into the logs.
     pub fn settle(&mut self, now: Timestamp, late: Lateness) {
+        // nobody can miss what nobody follows
+        let late = if self.watched { late } else { Lateness::default() };
         let later = self.held.split_off(&(now, u64::MAX));
         for ((due, _), event) in std::mem::replace(&mut self.held, later) {
             if self.held_keys.get(&event.key()) == Some(&due) {

@@ -43,6 +43,8 @@ pub struct Message {
     pub modified: Timestamp,
     pub sent: Timestamp,
     pub change: u32,
+    /// Goes up with every arrival in any folder of the mailbox
+    pub arrival: u64,
     next_attachment: u32,
 }
 
@@ -115,8 +117,10 @@ impl Message {
         Event { folder: self.place.folder, known: self.known(), kind }
     }
 
-    fn arrival(&self) -> Event {
-        self.event(Kind::Arrived)
+    /// It has come to where it is.
+    fn arrive(&mut self, arrival: u64, journal: &mut Journal) {
+        self.arrival = arrival;
+        journal.push(self.event(Kind::Arrived));
     }
 
     fn leaving(&self) -> Event {
@@ -129,6 +133,7 @@ impl Message {
 pub struct Store {
     messages: BTreeMap<u64, Message>,
     last_key: u64,
+    last_arrival: u64,
     /// What delta queries tell of them
     pub journal: Journal,
 }
@@ -155,12 +160,14 @@ impl Store {
             modified: now,
             sent: now,
             change: 0,
+            arrival: 0,
             next_attachment: 0,
         };
         for attachment in attachments {
             message.attach(attachment, now);
         }
-        self.journal.push(message.arrival());
+        self.last_arrival += 1;
+        message.arrive(self.last_arrival, &mut self.journal);
         self.messages.entry(key).or_insert(message)
     }
 
@@ -189,7 +196,8 @@ impl Store {
         message.lag = (!delay.is_zero()).then(|| (clock::after(now, delay), Some(older)));
         message.sent = now;
         message.touch(now);
-        self.journal.push(message.arrival());
+        self.last_arrival += 1;
+        message.arrive(self.last_arrival, &mut self.journal);
         if !delay.is_zero() {
             self.journal.hold(key, clock::after(now, delay));
         }
@@ -219,7 +227,8 @@ impl Store {
         message.place.default_id += 1;
         message.lag = None;
         message.touch(now);
-        self.journal.push(message.arrival());
+        self.last_arrival += 1;
+        message.arrive(self.last_arrival, &mut self.journal);
     }
 
     /// A second message of the same content in another folder; gives its key.
@@ -227,8 +236,9 @@ impl Store {
         let original = self.messages.get(&key)?.clone();
         self.last_key += 1;
         let place = Place { folder, default_id: 0, immutable_id: 0, ..original.place };
-        let copy = Message { key: self.last_key, place, lag: None, created: now, ..original };
-        self.journal.push(copy.arrival());
+        let mut copy = Message { key: self.last_key, place, lag: None, created: now, ..original };
+        self.last_arrival += 1;
+        copy.arrive(self.last_arrival, &mut self.journal);
         self.messages.insert(self.last_key, copy);
         Some(self.last_key)
     }

@@ -1,8 +1,8 @@
 //! The bytes of an attachment: hashed while they come in, and kept once.
 //!
-//! Small ones stay in memory. Generated ones are a seed and a length. What came through an upload session lies in a temporary file that the
-//! operating system removes by itself, so that mails of 150 MB cost no memory. Copies share the
-//! bytes.
+//! Small ones stay in memory. Generated ones are a seed and a length. What came through an upload
+//! session lies in a temporary file that the operating system removes by itself, so that mails of
+//! 150 MB cost no memory. Copies share the bytes.
 
 use std::fs::File;
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};

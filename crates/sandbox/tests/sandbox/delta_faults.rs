@@ -106,6 +106,9 @@ async fn changes_come_late_and_none_is_lost() {
     assert!((100..180).contains(&distinct(&round)), "{}", distinct(&round));
     let early = follow(&world, &round.delta_link, 10).await;
     assert_eq!(early.items().len(), 0);
+    let truth = world.handle().contents(MAILBOX, "inbox").unwrap();
+    let numbers: Vec<String> = (1..=COUNT).map(|number| format!("Message {number}")).collect();
+    assert_eq!(truth.into_iter().map(|one| one.subject).collect::<Vec<_>>(), numbers);
     world.handle().advance_clock(Duration::from_secs(61));
     let rest = follow(&world, &early.delta_link, 10).await;
     assert_eq!(distinct(&round) + distinct(&rest), 200);

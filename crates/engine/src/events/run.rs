@@ -1,0 +1,354 @@
+//! Running an events pipeline: whose turn it is, and what follows from how a turn ended.
+
+use std::{pin::pin, sync::Arc, time::Duration};
+
+use jiff::{SignedDuration, Timestamp};
+use mailbridge_core::{Code, Deadline, Error, Mailbox, Result, Scope, Verdict};
+use tokio::{task::JoinSet, time::Instant};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    Events, Settings, State, Whose,
+    after::After,
+    folders::Places,
+    line::{Line, Turn},
+    make::Maker,
+    quarantine::Quarantine,
+    turns::{Ended, Turns},
+    wake::{Keeper, Waking, Watch},
+};
+use crate::{
+    backoff,
+    health::Side,
+    hold::{Hold, Pass},
+    host::OutputHost,
+    metric,
+};
+
+/// The pauses after a failure that passes.
+const PASSING: (Duration, Duration) = (Duration::from_secs(1), Duration::from_mins(2));
+/// The pauses of a mailbox that is not there or denies access: somebody has to do something about it.
+const PARKED: (Duration, Duration) = (Duration::from_mins(5), Duration::from_hours(1));
+/// How long a mailbox that asks for a pause is left alone when it does not say for how long.
+const MAILBOX_PAUSE: Duration = Duration::from_secs(5);
+/// The pauses after a directory that could not be asked.
+const DIRECTORY: (Duration, Duration) = (Duration::from_secs(5), Duration::from_mins(10));
+/// How often an idle connection is asked whether it is still ready.
+const IDLE_CHECK: Duration = Duration::from_secs(15);
+
+/// A pipeline that runs.
+struct Running {
+    line: Arc<Line>,
+    turns: Turns,
+    hold: Hold,
+    keeper: Option<Arc<Keeper>>,
+    tasks: JoinSet<(Mailbox, Pass, Result<Turn>)>,
+}
+
+impl Events {
+    /// Runs until `stop` is cancelled, then finishes the pages in hand. What is not finished when the
+    /// drain time is over is read again the next time.
+    pub async fn run(self, stop: CancellationToken) -> Result<()> {
+        let drain = self.settings.drain;
+        let health = self.health.clone();
+        let mut running = self.start(stop.clone());
+        running.work(&stop).await;
+        health.draining();
+        let tasks = &mut running.tasks;
+        let drained = async { while tasks.join_next().await.is_some() {} };
+        if tokio::time::timeout(drain, drained).await.is_err() {
+            let (pipeline, left) = (&running.line.pipeline, running.tasks.len());
+            tracing::warn!(%pipeline, left, "the drain time is over; what is left is read again");
+            running.tasks.shutdown().await;
+        }
+        health.done();
+        Ok(())
+    }
+
+    fn start(self, stop: CancellationToken) -> Running {
+        let Self { name, mail, changes, store, settings, health, .. } = self;
+        let output = |side, build| OutputHost::new(side, &name, build, health.clone());
+        let keeper = settings.webhook.clone().map(|webhook| {
+            let (changes, store) = (Arc::clone(&changes), Arc::clone(&store));
+            Arc::new(Keeper::new(&name, changes, store, self.callbacks, webhook))
+        });
+        // nothing comes in by a bus here
+        health.bus(Ok(()));
+        let maker = Maker {
+            pipeline: name.clone(),
+            include: settings.include.clone(),
+            changes: Arc::clone(&changes),
+            store: self.files,
+            filter: self.filter,
+        };
+        let dead_letters = self.dead_letters.map(|build| output(Side::DeadLetters, build));
+        let after = After {
+            pipeline: name.clone(),
+            steps: settings.after.clone(),
+            mail: Arc::clone(&mail),
+        };
+        let line = Line {
+            select: settings.include.select(&settings.changes),
+            to: output(Side::Events, self.to),
+            quarantine: Quarantine { pipeline: name.clone(), dead_letters },
+            places: Places::new(settings.folders.clone(), settings.start),
+            board: self.board,
+            maker,
+            after,
+            changes,
+            store,
+            stop,
+            pipeline: name.clone(),
+            settings,
+        };
+        Running {
+            turns: Turns::new(line.settings.every),
+            line: Arc::new(line),
+            hold: Hold::new(&name, mail, health),
+            keeper,
+            tasks: JoinSet::new(),
+        }
+    }
+}
+
+impl Running {
+    async fn work(&mut self, stop: &CancellationToken) {
+        let line = Arc::clone(&self.line);
+        let keeper = self.keeper.clone();
+        let mut watching = pin!(watch(&line, keeper.as_deref(), stop));
+        let mut roster = Roster::new();
+        loop {
+            self.begin_turns(stop).await;
+            if stop.is_cancelled() {
+                return;
+            }
+            let full = self.tasks.len() >= self.line.settings.at_once;
+            let due = self.turns.due().filter(|_| !full);
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return,
+                () = &mut watching => {}
+                Some(ended) = self.tasks.join_next() => self.ended(ended),
+                woken = woken(keeper.as_deref()) => {
+                    let now = Instant::now();
+                    for mailbox in &woken {
+                        self.turns.wake(mailbox, now);
+                    }
+                }
+                all = roster.next(&line) => self.set(&all),
+                () = sleep_until(due) => {}
+                () = tokio::time::sleep(IDLE_CHECK) => {}
+            }
+        }
+    }
+
+    /// Begins the turns that are due, as many as may be under way. Where the connection is blocked it
+    /// waits until it is open.
+    async fn begin_turns(&mut self, stop: &CancellationToken) {
+        while self.tasks.len() < self.line.settings.at_once {
+            let pass = tokio::select! {
+                biased;
+                () = stop.cancelled() => return,
+                // a turn that ended may be what opens it
+                Some(ended) = self.tasks.join_next() => {
+                    self.ended(ended);
+                    continue;
+                }
+                pass = self.hold.pass() => pass,
+            };
+            let Some(mailbox) = self.turns.next(Instant::now()) else {
+                drop(pass);
+                self.hold.check().await;
+                return;
+            };
+            let line = Arc::clone(&self.line);
+            self.tasks.spawn(async move {
+                let turn = line.turn(&mailbox).await;
+                (mailbox, pass, turn)
+            });
+        }
+    }
+
+    /// These are the mailboxes now.
+    fn set(&mut self, all: &[Mailbox]) {
+        let gone = self.turns.set(all, Instant::now());
+        for mailbox in &gone {
+            self.line.board.remove(mailbox);
+            self.line.places.gone(mailbox);
+        }
+        for mailbox in all {
+            self.line.board.note(mailbox, |_| {});
+        }
+        if let Some(keeper) = &self.keeper {
+            let only = match self.line.settings.folders.as_slice() {
+                [one] if !one.contains(['/', '*']) => Some(one.clone()),
+                _ => None,
+            };
+            keeper.watch(all.iter().map(|it| Watch { mailbox: it.clone(), folder: only.clone() }));
+        }
+        let (pipeline, mailboxes, gone) = (&self.line.pipeline, all.len(), gone.len());
+        tracing::info!(%pipeline, mailboxes, gone, "mailboxes are looked at");
+        self.count();
+    }
+
+    fn ended(&mut self, ended: Result<(Mailbox, Pass, Result<Turn>), tokio::task::JoinError>) {
+        let Ok((mailbox, pass, result)) = ended else {
+            // a panic: the mailbox that it met stays busy, so that it cannot happen again and again
+            tracing::error!(pipeline = %self.line.pipeline, "a turn broke off");
+            return;
+        };
+        let now = Instant::now();
+        let awake = self.keeper.as_ref().is_some_and(|keeper| keeper.is_awake(&mailbox));
+        let Settings { every, backstop, .. } = self.line.settings;
+        let idle_max = if awake { backstop.max(every) } else { every };
+        let what = match result {
+            Ok(turn) => {
+                pass.open();
+                match turn {
+                    Turn { more: true, .. } => Ended::More,
+                    Turn { told: 0, .. } => Ended::Idle,
+                    Turn { .. } => Ended::Told,
+                }
+            }
+            Err(error) => self.failed(&mailbox, &pass, &error),
+        };
+        let next = self.turns.ended(&mailbox, what, idle_max, now);
+        let next = next.and_then(|at| SignedDuration::try_from(at - now).ok());
+        let subscribed = self.keeper.as_ref().map(|keeper| keeper.waking(&mailbox));
+        self.line.board.note(&mailbox, |status| {
+            status.next_at = next.map(|wait| Timestamp::now() + wait);
+            status.subscribed_until = match subscribed {
+                Some(Waking::Awake(until)) => Some(until),
+                _ => None,
+            };
+        });
+        self.count();
+    }
+
+    /// Notes a failure, and says when the mailbox is looked at again.
+    fn failed(&self, mailbox: &Mailbox, pass: &Pass, error: &Error) -> Ended {
+        let (pipeline, code, cure) = (&self.line.pipeline, error.code(), error.code().cure());
+        metrics::counter!(metric::TURNS_FAILED, "pipeline" => pipeline.clone(),
+            "code" => code.as_str())
+        .increment(1);
+        let (state, ended) = match (error.verdict(), code) {
+            (Verdict::Blocked { scope: Scope::Connection, after }, _) => {
+                (State::Failing, Ended::After(pass.close(error, after)))
+            }
+            (_, Code::CursorTaken) => {
+                (State::Elsewhere, Ended::After(self.line.settings.every * 2))
+            }
+            (Verdict::Blocked { after, .. }, Code::GraphThrottled | Code::GraphUnavailable) => {
+                (State::Throttled, Ended::After(after.unwrap_or(MAILBOX_PAUSE)))
+            }
+            (Verdict::Blocked { .. } | Verdict::Permanent, _) => {
+                (State::Parked, Ended::Failed(PARKED.0, PARKED.1))
+            }
+            (Verdict::Transient { after: Some(after) }, _) => (State::Failing, Ended::After(after)),
+            (Verdict::Transient { after: None } | Verdict::InDoubt, _) => {
+                (State::Failing, Ended::Failed(PASSING.0, PASSING.1))
+            }
+        };
+        if !matches!(error.verdict(), Verdict::Blocked { scope: Scope::Connection, .. }) {
+            pass.open();
+        }
+        let first = self.turns.failures(mailbox) == 0;
+        match state {
+            State::Parked | State::Failing if first => {
+                tracing::warn!(%pipeline, %mailbox, %code, %error, cure,
+                    "a mailbox cannot be read for now; the others go on");
+            }
+            _ => tracing::debug!(%pipeline, %mailbox, %code, %error, "not read for now"),
+        }
+        self.line.board.trouble(mailbox, state, error, Timestamp::now());
+        ended
+    }
+
+    fn count(&self) {
+        for (state, count) in self.line.board.counts() {
+            #[expect(clippy::cast_precision_loss, reason = "a count of mailboxes")]
+            metrics::gauge!(metric::MAILBOXES, "pipeline" => self.line.pipeline.clone(),
+                "state" => state.as_str())
+            .set(count as f64);
+        }
+    }
+}
+
+/// What goes on beside the turns, until the pipeline stops.
+async fn watch(line: &Line, keeper: Option<&Keeper>, stop: &CancellationToken) {
+    let dead_letters = async {
+        match &line.quarantine.dead_letters {
+            Some(output) => output.watch().await,
+            None => std::future::pending().await,
+        }
+    };
+    let subscriptions = async {
+        match keeper {
+            Some(keeper) => keeper.run(stop.clone()).await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::join!(line.to.watch(), dead_letters, subscriptions);
+}
+
+async fn woken(keeper: Option<&Keeper>) -> Vec<Mailbox> {
+    match keeper {
+        Some(keeper) => keeper.woken().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn sleep_until(due: Option<Instant>) {
+    match due {
+        Some(due) => tokio::time::sleep_until(due).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Who the mailboxes are.
+struct Roster {
+    due: Option<Instant>,
+    failures: u32,
+}
+
+impl Roster {
+    fn new() -> Self {
+        Self { due: Some(Instant::now()), failures: 0 }
+    }
+
+    /// Who they are now, when that is to be found out. Cancel safe: what is asked is asked again.
+    async fn next(&mut self, line: &Line) -> Vec<Mailbox> {
+        loop {
+            sleep_until(self.due).await;
+            let (rule, every) = match &line.settings.mailboxes {
+                Whose::Listed(listed) => {
+                    self.due = None;
+                    return unique(listed);
+                }
+                Whose::Rule { rule, every } => (rule, *every),
+            };
+            let deadline = Deadline::fixed(line.settings.deadline);
+            match line.changes.discover(rule, &deadline).await {
+                Ok(all) => {
+                    (self.due, self.failures) = (Some(Instant::now() + every), 0);
+                    return all;
+                }
+                Err(error) => {
+                    self.failures += 1;
+                    let pause = backoff::pause(self.failures, DIRECTORY.0, DIRECTORY.1);
+                    self.due = Some(Instant::now() + pause);
+                    let (pipeline, code, cure) =
+                        (&line.pipeline, error.code(), error.code().cure());
+                    tracing::warn!(%pipeline, %code, %error, cure,
+                        "the directory does not say who the mailboxes are; those that are known go on");
+                }
+            }
+        }
+    }
+}
+
+/// Each once, however often it is listed.
+fn unique(listed: &[Mailbox]) -> Vec<Mailbox> {
+    let mut seen = std::collections::HashSet::new();
+    listed.iter().filter(|mailbox| seen.insert((*mailbox).clone())).cloned().collect()
+}
