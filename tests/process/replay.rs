@@ -174,7 +174,7 @@ async fn what_may_have_been_sent_is_looked_for_and_sent_only_if_it_was_not() {
 
 const LETTERS: usize = 3_000;
 
-/// Dead letters, a replay that is killed among them, and another one to the end. Gives how many
+/// Dead letters, replays that are killed among them, and another one to the end. Gives how many
 /// requests then stood on the bus, and how many mails were sent more than once.
 async fn killed_in_the_middle(guarantee: &'static str) -> (u64, usize) {
     let rig = Rig::new(Plan { guarantee, ..plan() }).await;
@@ -194,11 +194,16 @@ async fn killed_in_the_middle(guarantee: &'static str) -> (u64, usize) {
     program.wait_exit(SOON).await.expect("it stops");
     rig.handle().clear_faults(None);
 
-    let mut replay = command(&rig.launch, &["orders"]);
-    until(SOON, "some are put back", async || stored(&rig, "MAIL").await > 100).await;
-    replay.kill9().expect("killed");
-    replay.wait_exit(SOON).await.expect("it is gone");
-    let before = stored(&rig, "MAIL").await;
+    // often, so that some death is between a publish and its letter's acknowledgement
+    let mut before = 0;
+    while before < LETTERS as u64 / 2 {
+        let mut replay = command(&rig.launch, &["orders"]);
+        let more = async || stored(&rig, "MAIL").await > before + 20;
+        until(SOON, "some are put back", more).await;
+        replay.kill9().expect("killed");
+        replay.wait_exit(SOON).await.expect("it is gone");
+        before = stored(&rig, "MAIL").await;
+    }
     assert!(before < LETTERS as u64, "it was killed in the middle: {before}");
     replayed(&rig, &[]).await;
     let stored = stored(&rig, "MAIL").await;
@@ -222,8 +227,8 @@ async fn a_replay_killed_in_the_middle_is_run_again_and_every_mail_is_sent_once(
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn where_nobody_looks_a_replay_killed_in_the_middle_doubles() {
     let (stored, doubled) = killed_in_the_middle("at_least_once").await;
-    assert_eq!(stored - LETTERS as u64, doubled as u64);
-    assert!(doubled > 0, "the kill was between a publish and its acknowledgement");
+    assert!(doubled as u64 <= stored - LETTERS as u64, "only what was put back twice: {stored}");
+    assert!(doubled > 0, "some death was between a publish and its acknowledgement");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
