@@ -15,6 +15,7 @@ mod backoff;
 mod bounces;
 pub mod decide;
 pub mod events;
+pub mod guard;
 pub mod health;
 mod hold;
 mod host;

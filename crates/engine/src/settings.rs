@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use mailbridge_core::{Guarantee, Mailbox, Needs};
 
+use crate::guard::{Budgets, Recipients};
+
 /// The settings of one requests pipeline.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -12,6 +14,14 @@ pub struct Settings {
     pub mailbox: Option<Mailbox>,
     /// Patterns of mailboxes that may be used; empty means only `mailbox`.
     pub allow_mailboxes: Vec<String>,
+    /// Patterns of mailboxes that may not be used, also if they are allowed.
+    pub deny_mailboxes: Vec<String>,
+    /// Who may get mail.
+    pub recipients: Recipients,
+    /// How much a mailbox may send.
+    pub budgets: Budgets,
+    /// Nothing is sent or changed: requests end as if it had been, and their outcomes say so.
+    pub dry_run: bool,
     /// What is promised about a send.
     pub guarantee: Guarantee,
     /// Deliveries in the worker at once.
@@ -62,6 +72,10 @@ impl Default for Settings {
         Self {
             mailbox: None,
             allow_mailboxes: Vec::new(),
+            deny_mailboxes: Vec::new(),
+            recipients: Recipients::default(),
+            budgets: Budgets::default(),
+            dry_run: false,
             guarantee: Guarantee::Once,
             in_flight: 256,
             deadline: Duration::from_secs(30),
@@ -93,7 +107,8 @@ impl Settings {
 
     /// Whether requests may use this mailbox.
     pub(crate) fn allows(&self, mailbox: &Mailbox) -> bool {
-        self.mailbox.as_ref() == Some(mailbox)
-            || self.allow_mailboxes.iter().any(|pattern| mailbox.matches(pattern))
+        let among = |patterns: &[String]| patterns.iter().any(|pattern| mailbox.matches(pattern));
+        (self.mailbox.as_ref() == Some(mailbox) || among(&self.allow_mailboxes))
+            && !among(&self.deny_mailboxes)
     }
 }

@@ -6,6 +6,7 @@
 
 use std::{
     collections::BTreeMap,
+    error::Error as StdError,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -13,6 +14,8 @@ use std::{
 use mailbridge_core::{Error, Result};
 use rdkafka::{
     ClientConfig, ClientContext,
+    admin::AdminClient,
+    client::OAuthToken,
     config::RDKafkaLogLevel,
     consumer::ConsumerContext,
     error::KafkaError,
@@ -24,6 +27,7 @@ use tokio::time::Instant;
 use crate::{
     config::{Config, Mechanism, Sasl, Tls},
     error, options,
+    token::Token,
 };
 
 /// How long the brokers may take to answer a question about topics.
@@ -82,14 +86,18 @@ impl Connector {
                 client.set("ssl.key.password", password.read().await?.expose());
             }
         }
-        if let Some(Sasl { mechanism, user, password }) = sasl {
+        if let Some(Sasl { mechanism, user, password, .. }) = sasl {
             let mechanism = match mechanism {
                 Mechanism::Plain => "PLAIN",
                 Mechanism::ScramSha256 => "SCRAM-SHA-256",
                 Mechanism::ScramSha512 => "SCRAM-SHA-512",
+                Mechanism::OAuthBearer => "OAUTHBEARER",
             };
-            client.set("sasl.mechanism", mechanism).set("sasl.username", user);
-            client.set("sasl.password", password.read().await?.expose());
+            client.set("sasl.mechanism", mechanism);
+            if let (Some(user), Some(password)) = (user, password) {
+                client.set("sasl.username", user);
+                client.set("sasl.password", password.read().await?.expose());
+            }
         }
         let protocol = match (tls.is_some(), sasl.is_some()) {
             (false, false) => "plaintext",
@@ -99,6 +107,29 @@ impl Connector {
         };
         client.set("security.protocol", protocol);
         Ok(client)
+    }
+
+    /// What follows a client of this bus.
+    ///
+    /// # Errors
+    /// `credential_unreadable`, where the brokers ask for a token and there is none.
+    pub async fn watch(&self) -> Result<Watch> {
+        let token = self.config.sasl.as_ref().and_then(|sasl| sasl.token.as_ref());
+        let token = match token {
+            Some(source) => Some(Token::new(source).await?),
+            None => None,
+        };
+        Ok(Watch { bus: Arc::clone(&self.bus), last: Arc::default(), token: token.map(Arc::new) })
+    }
+
+    /// A client that makes topics and reads their settings; none where the brokers ask for tokens,
+    /// since rust-rdkafka's admin client has nobody to hand it new ones.
+    pub async fn admin(&self) -> Result<Option<AdminClient<Watch>>> {
+        if self.config.sasl.as_ref().is_some_and(|sasl| sasl.token.is_some()) {
+            return Ok(None);
+        }
+        let admin = self.client().await?.create_with_context(self.watch().await?);
+        admin.map(Some).map_err(|failure| unusable(&failure))
     }
 
     /// The producer, made now if there is none, or if the last one has failed for good.
@@ -119,7 +150,7 @@ impl Connector {
                 client.set(name, value);
             }
         }
-        let watch = Watch::new(&self.bus);
+        let watch = self.watch().await?;
         let producer = client.create_with_context(watch.clone());
         let producer = producer.map_err(|error| unusable(&error))?;
         Ok(Arc::clone(link.insert(Arc::new(Link { producer, watch }))))
@@ -190,6 +221,7 @@ pub(crate) async fn blocking<T: Send + 'static>(
 pub(crate) struct Watch {
     bus: Arc<str>,
     last: Arc<Mutex<Last>>,
+    token: Option<Arc<Token>>,
 }
 
 #[derive(Default)]
@@ -201,10 +233,6 @@ struct Last {
 }
 
 impl Watch {
-    pub fn new(bus: &Arc<str>) -> Self {
-        Self { bus: Arc::clone(bus), last: Arc::default() }
-    }
-
     fn last(&self) -> MutexGuard<'_, Last> {
         self.last.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -249,6 +277,8 @@ impl Watch {
 }
 
 impl ClientContext for Watch {
+    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
+
     fn log(&self, level: RDKafkaLogLevel, facility: &str, text: &str) {
         let bus = &self.bus;
         tracing::debug!(target: "librdkafka", %bus, ?level, facility, text, "librdkafka says");
@@ -256,6 +286,11 @@ impl ClientContext for Watch {
 
     fn error(&self, error: KafkaError, says: &str) {
         self.note(error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail), says);
+    }
+
+    fn generate_oauth_token(&self, _: Option<&str>) -> Result<OAuthToken, Box<dyn StdError>> {
+        let token = self.token.as_ref().ok_or("no token is configured")?;
+        Ok(token.read()?)
     }
 }
 

@@ -57,16 +57,21 @@ pub struct Tls {
     pub key_password: Option<SecretSource>,
 }
 
-/// Who we are, to the brokers.
+/// Who we are, to the brokers: a user with a password, or with `oauthbearer` a token.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Sasl {
     /// How it is proved.
     pub mechanism: Mechanism,
     /// The user's name; Azure Event Hubs asks for `$ConnectionString`.
-    pub user: String,
-    /// The user's password, read again when a connection's client is made.
-    pub password: SecretSource,
+    #[serde(default)]
+    pub user: Option<String>,
+    /// The user's password, read again when a client is made.
+    #[serde(default)]
+    pub password: Option<SecretSource>,
+    /// The token. A file is read again each time the brokers want another.
+    #[serde(default)]
+    pub token: Option<SecretSource>,
 }
 
 /// A SASL mechanism.
@@ -81,6 +86,9 @@ pub enum Mechanism {
     /// The same, with a longer hash.
     #[serde(rename = "scram_sha_512")]
     ScramSha512,
+    /// A token (RFC 7628), from a file that something else keeps fresh.
+    #[serde(rename = "oauthbearer")]
+    OAuthBearer,
 }
 
 /// A property's value: text, number or truth value, as the file has it.
@@ -234,7 +242,17 @@ impl Config {
         {
             return Err(wrong("tls.key", "given together with `tls.cert`, or neither"));
         }
-        Ok(())
+        let Some(Sasl { mechanism, user, password, token }) = &self.sasl else { return Ok(()) };
+        match (mechanism, user, password, token) {
+            (Mechanism::OAuthBearer, None, None, Some(_)) => Ok(()),
+            (Mechanism::OAuthBearer, ..) => {
+                Err(wrong("sasl.token", "given with `oauthbearer`, without `user` and `password`"))
+            }
+            (_, Some(_), Some(_), None) => Ok(()),
+            (_, None, ..) => Err(wrong("sasl.user", "given with this mechanism")),
+            (_, _, None, _) => Err(wrong("sasl.password", "given with this mechanism")),
+            (.., Some(_)) => Err(wrong("sasl.token", "given with `oauthbearer` only")),
+        }
     }
 }
 

@@ -19,6 +19,7 @@ mod partition;
 mod setup;
 mod state;
 mod threads;
+mod token;
 
 use std::sync::Arc;
 

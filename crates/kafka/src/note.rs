@@ -39,22 +39,22 @@ pub(crate) enum Known {
 impl Note {
     /// The text to commit with `position`. `open` is in order.
     pub fn write(position: u64, next: u64, lease: u64, open: impl Iterator<Item = u64>) -> String {
-        let mut list = String::new();
+        let mut text = String::new();
         let mut last = position;
         let mut end = next;
         for offset in open {
-            if list.len() > BYTES_MAX {
+            if text.len() > BYTES_MAX {
                 // from here on, what is done is not told
                 end = offset;
                 break;
             }
-            let comma = if list.is_empty() { "" } else { "," };
+            let comma = if text.is_empty() { "" } else { "," };
             // writing to a String cannot fail
-            write!(list, "{comma}{}", offset - last).ok();
+            write!(text, "{comma}{}", offset - last).ok();
             last = offset;
         }
         let (next, lease) = (end - position, lease.saturating_sub(position));
-        format!("{MARK} next={next} lease={lease} open={list}")
+        format!("{MARK} next={next} lease={lease} open={text}")
     }
 
     /// Reads what was committed with `position`.

@@ -6,14 +6,13 @@ use std::{fmt::Write as _, sync::Arc, time::Duration};
 
 use mailbridge_core::{Code, Error, Result};
 use rdkafka::{
-    admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},
-    client::DefaultClientContext,
+    admin::{AdminOptions, NewTopic, TopicReplication},
     types::RDKafkaErrorCode,
 };
 use tokio::time::Instant;
 
 use crate::{
-    client::{ASK_TIMEOUT, Connector, Link, unusable},
+    client::{ASK_TIMEOUT, Connector, Link},
     config::{Create, TopicSettings},
     error,
 };
@@ -55,8 +54,10 @@ async fn make(
     settings: &TopicSettings,
     also: &[(&str, String)],
 ) -> Result<()> {
-    let admin = connector.client().await?.create::<AdminClient<DefaultClientContext>>();
-    let admin = admin.map_err(|error| unusable(&error))?;
+    let Some(admin) = connector.admin().await? else {
+        let error = missing(name, also);
+        return Err(error.with("create", "with `oauthbearer`, topics are made by hand"));
+    };
     let given: Vec<_> = settings.settings.iter().map(|(k, v)| (k.as_str(), v.text())).collect();
     // -1: as the brokers have it by default
     let partitions = settings.partitions.map_or(-1, i32::from);

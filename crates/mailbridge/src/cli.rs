@@ -25,6 +25,7 @@ Examples:
   mailbridge doctor pipelines.yaml             what is right with Microsoft 365, and the cure
   mailbridge render FILE PIPELINE order.json   the mail that an event becomes
   mailbridge test configs/compose.yaml         whether events become the mails they ought to
+  mailbridge cursor list pipelines.yaml        how far each folder of a mailbox was read
   mailbridge replay pipelines.yaml --dry-run   what of the dead letters would be tried again
   mailbridge sandbox                           a Microsoft Graph to try things with
   mailbridge send --sandbox --to bob@example.org --subject Hello --text Hi
@@ -32,7 +33,7 @@ Examples:
 
 Exit codes: 0 done, 1 failed at run time, 2 wrong usage, 78 wrong configuration.";
 
-/// Message buses to Microsoft 365 mail: requests in, mail sent once, outcomes out.
+/// Message buses to Microsoft 365 mail and back: requests become mails, mails become events, once.
 #[derive(Parser)]
 #[command(version, after_help = AFTER_HELP, max_term_width = 100)]
 struct Cli {

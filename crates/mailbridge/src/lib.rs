@@ -10,6 +10,7 @@ mod compare;
 mod config;
 mod exit;
 mod http;
+mod letters;
 mod log;
 mod names;
 mod registry;

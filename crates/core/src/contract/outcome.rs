@@ -62,6 +62,9 @@ pub struct OutcomeData {
     /// The same in a sentence.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// Whether it was a rehearsal (`dry_run`): nothing was sent or changed.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub dry_run: bool,
     /// Of a mail that came back: who did not get it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bounce: Option<Bounce>,
@@ -111,6 +114,7 @@ impl OutcomeData {
             attempts: 0,
             code: None,
             reason: None,
+            dry_run: false,
             bounce: None,
         }
     }

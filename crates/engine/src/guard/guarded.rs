@@ -8,8 +8,8 @@ use std::{
 
 use async_trait::async_trait;
 use mailbridge_core::{
-    Attempt, Budget, Code, Completion, Doubt, Error, Mail, Mailbox, Reports, Result, Scope, Verdict,
-    contract::Request,
+    Attempt, Budget, Code, Completion, Doubt, Error, Mail, Mailbox, Reports, Result, Scope,
+    Verdict, contract::Request,
 };
 use tokio::time::Instant;
 
@@ -61,7 +61,8 @@ impl Guarded {
         if spent.len() >= MAILBOXES_MAX && !spent.contains_key(mailbox) {
             spent.retain(|_, it| !it.mails.is_untouched(now) || !it.recipients.is_untouched(now));
         }
-        let budget = |max: Option<u32>, window| Budget::new(max.map_or(u64::MAX, u64::from), window, now);
+        let budget =
+            |max: Option<u32>, window| Budget::new(max.map_or(u64::MAX, u64::from), window, now);
         let mine = spent.entry(mailbox.clone()).or_insert_with(|| Spent {
             mails: budget(self.budgets.mails_per_minute, MINUTE),
             recipients: budget(self.budgets.recipients_per_day, DAY),
@@ -109,5 +110,113 @@ impl Mail for Guarded {
 
     fn reports(&self) -> Option<&dyn Reports> {
         self.mail.reports()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
+
+    use mailbridge_core::{
+        Deadline, Guarantee, Message, NoFiles, Position,
+        contract::{Key, decode},
+    };
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Counting(AtomicU32);
+
+    #[async_trait]
+    impl Mail for Counting {
+        async fn ready(&self) -> Result<()> {
+            Ok(())
+        }
+
+        async fn perform(&self, _: Attempt<'_>) -> Result<Completion> {
+            self.0.fetch_add(1, SeqCst);
+            Ok(Completion::Done)
+        }
+    }
+
+    struct Desk {
+        counting: Arc<Counting>,
+        mail: Arc<dyn Mail>,
+    }
+
+    impl Desk {
+        fn new(budgets: Budgets, dry_run: bool) -> Self {
+            let counting = Arc::new(Counting::default());
+            let mail = Guarded::new(Arc::clone(&counting) as Arc<dyn Mail>, budgets, dry_run);
+            Self { counting, mail }
+        }
+
+        async fn send(&self, mailbox: &str, payload: &str, doubt: Doubt) -> Result<Completion> {
+            let payload = payload.as_bytes().to_vec().into();
+            let message = Message { payload, ..Message::default() };
+            let request = decode::decode(&message, &Position::new("p")).unwrap().request;
+            let (mailbox, mark) = (Mailbox::new(mailbox), Key::of_id("1").mark("p"));
+            let deadline = Deadline::fixed(Duration::from_secs(30));
+            let attempt = Attempt {
+                request: &request,
+                mailbox: &mailbox,
+                mark: &mark,
+                guarantee: Guarantee::Once,
+                doubt,
+                deadline: &deadline,
+                files: &NoFiles,
+                origin: None,
+            };
+            self.mail.perform(attempt).await
+        }
+
+        fn performed(&self) -> u32 {
+            self.counting.0.load(SeqCst)
+        }
+    }
+
+    const MAIL: &str = r#"{"to":["a@x.org","b@x.org"],"text":"t"}"#;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_spent_budget_holds_its_mailbox_and_fails_nothing() {
+        let desk =
+            Desk::new(Budgets { mails_per_minute: Some(2), recipients_per_day: None }, false);
+        for _ in 0..2 {
+            desk.send("one@x.org", MAIL, Doubt::None).await.unwrap();
+        }
+        let held = desk.send("ONE@x.org", MAIL, Doubt::None).await.unwrap_err();
+        let Verdict::Blocked { scope: Scope::Mailbox, after: Some(after) } = held.verdict() else {
+            panic!("{held:?}")
+        };
+        assert!(after > Duration::ZERO && after <= Duration::from_secs(66), "{after:?}");
+        desk.send("two@x.org", MAIL, Doubt::None).await.unwrap();
+        desk.send("one@x.org", MAIL, Doubt::Old).await.expect("it was paid for");
+        let moves = r#"{"operation":"move","message":"AAMk","folder":"archive"}"#;
+        desk.send("one@x.org", moves, Doubt::None).await.expect("nothing is sent");
+        tokio::time::advance(after).await;
+        desk.send("one@x.org", MAIL, Doubt::None).await.unwrap();
+        assert_eq!(desk.performed(), 6);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn recipients_count_over_a_day() {
+        let desk =
+            Desk::new(Budgets { mails_per_minute: None, recipients_per_day: Some(5) }, false);
+        for _ in 0..2 {
+            desk.send("one@x.org", MAIL, Doubt::None).await.unwrap();
+        }
+        assert!(desk.send("one@x.org", MAIL, Doubt::None).await.is_err(), "two more are too many");
+        let one = r#"{"to":"a@x.org","text":"t"}"#;
+        desk.send("one@x.org", one, Doubt::None).await.unwrap();
+        tokio::time::advance(DAY + Duration::from_hours(2)).await;
+        desk.send("one@x.org", MAIL, Doubt::None).await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_rehearsal_sends_nothing() {
+        let desk = Desk::new(Budgets::default(), true);
+        let sent = desk.send("one@x.org", MAIL, Doubt::None).await.unwrap();
+        assert_eq!(sent, Completion::Sent { internet_message_id: None, found: false });
+        assert_eq!(desk.performed(), 0);
     }
 }

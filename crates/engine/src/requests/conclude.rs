@@ -137,6 +137,7 @@ impl Line {
         let mut data =
             OutcomeData::new(status, &self.pipeline, guarantee, &job.known.key, job.position);
         data.attempts = attempts;
+        data.dry_run = self.settings.dry_run;
         data
     }
 

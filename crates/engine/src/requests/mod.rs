@@ -20,6 +20,7 @@ use self::line::{Line, Ports};
 pub use self::request::{Admitted, Known, admit};
 use crate::{
     Settings,
+    guard::Guarded,
     health::{Reporter, Side},
     hold::{Hold, Pass},
     host::{InputHost, OutputHost},
@@ -68,13 +69,14 @@ impl Requests {
     /// Runs until the input has ended or `stop` is cancelled, then drains. What is still in flight
     /// when the drain time is over is dropped, and comes back.
     pub async fn run(self, stop: CancellationToken) -> Result<()> {
-        let mail = Arc::clone(&self.mail);
-        let hold = Hold::new(&self.name, Arc::clone(&self.mail), self.health.clone());
+        let Settings { budgets, dry_run, .. } = self.settings;
+        let mail = Guarded::new(self.mail, budgets, dry_run);
+        let hold = Hold::new(&self.name, Arc::clone(&mail), self.health.clone());
         let mut input = InputHost::new(&self.name, self.input, self.health.clone());
         let output = |side, build| OutputHost::new(side, &self.name, build, self.health.clone());
         let ports = Ports {
             decoder: self.decoder,
-            mail: self.mail,
+            mail: Arc::clone(&mail),
             files: self.files,
             ledger: self.ledger,
             outcomes: self.outcomes.map(|build| Arc::new(output(Side::Outcomes, build))),

@@ -50,9 +50,10 @@ pub fn admit(
         Err(undecodable) => (undecodable.key, undecodable.traceparent, Err(undecodable.error)),
     };
     let mark = key.mark(pipeline);
-    let admitted = request.and_then(|request| {
+    let admitted = request.and_then(|mut request| {
         let mailbox = mailbox(settings, &request)?;
         keepable(settings, &request)?;
+        settings.recipients.admit(&mut request)?;
         Ok(Admitted { request, mailbox })
     });
     Some((Known { key, mark, traceparent, doubt }, admitted))

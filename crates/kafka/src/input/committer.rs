@@ -3,7 +3,7 @@
 //! set it.)
 
 use std::{
-    sync::{Arc, MutexGuard, PoisonError},
+    sync::{Arc, MutexGuard, PoisonError, atomic::Ordering},
     thread,
     time::Duration,
 };
@@ -55,15 +55,15 @@ pub(super) fn commit(
     let _one: MutexGuard<'_, ()> = shared.committing.lock().unwrap_or_else(PoisonError::into_inner);
     let lot = shared.lot();
     let commits = lot.commits(of);
-    let list = find::offsets(&commits, lot.without_notes);
     drop(lot);
+    let list = find::offsets(&commits, shared.without_notes.load(Ordering::Relaxed));
     if commits.is_empty() {
         return Ok(());
     }
     match consumer.commit(&list, CommitMode::Sync) {
         Ok(()) => shared.lot().confirm(&commits),
         Err(KafkaError::ConsumerCommit(Kafka::OffsetMetadataTooLarge)) => {
-            shared.lot().without_notes = true;
+            shared.without_notes.store(true, Ordering::Relaxed);
             tracing::warn!("the brokers take no notes with an offset, so a restart repeats more");
             shared.commit();
         }

@@ -2,6 +2,7 @@
 //! fails.
 
 use std::{
+    error::Error as StdError,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -12,6 +13,7 @@ use std::{
 use mailbridge_core::{Code, Error};
 use rdkafka::{
     ClientContext, Offset, TopicPartitionList,
+    client::OAuthToken,
     config::RDKafkaLogLevel,
     consumer::{BaseConsumer, Consumer as _, ConsumerContext, RebalanceProtocol},
     error::KafkaError,
@@ -133,6 +135,8 @@ impl Context {
 }
 
 impl ClientContext for Context {
+    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
+
     fn log(&self, level: RDKafkaLogLevel, facility: &str, text: &str) {
         self.called.store(true, Ordering::Relaxed);
         self.watch.log(level, facility, text);
@@ -141,6 +145,11 @@ impl ClientContext for Context {
     fn error(&self, error: KafkaError, says: &str) {
         self.called.store(true, Ordering::Relaxed);
         self.watch.error(error, says);
+    }
+
+    fn generate_oauth_token(&self, config: Option<&str>) -> Result<OAuthToken, Box<dyn StdError>> {
+        self.called.store(true, Ordering::Relaxed);
+        self.watch.generate_oauth_token(config)
     }
 }
 

@@ -32,7 +32,7 @@ use rdkafka::{
 
 use self::{context::Context, driver::Driver, out::Counted, shared::Shared};
 use crate::{
-    client::{Connector, Watch, blocking, unusable},
+    client::{Connector, blocking, unusable},
     config::{Source, Start},
     setup,
     threads::Threads,
@@ -67,7 +67,7 @@ pub(crate) async fn join(
     let client = consumer(connector, source).await?;
     let shared = Arc::new(Shared::new(needs.in_flight));
     let context = Context {
-        watch: Watch::new(&connector.bus),
+        watch: connector.watch().await?,
         shared: Arc::clone(&shared),
         start: source.start,
         drain: source.drain.get(),

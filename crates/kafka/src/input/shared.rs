@@ -3,7 +3,7 @@
 
 use std::{
     collections::{HashMap, VecDeque},
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, atomic::AtomicBool},
     time::Duration,
 };
 
@@ -37,6 +37,8 @@ pub(super) struct Shared {
     /// For the committer's.
     due: Condvar,
     buffer_max: usize,
+    /// Brokers that take no notes get none.
+    pub without_notes: AtomicBool,
 }
 
 /// What is under the lock.
@@ -54,8 +56,6 @@ pub(super) struct Lot {
     /// There is something to commit.
     commit_due: bool,
     epochs: u64,
-    /// Brokers that take no notes get none.
-    pub without_notes: bool,
 }
 
 /// A record that was read.
@@ -78,6 +78,7 @@ impl Shared {
             wake: Condvar::new(),
             due: Condvar::new(),
             buffer_max: (2 * in_flight).max(16),
+            without_notes: AtomicBool::new(false),
         }
     }
 

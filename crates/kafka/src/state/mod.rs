@@ -73,7 +73,7 @@ pub(crate) async fn open(
         .set("isolation.level", "read_committed")
         .set("fetch.wait.max.ms", "250");
     let shared = Arc::<Shared>::default();
-    let (watch, waker, topic) = (Watch::new(&connector.bus), Arc::clone(&shared), name.clone());
+    let (watch, waker, topic) = (connector.watch().await?, Arc::clone(&shared), name.clone());
     let consumer = blocking(move || {
         let mut consumer: BaseConsumer<Watch> = client.create_with_context(watch)?;
         consumer.set_nonempty_callback(move || waker.wake());

@@ -4,13 +4,10 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use mailbridge_core::{Code, Error, Keep, Result};
-use rdkafka::{
-    admin::{AdminClient, AdminOptions, ResourceSpecifier},
-    client::DefaultClientContext,
-};
+use rdkafka::admin::{AdminOptions, ResourceSpecifier};
 
 use crate::{
-    client::{ASK_TIMEOUT, Connector, Link, unusable},
+    client::{ASK_TIMEOUT, Connector, Link},
     config::Store,
     error, setup,
 };
@@ -49,7 +46,10 @@ pub(super) async fn ready(
         let error = Error::blocked(Code::BusMismatch, detail).with("topic", &name);
         return Err(error.with("partitions", partitions));
     }
-    let found = settings(connector, &name).await?;
+    let Some(found) = settings(connector, &name).await? else {
+        tracing::warn!(topic = name, "with `oauthbearer`, the topic's settings cannot be checked");
+        return Ok(name);
+    };
     compare(&found, keep).map_err(|(what, wanted)| {
         let command = format!(
             "kafka-configs.sh --bootstrap-server BROKER --alter --entity-type topics \
@@ -64,11 +64,10 @@ pub(super) async fn ready(
     Ok(name)
 }
 
-/// The settings of a topic.
-async fn settings(connector: &Connector, name: &str) -> Result<HashMap<String, String>> {
+/// The settings of a topic, where they can be asked for.
+async fn settings(connector: &Connector, name: &str) -> Result<Option<HashMap<String, String>>> {
     const WHAT: &str = "the topic's settings are not told";
-    let admin = connector.client().await?.create::<AdminClient<DefaultClientContext>>();
-    let admin = admin.map_err(|failure| unusable(&failure))?;
+    let Some(admin) = connector.admin().await? else { return Ok(None) };
     let options = AdminOptions::new().request_timeout(Some(ASK_TIMEOUT));
     let told = admin.describe_configs([&ResourceSpecifier::Topic(name)], &options).await;
     let told = told.map_err(|failure| error::failed(WHAT, &failure))?;
@@ -78,7 +77,7 @@ async fn settings(connector: &Connector, name: &str) -> Result<HashMap<String, S
         let entries = resource.entries.into_iter();
         settings.extend(entries.filter_map(|entry| Some((entry.name, entry.value?))));
     }
-    Ok(settings)
+    Ok(Some(settings))
 }
 
 /// What is not as it must be, and what it should be.

@@ -1,28 +1,28 @@
 //! `mailbridge run`: runs what a configuration says.
 
-use std::{collections::BTreeSet, path::PathBuf, sync::Arc};
+use std::{collections::BTreeSet, mem::take, path::PathBuf, sync::Arc};
 
 use mailbridge_core::{Code, Error, Result};
-use mailbridge_engine::{Observer, events::callback::Callbacks, health::Health};
 use mailbridge_graph::{Notify, Options};
 use tokio::task::JoinSet;
 
 use crate::{
     config::{
         self, Setup,
-        model::{Listen, Report as Wanted},
+        model::{Listen, Report as Wanted, events::EventsSection},
         text,
     },
     exit::Exit,
-    http::{Bound, Called, Metrics, Side, Witnesses},
-    log,
+    http::{Boards, Bound, Called, Metrics, Side, Witnesses},
+    letters, log,
     registry::Registry,
     run::{
         notify::OnBus,
+        progress,
         report::{End, Report},
         signals::Signals,
         until_done,
-        wiring::{self, Connections},
+        wiring::{self, Connections, Shared},
     },
     tour,
 };
@@ -33,7 +33,7 @@ pub struct Run {
     /// Configuration files (.yaml, .toml, .json); later ones win. MAILBRIDGE_A__B=x overrides a.b
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
-    /// Where to serve /livez, /readyz and /metrics, such as 127.0.0.1:8080
+    /// Where to serve /livez, /readyz, /status and /metrics, such as 127.0.0.1:8080
     #[arg(long, value_name = "ADDRESS", value_parser = text::argument::<Listen>)]
     http: Option<Listen>,
     /// What to tell a person on standard output
@@ -70,42 +70,33 @@ impl Run {
     }
 }
 
-async fn run(setup: Setup, options: Options) -> Result<Exit> {
+async fn run(mut setup: Setup, options: Options) -> Result<Exit> {
     let signals = Signals::new().map_err(|cause| {
         Error::permanent(Code::Internal, "signals cannot be taken").with("cause", cause.kind())
     })?;
-    let used: BTreeSet<String> = setup.uses().map(|(name, _)| name.to_owned()).collect();
-    let mailboxes = setup.uses().flat_map(|(_, used)| used.mailboxes());
-    let mailboxes: Vec<String> = mailboxes.map(str::to_owned).collect();
-    let Setup { connections, notify, pipelines, report, http, .. } = setup;
     // First what may be refused: the port, and counting, which must begin before anything counts.
-    let side = match &http.listen {
+    let side = match &setup.http.listen {
         Some(listen) => Some((Bound::new(listen).await?, Metrics::start()?)),
         None => None,
     };
-    let connections = connections.into_iter().filter(|(name, _)| used.contains(name)).collect();
-    let notify = notify.into_iter().map(|(name, port)| {
-        let on_bus: Arc<dyn Notify> = Arc::new(OnBus(port.build));
-        (name, on_bus)
+    let connections = open(&mut setup, options).await?;
+    let ends = ends(&setup);
+    let _letters = letters(&setup, &connections);
+    let report = Report::new(setup.report).map(Arc::new);
+    let shared = Shared { report: report.clone(), ..Shared::default() };
+    let wired = wiring::wire(setup.pipelines, setup.events, &connections, &shared)?;
+    let Shared { health, callbacks, .. } = shared;
+    let boards = Arc::new(wired.boards);
+    let _backfill = progress::watch(Arc::clone(&boards));
+    let _serving = side.map(|(bound, metrics)| {
+        let connections = Arc::new(connections.all());
+        let asked = Witnesses { health: health.clone(), connections };
+        let called = Called { pipelines: Arc::new(wired.called), callbacks };
+        serve(bound, Side { asked, metrics, boards: Boards { health, boards }, called })
     });
-    let mailboxes = mailboxes.iter().map(String::as_str);
-    let connections = Connections::open(connections, mailboxes, options, notify.collect()).await?;
-    let ends = ends(&pipelines);
-    let report = Report::new(report).map(Arc::new);
-    let health = Health::new();
-    let mut ready = Vec::new();
-    for pipeline in pipelines {
-        let Some(mail) = connections.get(&pipeline.connection) else {
-            return Err(Error::permanent(Code::Internal, "a pipeline without its connection"));
-        };
-        let observer = report.clone().map(|report| report as Arc<dyn Observer>);
-        ready.push(wiring::requests(pipeline, mail, &health, observer));
-    }
-    let asked = Witnesses { health, connections: Arc::new(connections.all()) };
-    let called = Called { pipelines: Arc::default(), callbacks: Callbacks::new() };
-    let _serving = side.map(|(bound, metrics)| serve(bound, Side { asked, metrics, called }));
-    tracing::info!(version = env!("CARGO_PKG_VERSION"), pipelines = ready.len(), "started");
-    let exit = until_done(ready, signals).await;
+    let pipelines = wired.ready.len();
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), pipelines, "started");
+    let exit = until_done(wired.ready, signals).await;
     tracing::info!("stopped");
     if let Some(report) = report {
         report.finish(&ends);
@@ -114,6 +105,40 @@ async fn run(setup: Setup, options: Options) -> Result<Exit> {
         }
     }
     Ok(exit)
+}
+
+/// Opens the connections that pipelines use.
+async fn open(setup: &mut Setup, options: Options) -> Result<Connections> {
+    let (connections, notify) = (take(&mut setup.connections), take(&mut setup.notify));
+    let used: BTreeSet<&str> = setup.uses().map(|(name, _)| name).collect();
+    let connections = connections.into_iter().filter(|(name, _)| used.contains(name.as_str()));
+    let notify = notify.into_iter().map(|(name, port)| {
+        let on_bus: Arc<dyn Notify> = Arc::new(OnBus(port.build));
+        (name, on_bus)
+    });
+    let mailboxes = setup.uses().flat_map(|(_, used)| used.mailboxes());
+    Connections::open(connections.collect(), mailboxes, options, notify.collect()).await
+}
+
+/// Has mail arrive in the sandbox of this process, where pipelines read mailboxes there, until what it
+/// returns is dropped.
+fn letters(setup: &Setup, connections: &Connections) -> Option<JoinSet<()>> {
+    let sandbox = connections.sandbox.as_ref()?.handle();
+    let sections = setup.events.iter().map(|pipeline| &pipeline.section);
+    let there = sections.filter(|section| connections.is_sandboxed(&section.connection));
+    let mailboxes: BTreeSet<String> = there
+        .flat_map(EventsSection::listed)
+        .map(|mailbox| mailbox.as_str().to_lowercase())
+        .collect();
+    if mailboxes.is_empty() {
+        return None;
+    }
+    let mailboxes = Vec::from_iter(mailboxes);
+    letters::first(sandbox, &mailboxes);
+    tracing::warn!(mailboxes = mailboxes.len(), "mail arrives in the sandbox; Ctrl-C ends it");
+    let mut arriving = JoinSet::new();
+    arriving.spawn(letters::arrive(sandbox.clone(), mailboxes));
+    Some(arriving)
 }
 
 /// Serves health and metrics until what it returns is dropped.
@@ -131,14 +156,16 @@ fn serve(bound: Bound, served: Side) -> JoinSet<()> {
 }
 
 /// Where each pipeline's results went.
-fn ends(pipelines: &[config::Pipeline]) -> Vec<End> {
-    pipelines
-        .iter()
-        .flat_map(|pipeline| {
-            let outcomes = pipeline.outcomes.as_ref();
-            let outcomes = outcomes.map(|port| End { what: "outcomes", told: port.told.clone() });
-            let told = pipeline.dead_letters.told.clone();
-            outcomes.into_iter().chain([End { what: "dead letters", told }])
-        })
-        .collect()
+fn ends(setup: &Setup) -> Vec<End> {
+    let end = |what, told: &String| End { what, told: told.clone() };
+    let requests = setup.pipelines.iter().flat_map(|pipeline| {
+        let outcomes = pipeline.outcomes.iter().map(|port| end("outcomes", &port.told));
+        outcomes.chain([end("dead letters", &pipeline.dead_letters.told)]).collect::<Vec<_>>()
+    });
+    let events = setup.events.iter().flat_map(|pipeline| {
+        let dead_letters = pipeline.dead_letters.iter();
+        let dead_letters = dead_letters.map(|port| end("dead letters", &port.told));
+        [end("events to", &pipeline.to.told)].into_iter().chain(dead_letters).collect::<Vec<_>>()
+    });
+    requests.chain(events).collect()
 }

@@ -3,6 +3,7 @@
 //! Sections of buses are plain values here: only their plugin knows their types.
 
 pub mod events;
+pub mod guard;
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -84,6 +85,18 @@ pub struct RequestsSection {
     /// Mailboxes that requests may name, `*` for any run of characters. Without it, only `mailbox`.
     #[serde(default)]
     pub allow_mailboxes: Vec<String>,
+    /// Mailboxes that requests may not name, also if they are allowed.
+    #[serde(default)]
+    pub deny_mailboxes: Vec<String>,
+    /// Who may get mail; everybody when absent.
+    #[serde(default)]
+    pub recipients: guard::Recipients,
+    /// How much each mailbox may send; without it, as much as Graph takes.
+    #[serde(default)]
+    pub budgets: guard::Budgets,
+    /// A rehearsal: requests are read and checked, nothing is sent or changed, and outcomes say so.
+    #[serde(default)]
+    pub dry_run: bool,
     /// What is promised about a send; `once` when absent.
     #[serde(default)]
     pub guarantee: Guarantee,
@@ -198,6 +211,10 @@ impl RequestsSection {
         Settings {
             mailbox: self.mailbox.clone(),
             allow_mailboxes: self.allow_mailboxes.clone(),
+            deny_mailboxes: self.deny_mailboxes.clone(),
+            recipients: self.recipients.rules(),
+            budgets: self.budgets.limits(),
+            dry_run: self.dry_run,
             guarantee: self.guarantee,
             in_flight: self.in_flight.unwrap_or(default.in_flight),
             deadline: span(self.deadline, default.deadline),
@@ -290,7 +307,7 @@ pub enum Report {
     None,
     /// A summary when the run ends.
     Summary,
-    /// A line for each request that has ended, and the summary. Leave it off where a pipeline
-    /// writes to standard output.
+    /// A line for each request that has ended and each event that is out, and the summary. Leave it
+    /// off where a pipeline writes to standard output.
     Outcomes,
 }

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use mailbridge_compose::Composer;
 use mailbridge_core::{
-    AsRequests, Decoder, Files, Filter, StateStore,
+    AsRequests, Decoder, FileStore, Files, Filter, StateStore,
     plugin::{Build, Bus, SourceEnd, TargetEnd},
 };
 use mailbridge_engine::Settings;
@@ -94,6 +94,8 @@ pub struct EventsPipeline {
     pub section: EventsSection,
     /// Which events are wanted; all, without it.
     pub filter: Option<Arc<dyn Filter>>,
+    /// Where large content is put, if anywhere.
+    pub files: Option<Arc<dyn FileStore>>,
     /// Where it is kept how far each folder was read.
     pub state: Port<dyn Build<dyn StateStore>>,
     /// Where events go.

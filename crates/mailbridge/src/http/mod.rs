@@ -7,6 +7,7 @@
 mod metrics;
 mod notifications;
 mod ready;
+mod status;
 #[cfg(test)]
 mod tests;
 
@@ -23,6 +24,7 @@ use tokio::net::TcpListener;
 pub use metrics::Metrics;
 pub use notifications::Called;
 pub use ready::Witnesses;
+pub use status::Boards;
 
 use crate::config::model::Listen;
 
@@ -65,14 +67,17 @@ pub struct Side {
     pub asked: Witnesses,
     /// What was counted.
     pub metrics: Metrics,
+    /// Who is asked about mailboxes.
+    pub boards: Boards,
     /// Who is called by Graph.
     pub called: Called,
 }
 
-fn router(Side { asked, metrics, called }: Side) -> Router {
+fn router(Side { asked, metrics, boards, called }: Side) -> Router {
     Router::new()
         .route("/livez", get(async || "alive\n"))
         .route("/readyz", get(ready::ready).with_state(asked))
+        .route("/status", get(status::status).with_state(boards))
         .route("/metrics", get(metrics::metrics).with_state(metrics))
         .merge(notified(called))
 }

@@ -2,23 +2,44 @@
 
 pub mod latency;
 pub mod notify;
+pub mod progress;
 pub mod report;
 pub mod signals;
+pub mod told;
 pub mod wiring;
 
-use mailbridge_engine::Requests;
+use mailbridge_engine::{Requests, events::Events};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::exit::Exit;
 use signals::Signals;
 
+/// Pipelines that are ready to run.
+#[derive(Default)]
+pub struct Ready {
+    /// Those of requests.
+    pub requests: Vec<Requests>,
+    /// Those of events.
+    pub events: Vec<Events>,
+}
+
+impl Ready {
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.requests.len() + self.events.len()
+    }
+}
+
 /// Runs all pipelines. The first signal stops them softly: nothing new is taken, what is in flight
 /// is finished. The second one ends at once.
-pub async fn until_done(pipelines: Vec<Requests>, mut signals: Signals) -> Exit {
+pub async fn until_done(ready: Ready, mut signals: Signals) -> Exit {
     let stop = CancellationToken::new();
     let mut running = JoinSet::new();
-    for pipeline in pipelines {
+    for pipeline in ready.requests {
+        running.spawn(pipeline.run(stop.clone()));
+    }
+    for pipeline in ready.events {
         running.spawn(pipeline.run(stop.clone()));
     }
     let mut exit = Exit::Done;

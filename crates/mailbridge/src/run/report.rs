@@ -1,5 +1,5 @@
-//! What a run tells a person on standard output: a line for each request that has ended, and a
-//! summary.
+//! What a run tells a person on standard output: a line for each request that has ended and each event
+//! that is out, and a summary.
 //!
 //! For people who try things out, and for runs over files. Services leave it off: there outcomes
 //! are on their bus, counts in the metrics and failures in the log. Recipients and texts are never
@@ -14,7 +14,7 @@ use std::{
 };
 
 use mailbridge_core::{
-    Code,
+    Code, Labels,
     contract::{OutcomeData, Status},
 };
 use mailbridge_engine::Observer;
@@ -38,6 +38,8 @@ struct Tally {
     /// By code.
     unknown: BTreeMap<String, u64>,
     latencies: Latencies,
+    /// Events that are out, by pipeline and change.
+    events: BTreeMap<(String, String), u64>,
 }
 
 impl Report {
@@ -55,6 +57,18 @@ impl Report {
     pub fn finish(&self, ends: &[End]) {
         let summary = Summary { took: self.started.elapsed(), tally: &self.tally(), ends };
         tell(format_args!("{summary}"));
+    }
+
+    /// Notes that an event is out.
+    pub fn event(&self, labels: &Labels) {
+        let label = |name| labels.get(name).unwrap_or_default().to_owned();
+        let (pipeline, change) = (label("pipeline"), label("change"));
+        let mut tally = self.tally();
+        if self.lines {
+            let (mailbox, folder) = (label("mailbox"), label("folder"));
+            tell(format_args!("{change:<8}  {mailbox:<32}  {folder}\n"));
+        }
+        *tally.events.entry((pipeline, change)).or_default() += 1;
     }
 
     /// The codes of failures that were seen.
@@ -138,11 +152,22 @@ struct Summary<'a> {
 impl fmt::Display for Summary<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { took, tally, ends } = self;
-        let Tally { accepted, rejected, unknown, latencies } = tally;
+        let Tally { accepted, rejected, unknown, latencies, events } = tally;
         let (refused, doubtful) = (rejected.values().sum::<u64>(), unknown.values().sum::<u64>());
         let total = accepted + refused + doubtful;
         writeln!(f)?;
         let mut row = |what: &str, text: fmt::Arguments<'_>| writeln!(f, "  {what:<14}{text}");
+        if !events.is_empty() {
+            let out = events.values().sum();
+            let rate = rate(out, *took);
+            row("events", format_args!("{out} in {}, {rate} a second", Short(*took)))?;
+            for ((pipeline, change), count) in events {
+                row("", format_args!("{count} {change} by {pipeline}"))?;
+            }
+        }
+        if total == 0 && !events.is_empty() {
+            return ends.iter().try_for_each(|end| row(end.what, format_args!("{}", end.told)));
+        }
         row(
             "requests",
             format_args!("{total} in {}, {} a second", Short(*took), rate(total, *took)),
@@ -216,6 +241,22 @@ mod tests {
                 1 request_no_recipient: the mail has no recipient
   unknown       0
   outcomes      files (local): path -
+";
+        assert_eq!(summary.to_string(), wanted);
+    }
+
+    #[test]
+    fn events_are_counted_by_pipeline_and_change() {
+        let report = Report::new(Wanted::Summary).unwrap();
+        for change in ["received", "moved", "received"] {
+            report.event(&Labels::default().with("pipeline", "support").with("change", change));
+        }
+        let tally = report.tally();
+        let summary = Summary { took: Duration::from_secs(1), tally: &tally, ends: &[] };
+        let wanted = "
+  events        3 in 1.0 s, 3 a second
+                1 moved by support
+                2 received by support
 ";
         assert_eq!(summary.to_string(), wanted);
     }

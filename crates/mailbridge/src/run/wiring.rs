@@ -1,21 +1,32 @@
 //! From a checked configuration to pipelines: connections are opened, the sandbox is started if a
 //! connection goes there.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
-use mailbridge_core::{Mail, Output, Result, plugin::Build};
-use mailbridge_engine::{Observer, Requests, StoreHost, health::Health, ledger::Ledger};
+use mailbridge_core::{Code, Error, Mail, Output, Result, plugin::Build};
+use mailbridge_engine::{
+    Observer, Requests, StoreHost,
+    events::{Board, Events, callback::Callbacks},
+    health::Health,
+    ledger::Ledger,
+};
 use mailbridge_graph::{Connection, Expiry, Notify, Options, Tenants};
 use mailbridge_sandbox::Running;
 
+use super::{Ready, report::Report, told::Told};
 use crate::{
-    config::{LedgerSetup, Pipeline},
+    config::{EventsPipeline, LedgerSetup, Pipeline},
     sandboxes,
 };
 
 /// Connections that are open.
 pub struct Connections {
     mails: BTreeMap<String, Arc<Tenants>>,
+    /// Those that go to the sandbox.
+    sandboxed: BTreeSet<String>,
     /// Tell when credentials end, until they are dropped.
     _expiries: Vec<Expiry>,
     /// The sandbox, if one of them goes there.
@@ -36,6 +47,8 @@ impl Connections {
         } else {
             None
         };
+        let there = connections.iter().filter(|(_, it)| sandboxes::goes_there(it));
+        let sandboxed = there.map(|(name, _)| name.clone()).collect();
         let (mut mails, mut expiries) = (BTreeMap::new(), Vec::new());
         for (name, connection) in connections {
             let tenancies = match &sandbox {
@@ -52,7 +65,12 @@ impl Connections {
             let mail = Tenants::open(&name, tenancies, options)?;
             mails.insert(name, Arc::new(mail));
         }
-        Ok(Self { mails, _expiries: expiries, sandbox })
+        Ok(Self { mails, sandboxed, _expiries: expiries, sandbox })
+    }
+
+    /// Whether a connection goes to the sandbox of this process.
+    pub fn is_sandboxed(&self, name: &str) -> bool {
+        self.sandboxed.contains(name)
     }
 
     /// A connection by name.
@@ -64,6 +82,53 @@ impl Connections {
     pub fn all(&self) -> BTreeMap<String, Arc<Tenants>> {
         self.mails.clone()
     }
+}
+
+/// What is shared by all pipelines.
+#[derive(Default)]
+pub struct Shared {
+    /// Where they tell how they are.
+    pub health: Health,
+    /// Whom Graph calls.
+    pub callbacks: Callbacks,
+    /// Who tells a person of them.
+    pub report: Option<Arc<Report>>,
+}
+
+/// All pipelines, and what is asked about those of events.
+#[derive(Default)]
+pub struct Wired {
+    /// The pipelines.
+    pub ready: Ready,
+    /// By name: how their mailboxes are.
+    pub boards: BTreeMap<String, Board>,
+    /// Those that Graph calls.
+    pub called: BTreeSet<String>,
+}
+
+/// Puts pipelines and connections together.
+pub fn wire(
+    requests: Vec<Pipeline>,
+    events: Vec<EventsPipeline>,
+    connections: &Connections,
+    shared: &Shared,
+) -> Result<Wired> {
+    let lost = || Error::permanent(Code::Internal, "a pipeline without its connection");
+    let mut wired = Wired::default();
+    for pipeline in requests {
+        let mail = connections.get(&pipeline.connection).ok_or_else(lost)?;
+        let observer = shared.report.clone().map(|report| report as Arc<dyn Observer>);
+        let pipeline = self::requests(pipeline, mail, &shared.health, observer);
+        wired.ready.requests.push(pipeline);
+    }
+    for pipeline in events {
+        let pipeline = self::events(pipeline, connections, shared).ok_or_else(lost)?;
+        let name = &pipeline.name;
+        wired.boards.insert(name.clone(), pipeline.board.clone());
+        wired.called.extend(pipeline.settings.webhook.as_ref().map(|_| name.clone()));
+        wired.ready.events.push(pipeline);
+    }
+    Ok(wired)
 }
 
 /// A pipeline that is ready to run.
@@ -86,6 +151,29 @@ pub fn requests(
         settings: pipeline.settings,
         observer,
     }
+}
+
+/// An events pipeline that is ready to run; nothing, without its connection.
+fn events(pipeline: EventsPipeline, connections: &Connections, shared: &Shared) -> Option<Events> {
+    let EventsPipeline { name, section, filter, files, state, to, dead_letters } = pipeline;
+    let connection = Arc::clone(connections.mails.get(&section.connection)?);
+    Some(Events {
+        mail: Arc::clone(&connection) as Arc<dyn Mail>,
+        changes: connection,
+        store: Arc::new(StoreHost::new(state.build)),
+        to: match &shared.report {
+            Some(report) => Arc::new(Told::new(to.build, Arc::clone(report))),
+            None => to.build,
+        },
+        dead_letters: dead_letters.map(|port| port.build as Arc<dyn Build<dyn Output>>),
+        files,
+        filter,
+        callbacks: shared.callbacks.clone(),
+        settings: section.settings(&name),
+        health: shared.health.register(&name),
+        board: Board::new(),
+        name,
+    })
 }
 
 /// The ledger as this worker sees it.

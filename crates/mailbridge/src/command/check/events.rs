@@ -3,11 +3,12 @@
 use std::fmt::{self, Write as _};
 
 use mailbridge_core::{Mailbox, Span, changes::Bodies, contract::Change};
+use mailbridge_engine::events::Start;
 
 use crate::config::{
     EventsPipeline,
     model::events::{
-        After, AttachmentsChoice, EventsSection, MailboxRule, Mailboxes, MimeChoice, Start, Wake,
+        After, AttachmentsChoice, EventsSection, MailboxRule, Mailboxes, MimeChoice, Wake,
     },
 };
 
@@ -21,7 +22,7 @@ pub fn told(pipeline: &EventsPipeline) -> Result<String, fmt::Error> {
     let mut row = |what: &str, words: fmt::Arguments<'_>| writeln!(text, "    {what:<14}{words}");
     row("through", format_args!("{}, {}", section.connection, mailboxes(&section.mailboxes)))?;
     row("folders", format_args!("{}", section.folders().join(", ")))?;
-    row("start", format_args!("{}", start(section.start.unwrap_or(Start::Now))))?;
+    row("start", format_args!("{}", start(section.start())))?;
     row("changes", format_args!("{}", changes(&section.changes())))?;
     row("looks", format_args!("{}", looks(section)))?;
     if let Some(when) = &section.when {

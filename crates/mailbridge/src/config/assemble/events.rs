@@ -46,6 +46,7 @@ impl Assembly<'_> {
                 Some(filter) => Some(filter?),
             },
             section,
+            files: None,
             state: state?,
             to: to??,
             dead_letters: match dead_letters {

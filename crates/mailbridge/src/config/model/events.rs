@@ -1,11 +1,15 @@
 //! A pipeline of kind `events` as users write it.
 
-use std::{borrow::Cow, fmt, time::Duration};
+mod settings;
 
-use jiff::Timestamp;
+use std::{borrow::Cow, fmt};
+
 use mailbridge_attachments::Place;
 use mailbridge_core::{Mailbox, Span, changes::Bodies, contract::Change};
-use mailbridge_engine::events::encode::{Form, Format};
+use mailbridge_engine::events::{
+    Start,
+    encode::{Form, Format},
+};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{
     Deserialize, Deserializer,
@@ -35,6 +39,7 @@ pub struct EventsSection {
     /// What was there before the first run: `now` leaves it out (when absent), `all` publishes it,
     /// a time such as 2026-01-01T00:00:00Z publishes what was received since then.
     #[serde(default, deserialize_with = "text::optional")]
+    #[schemars(with = "Option<String>")]
     pub start: Option<Start>,
     /// What is told: `received`, `updated`, `moved`, `deleted`; only `received` when absent.
     #[serde(default)]
@@ -102,46 +107,6 @@ pub struct EventsSection {
     pub drain: Option<Span>,
 }
 
-/// How often the directory is asked who the mailboxes are.
-const REDISCOVER: Duration = Duration::from_hours(1);
-
-impl EventsSection {
-    /// The folders, as they are written.
-    pub fn folders(&self) -> Vec<String> {
-        self.folders.clone().unwrap_or_else(|| vec!["inbox".to_owned()])
-    }
-
-    /// What is told.
-    pub fn changes(&self) -> Vec<Change> {
-        self.changes.clone().unwrap_or_else(|| vec![Change::Received])
-    }
-
-    /// How often a mailbox is looked at that nothing wakes.
-    pub fn every(&self) -> Duration {
-        self.every.map_or(Duration::from_secs(30), Span::get)
-    }
-
-    /// How often one is looked at that Graph wakes.
-    pub fn backstop(&self) -> Duration {
-        self.backstop.map_or(Duration::from_mins(10), Span::get)
-    }
-
-    /// The mailboxes that are listed.
-    pub fn listed(&self) -> &[Mailbox] {
-        match &self.mailboxes {
-            Mailboxes::Listed(listed) => listed,
-            Mailboxes::Rule(_) => &[],
-        }
-    }
-}
-
-impl MailboxRule {
-    /// How often the directory is asked.
-    pub fn every(&self) -> Duration {
-        self.rediscover.map_or(REDISCOVER, Span::get)
-    }
-}
-
 /// Whose mail.
 pub enum Mailboxes {
     /// These.
@@ -201,17 +166,6 @@ impl JsonSchema for Mailboxes {
     }
 }
 
-/// What of the mail that was there before the first run is told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Start {
-    /// Nothing.
-    Now,
-    /// All.
-    All,
-    /// What was received since then.
-    At(Timestamp),
-}
-
 impl Text for Start {
     const EXPECTED: &str = "now, all, or a time such as 2026-01-01T00:00:00Z";
 
@@ -221,19 +175,6 @@ impl Text for Start {
             "all" => Some(Self::All),
             _ => text.parse().ok().map(Self::At),
         }
-    }
-}
-
-impl JsonSchema for Start {
-    fn schema_name() -> Cow<'static, str> {
-        "Start".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({
-            "type": "string",
-            "anyOf": [{ "enum": ["now", "all"] }, { "format": "date-time" }]
-        })
     }
 }
 

@@ -1,0 +1,143 @@
+//! Mails become events: the built program between the sandbox's mailboxes and a real nats-server.
+//!
+//! What the stream holds is compared with what is really in the folders, never with what the program
+//! says of itself.
+
+mod content;
+mod start;
+mod wake;
+mod world;
+
+use std::time::Duration;
+
+use mailbridge_sandbox::DeltaFaults;
+use world::{Plan, World};
+
+use crate::rig::{LOAD, SOON, until};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn mails_that_are_there_and_mails_that_arrive_become_events_in_their_order() {
+    let world = World::new(Plan::default()).await;
+    for mailbox in 0..3 {
+        world.arrive(mailbox, 150, "old");
+    }
+    let mut program = world.start();
+    world.green().await;
+    for round in ["a", "b", "c"] {
+        for mailbox in 0..3 {
+            world.arrive(mailbox, 20, round);
+        }
+    }
+    world.assert_as_in_inboxes(3).await;
+    program.sigterm().expect("it runs");
+    assert!(program.wait_exit(SOON).await.expect("it stops").success());
+    assert!(world.messages("DEAD").await.is_empty(), "every mail can be read");
+    // as many as there are mails: nothing was told twice in quiet times
+    assert_eq!(world.publications() as u64, world.stored().await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_restart_goes_on_where_it_was() {
+    let world = World::new(Plan::default()).await;
+    for mailbox in 0..3 {
+        world.arrive(mailbox, 50, "old");
+    }
+    for round in ["a", "b"] {
+        let mut program = world.start();
+        world.assert_as_in_inboxes(3).await;
+        program.sigterm().expect("it runs");
+        assert!(program.wait_exit(SOON).await.expect("it stops").success());
+        for mailbox in 0..3 {
+            world.arrive(mailbox, 10, round);
+        }
+    }
+    let _program = world.start();
+    world.assert_as_in_inboxes(3).await;
+    assert_eq!(world.publications(), 3 * 70, "what was told is not told again");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn killed_in_the_middle_it_loses_nothing_and_the_stream_has_each_once() {
+    let plan = Plan { pipeline: "      start: all\n      page_size: 10", ..Plan::default() };
+    let world = World::new(plan).await;
+    for mailbox in 0..3 {
+        world.arrive(mailbox, 300, "old");
+    }
+    for kill in 1..=5 {
+        let mut program = world.start();
+        world.arrive(kill % 3, 7, &format!("kill{kill}"));
+        world.published(kill as u64 * 120, LOAD).await;
+        program.kill9().expect("it runs");
+        program.wait_exit(SOON).await.expect("it is gone");
+    }
+    let _program = world.start();
+    world.assert_as_in_inboxes(3).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_forgotten_cursor_publishes_nothing_again() {
+    let world = World::new(Plan::default()).await;
+    for mailbox in 0..3 {
+        world.arrive(mailbox, 120, "old");
+    }
+    let _program = world.start();
+    world.assert_as_in_inboxes(3).await;
+    for round in ["a", "b", "c"] {
+        assert!(world.handle().evict_delta(None, None).expect("all mailboxes") > 0);
+        for mailbox in 0..3 {
+            world.arrive(mailbox, 5, round);
+        }
+        world.assert_as_in_inboxes(3).await;
+    }
+    assert_eq!(world.publications(), 3 * 135, "not even to a stream that would drop it");
+    let expired = world.get("/metrics").await.expect("metrics");
+    assert!(expired.contains("mailbridge_"), "{expired}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn pages_that_are_empty_and_repeat_change_nothing() {
+    let plan = Plan { pipeline: "      start: all\n      page_size: 20", ..Plan::default() };
+    let world = World::new(plan).await;
+    world.handle().set_delta_faults(DeltaFaults {
+        empty: 0.3,
+        repeat: 0.2,
+        repeat_later: 0.2,
+        ..DeltaFaults::default()
+    });
+    for mailbox in 0..3 {
+        world.arrive(mailbox, 200, "old");
+    }
+    let _program = world.start();
+    world.assert_as_in_inboxes(3).await;
+    world.arrive(0, 30, "new");
+    world.assert_as_in_inboxes(3).await;
+    assert_eq!(world.publications(), 630);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_workers_share_a_pipeline_and_tell_each_mail_once() {
+    let world = World::new(Plan::default()).await;
+    let (_one, _other) = (world.start(), world.start());
+    for mailbox in 0..3 {
+        world.arrive(mailbox, 100, "old");
+    }
+    world.assert_as_in_inboxes(3).await;
+    world.arrive(1, 20, "new");
+    world.assert_as_in_inboxes(3).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn status_tells_how_far_each_folder_is() {
+    let world = World::new(Plan::default()).await;
+    world.arrive(0, 3, "old");
+    let _program = world.start();
+    world.published(3, SOON).await;
+    until(SOON, "/status has every mailbox", async || {
+        let status = world.get("/status?pipeline=support&mailbox=m0@contoso.example").await;
+        status.is_some_and(|status| status.contains("m0@contoso.example"))
+    })
+    .await;
+    tokio::time::timeout(Duration::from_secs(3), world.get("/status?pipeline=nobody"))
+        .await
+        .expect("an answer in time");
+}

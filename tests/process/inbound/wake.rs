@@ -1,0 +1,85 @@
+//! Graph calls: mails are told soon, and none is lost that a call was lost for.
+
+use std::time::{Duration, Instant};
+
+use mailbridge_sandbox::NotificationFaults;
+
+use super::world::{Plan, World};
+use crate::rig::{SOON, until};
+
+/// So seldom that only a call explains an event.
+const SELDOM: &str = "10m";
+
+fn plan(every: &'static str, pipeline: &'static str) -> Plan {
+    Plan { wake: true, every, pipeline, ..Plan::default() }
+}
+
+async fn subscribed(world: &World, mailboxes: usize) {
+    until(SOON, "every mailbox has its subscription", async || {
+        world.handle().subscriptions().len() == mailboxes
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_wakes_its_mailbox() {
+    let world = World::new(plan(SELDOM, "      start: all")).await;
+    let _program = world.start();
+    world.green().await;
+    subscribed(&world, 3).await;
+    let began = Instant::now();
+    for mailbox in 0..3 {
+        world.arrive(mailbox, 4, "new");
+    }
+    world.assert_as_in_inboxes(3).await;
+    assert!(began.elapsed() < Duration::from_secs(30), "{:?}", began.elapsed());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn calls_that_are_refused_wake_nobody_and_hurt_nobody() {
+    let world = World::new(plan(SELDOM, "      start: all")).await;
+    let _program = world.start();
+    world.green().await;
+    subscribed(&world, 3).await;
+    let id = &world.handle().subscriptions()[0].id;
+    let wrong = format!(
+        r#"{{"value": [{{"subscriptionId": "{id}", "clientState": "guess", "resource": "x"}}]}}"#
+    );
+    let hook = "/notifications/support";
+    let gigantic = " ".repeat(2 * 1024 * 1024);
+    for (path, body, status) in [
+        (hook, wrong.as_str(), 202),
+        (hook, r#"{"value": [{"subscriptionId": "nobody's", "clientState": "x"}]}"#, 202),
+        (hook, "not JSON", 400),
+        (hook, gigantic.as_str(), 413),
+        ("/notifications/nobody", wrong.as_str(), 404),
+        ("/notifications/support?validationToken=%3Cscript%3E", "", 400),
+    ] {
+        assert_eq!(world.call(path, body).await, status, "{path}");
+    }
+    let metrics = world.get("/metrics").await.expect("metrics");
+    let counted = |result: &str| {
+        let line = format!("mailbridge_notifications_total{{result=\"{result}\"}} 1");
+        assert!(metrics.contains(&line), "{line}: {metrics}");
+    };
+    counted("wrong_state");
+    counted("unknown");
+    world.arrive(0, 1, "new");
+    world.assert_as_in_inboxes(3).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn calls_that_are_lost_and_doubled_cost_time_and_no_event() {
+    let world = World::new(plan("1s", "      start: all\n      backstop: 3s")).await;
+    let faults = NotificationFaults { loss: 0.2, double: 0.2, ..NotificationFaults::default() };
+    world.handle().set_notification_faults(faults);
+    let _program = world.start();
+    world.green().await;
+    subscribed(&world, 3).await;
+    for round in 0..30 {
+        world.arrive(round % 3, 2, &format!("round{round}"));
+        tokio::task::yield_now().await;
+    }
+    world.assert_as_in_inboxes(3).await;
+    assert_eq!(world.publications(), 60, "twice called is not twice told");
+}
