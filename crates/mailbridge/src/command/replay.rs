@@ -27,8 +27,9 @@ use crate::{
 /// The arguments.
 #[derive(clap::Args)]
 #[command(
-    after_help = "Workers may run meanwhile. Put right first what the code names: `mailbridge explain CODE`.
-A letter is forgotten only after its request is stored, so an interrupted replay is simply run again:
+    after_help = "Workers may run meanwhile. Put right what the code names first:
+`mailbridge explain CODE`.
+A letter is forgotten only after its request is stored, so an interrupted replay is run again:
 what may have been put back twice carries its key and a doubt, and the mailbox is looked at first.
 With `guarantee: at_least_once` nobody looks, and such a mail may be sent twice.
 
