@@ -26,8 +26,7 @@ use crate::{
 
 /// The arguments.
 #[derive(clap::Args)]
-#[command(
-    after_help = "Workers may run meanwhile. Put right what the code names first:
+#[command(after_help = "Workers may run meanwhile. Put right what the code names first:
 `mailbridge explain CODE`.
 A letter is forgotten only after its request is stored, so an interrupted replay is run again:
 what may have been put back twice carries its key and a doubt, and the mailbox is looked at first.
@@ -40,8 +39,7 @@ Examples:
   mailbridge replay pipelines.yaml orders --key order-4711
 
 Exit codes: 0 all that was chosen is put back, 1 some of it is not, 2 wrong usage,
-78 wrong configuration, 130 stopped by Ctrl-C."
-)]
+78 wrong configuration, 130 stopped by Ctrl-C.")]
 pub struct Replay {
     /// The configuration file (.yaml, .toml, .json)
     #[arg(value_name = "FILE")]
