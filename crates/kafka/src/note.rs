@@ -92,7 +92,10 @@ impl Note {
 mod tests {
     use proptest::prelude::*;
 
-    use super::*;
+    use super::{
+        Known::{Done, Maybe, New},
+        *,
+    };
 
     #[test]
     fn a_note_reads_as_it_was_written() {
@@ -100,7 +103,6 @@ mod tests {
         assert_eq!(text, "mb1 next=8 lease=1000 open=0,3,2");
         let note = Note::read(100, &text).unwrap();
         assert_eq!(note, Note { next: 108, open: vec![100, 103, 105], lease: 1100 });
-        use Known::{Done, Maybe, New};
         let known = [100, 101, 103, 107, 108, 1099, 1100].map(|offset| note.knows(offset));
         assert_eq!(known, [Maybe, Done, Maybe, Done, Maybe, Maybe, New]);
     }
@@ -128,9 +130,9 @@ mod tests {
             prop_assert!(text.len() < 4000, "{}", text.len());
             let note = Note::read(position, &text).unwrap();
             for offset in open {
-                prop_assert_eq!(note.knows(offset), Known::Maybe);
+                prop_assert_eq!(note.knows(offset), Maybe);
             }
-            prop_assert_eq!(note.knows(next + 500), Known::New);
+            prop_assert_eq!(note.knows(next + 500), New);
         }
     }
 }

@@ -87,7 +87,8 @@ mod tests {
     use super::*;
 
     fn check(options: Value) -> Result<BTreeMap<String, String>> {
-        let config = json!({ "brokers": ["a:1"], "options": options });
+        let mut config = json!({ "brokers": ["a:1"] });
+        config["options"] = options;
         checked(&serde_json::from_value(config).unwrap())
     }
 

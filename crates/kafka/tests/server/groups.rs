@@ -140,9 +140,10 @@ async fn what_a_transaction_took_back_is_not_read() {
     for (text, keep) in [("kept", true), ("taken back", false), ("kept too", true)] {
         producer.begin_transaction().unwrap();
         producer.send(BaseRecord::<(), str>::to(&topic).payload(text)).unwrap();
-        match keep {
-            true => producer.commit_transaction(PROMPT).unwrap(),
-            false => producer.abort_transaction(PROMPT).unwrap(),
+        if keep {
+            producer.commit_transaction(PROMPT).unwrap();
+        } else {
+            producer.abort_transaction(PROMPT).unwrap();
         }
     }
     for expected in ["kept", "kept too"] {

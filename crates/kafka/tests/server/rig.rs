@@ -132,12 +132,12 @@ impl Rig {
     }
 }
 
-pub fn plugin(broker: &str, more: Value) -> Kafka {
+pub fn plugin(broker: &str, mut more: Value) -> Kafka {
     let mut config = json!({
         "brokers": [broker],
         "options": { "session.timeout.ms": 3000, "heartbeat.interval.ms": 300 },
     });
-    config.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    config.as_object_mut().unwrap().append(more.as_object_mut().unwrap());
     Kafka::new("log", serde_json::from_value(config).unwrap()).unwrap()
 }
 

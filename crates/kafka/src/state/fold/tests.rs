@@ -57,10 +57,13 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     prop::collection::vec(step, 1..80)
 }
 
-/// Plays the steps for one key. Gives the whole log (none: a tombstone of that name), what may be
-/// gone from it by compaction, and the store as those see it who have read everything.
-fn play(steps: &[Step]) -> (Vec<(String, Option<Proposal>)>, BTreeSet<String>, Fold) {
-    let mut log: Vec<(String, Option<Proposal>)> = Vec::new();
+/// By its place in the log: a name, and what was proposed under it, or else its tombstone.
+type Log = Vec<(String, Option<Proposal>)>;
+
+/// Plays the steps for one key. Gives the whole log, the names of what may be gone from it by
+/// compaction, and the store as those see it who have read everything.
+fn play(steps: &[Step]) -> (Log, BTreeSet<String>, Fold) {
+    let mut log = Log::new();
     let (mut fold, mut litter, mut struck) = (Fold::default(), Vec::new(), BTreeSet::new());
     let mut under_way: [Option<(u64, Option<u64>)>; 4] = [None; 4];
     for step in steps {
