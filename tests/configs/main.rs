@@ -61,6 +61,21 @@ fn the_quickstart_sends_what_is_right_and_explains_what_is_not() {
 }
 
 #[test]
+fn the_inbox_quickstart_streams_until_it_is_asked_to_stop() {
+    let folder = tempfile::tempdir().expect("a folder");
+    fs::create_dir(folder.path().join("target")).expect("a folder");
+    let example = repository().join("configs/inbox-quickstart.yaml");
+    let told = |line: &str| line.starts_with("received  support@contoso.example");
+    let ran = program::until(folder.path(), &["run", &example.to_string_lossy()], told, 4);
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    assert!(ran.stdout.contains("received by support"), "{}", ran.stdout);
+    assert!(!ran.stdout.contains("ada@example.org"), "no sender is shown: {}", ran.stdout);
+    let events = fs::read_to_string(folder.path().join("target/inbox-events.ndjson"));
+    let events = events.expect("events");
+    assert!(events.lines().count() >= 4 && events.contains("invoice.csv"), "{events}");
+}
+
+#[test]
 fn a_pipe_carries_requests_in_and_outcomes_out() {
     let folder = tempfile::tempdir().expect("a folder");
     let example = repository().join("configs/pipe.yaml");

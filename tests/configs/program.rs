@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    io::Write as _,
+    io::{BufRead as _, BufReader, Write as _},
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
 };
@@ -36,6 +36,25 @@ pub fn piped(folder: &Path, arguments: &[&str], (name, value): (&str, &str), tex
     input.write_all(text.as_bytes()).expect("it reads");
     drop(input);
     ran(child.wait_with_output().expect("the program runs"))
+}
+
+/// Runs it until so many lines of its standard output are as wanted, and then asks it to stop.
+pub fn until(folder: &Path, arguments: &[&str], wanted: fn(&str) -> bool, count: usize) -> Ran {
+    let mut command = command(folder, arguments);
+    let mut child =
+        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
+    let mut lines = BufReader::new(child.stdout.take().expect("its standard output")).lines();
+    let (mut seen, mut stdout) = (0, String::new());
+    while seen < count {
+        let line = lines.next().expect("it goes on").expect("UTF-8");
+        seen += usize::from(wanted(&line));
+        stdout = stdout + &line + "\n";
+    }
+    let id = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(id, rustix::process::Signal::INT).expect("it runs");
+    lines.for_each(|line| stdout = stdout.clone() + &line.expect("UTF-8") + "\n");
+    let Ran { code, stderr, .. } = ran(child.wait_with_output().expect("it ends"));
+    Ran { code, stdout, stderr }
 }
 
 fn command(folder: &Path, arguments: &[&str]) -> Command {

@@ -29,7 +29,9 @@ pub fn goes_there(connection: &Connection) -> bool {
 /// Starts one on a free port, in which every mailbox of these domains exists.
 pub async fn start(domains: BTreeSet<String>) -> Result<Running> {
     let tenant = domains.into_iter().fold(Tenant::demo(), Tenant::any_mailbox_of);
-    Sandbox::builder().tenant(tenant).start_local().await.map_err(|cause| {
+    // each is another world: what was remembered of an earlier one means nothing here
+    let seed = jiff::Timestamp::now().subsec_nanosecond().unsigned_abs();
+    Sandbox::builder().seed(seed.into()).tenant(tenant).start_local().await.map_err(|cause| {
         Error::transient(Code::Listen, "the sandbox cannot listen").with("cause", cause)
     })
 }

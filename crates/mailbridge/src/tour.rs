@@ -9,6 +9,18 @@ use crate::run::report::tell;
 
 /// Where somebody has the project's own examples at hand.
 const EXAMPLE: &str = "configs/nats.yaml";
+const INBOX: &str = "configs/inbox.yaml";
+
+/// The next steps after a run whose mail came from the sandbox.
+pub fn after_inbox() {
+    let program = program();
+    tell(format_args!("\nNext\n"));
+    next(&format!("{program} schema event"), "what an event holds");
+    if Path::new(INBOX).exists() {
+        next(&format!("{program} check {INBOX}"), "the shape of a real configuration");
+    }
+    next(&format!("{program} sandbox"), "the sandbox as a server, for your own code");
+}
 
 /// The truth of the sandbox after a run, and the next steps.
 pub fn after_sandbox(sandbox: &Handle, codes: &[String]) {
@@ -19,7 +31,7 @@ pub fn after_sandbox(sandbox: &Handle, codes: &[String]) {
     tell(format_args!(
         "  sandbox       sent: {sent}; sent twice: {doubles}; drafts left: {drafts}\n"
     ));
-    let program = std::env::args().next().unwrap_or_else(|| "mailbridge".to_owned());
+    let program = program();
     tell(format_args!("\nNext\n"));
     if let Some(code) = codes.first() {
         next(&format!("{program} explain {code}"), "what a code means, and the cure");
@@ -32,6 +44,10 @@ pub fn after_sandbox(sandbox: &Handle, codes: &[String]) {
         next(&format!("{program} check {EXAMPLE}"), "the shape of a real configuration");
     }
     next(&format!("{program} sandbox"), "the sandbox as a server, for your own code");
+}
+
+fn program() -> String {
+    std::env::args().next().unwrap_or_else(|| "mailbridge".to_owned())
 }
 
 fn next(command: &str, why: &str) {

@@ -107,7 +107,7 @@ async fn a_strange_mail_never_stops_the_ones_behind_it() {
         let found = told.iter().find(|it| it.content.subject.as_deref() == Some(subject));
         found.unwrap_or_else(|| panic!("{subject}"))
     };
-    assert_eq!(of("no sender").content.from, None);
+    assert!(of("no sender").content.preview.is_some());
     assert_eq!(of("many").content.to.len(), 5_000);
     let left_out: Vec<_> = of("huge").left_out.iter().map(|it| it.what.as_str()).collect();
     assert!(left_out.contains(&"html"), "{left_out:?}");

@@ -19,7 +19,7 @@ use crate::{
     run::{
         notify::OnBus,
         progress,
-        report::{End, Report},
+        report::{End, Report, tell},
         signals::Signals,
         until_done,
         wiring::{self, Connections, Shared},
@@ -83,6 +83,7 @@ async fn run(mut setup: Setup, options: Options) -> Result<Exit> {
     let ends = ends(&setup);
     let _letters = letters(&setup, &connections);
     let report = Report::new(setup.report).map(Arc::new);
+    let sends = !setup.pipelines.is_empty();
     let shared = Shared { report: report.clone(), ..Shared::default() };
     let wired = wiring::wire(setup.pipelines, setup.events, &connections, &shared)?;
     let Shared { health, callbacks, .. } = shared;
@@ -100,8 +101,10 @@ async fn run(mut setup: Setup, options: Options) -> Result<Exit> {
     tracing::info!("stopped");
     if let Some(report) = report {
         report.finish(&ends);
-        if let Some(sandbox) = &connections.sandbox {
-            tour::after_sandbox(sandbox.handle(), &report.codes());
+        match &connections.sandbox {
+            Some(sandbox) if sends => tour::after_sandbox(sandbox.handle(), &report.codes()),
+            Some(_) => tour::after_inbox(),
+            None => {}
         }
     }
     Ok(exit)
@@ -135,7 +138,10 @@ fn letters(setup: &Setup, connections: &Connections) -> Option<JoinSet<()>> {
     }
     let mailboxes = Vec::from_iter(mailboxes);
     letters::first(sandbox, &mailboxes);
-    tracing::warn!(mailboxes = mailboxes.len(), "mail arrives in the sandbox; Ctrl-C ends it");
+    tracing::info!(mailboxes = mailboxes.len(), "mail arrives in the sandbox of this process");
+    if setup.report != Wanted::None {
+        tell(format_args!("mail arrives in the sandbox; Ctrl-C ends it\n\n"));
+    }
     let mut arriving = JoinSet::new();
     arriving.spawn(letters::arrive(sandbox.clone(), mailboxes));
     Some(arriving)
