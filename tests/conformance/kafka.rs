@@ -7,9 +7,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use mailbridge_core::{
-    Code, Error, Headers, Input, Keep, Message, Needs, Output, Result, StateStore, plugin::Plugin,
+    Code, Error, Headers, Input, Keep, Message, Needs, Output, Result, StateStore,
+    plugin::{Begin, Plugin, ReadBack},
 };
-use mailbridge_kafka::Kafka;
+use mailbridge_kafka::{Kafka, Source, Target};
 use mailbridge_testkit::{
     conformance::World,
     server::{InUse, SharedKafka, shared_kafka},
@@ -28,6 +29,7 @@ use serde_json::json;
 use tokio::sync::Mutex;
 
 mailbridge_testkit::promises!(KafkaWorld::start().await);
+mailbridge_testkit::promises_of_reading_back!(KafkaWorld::start().await);
 
 /// How long the stranger waits for the broker.
 const PROMPT: Duration = Duration::from_secs(10);
@@ -64,12 +66,22 @@ impl KafkaWorld {
         let admin: AdminClient<DefaultClientContext> = client.create().unwrap();
         let names = [self.topic("requests"), self.topic("outcomes")];
         let topics = names.each_ref().map(|it| NewTopic::new(it, 1, TopicReplication::Fixed(1)));
-        let made = admin.create_topics(&topics, &AdminOptions::new()).await.unwrap();
+        let known = AdminOptions::new().operation_timeout(Some(PROMPT));
+        let made = admin.create_topics(&topics, &known).await.unwrap();
         made.into_iter().for_each(|made| drop(made.unwrap()));
     }
 
     fn topic(&self, what: &str) -> String {
         format!("{}.{what}", self.name)
+    }
+
+    fn source(&self) -> Source {
+        let source = json!({ "topics": [self.topic("requests")], "group": self.name });
+        serde_json::from_value(source).unwrap()
+    }
+
+    fn target(&self) -> Target {
+        serde_json::from_value(json!({ "topic": self.topic("outcomes") })).unwrap()
     }
 
     /// Everything that stands on the target.
@@ -118,9 +130,7 @@ impl World for KafkaWorld {
     }
 
     async fn input(&self, needs: Needs) -> Result<Box<dyn Input>> {
-        let topics = [self.topic("requests")];
-        let source = json!({ "topics": topics, "group": self.name });
-        let source = serde_json::from_value(source).unwrap();
+        let source = self.source();
         self.kafka.check_source(&source, &needs)?;
         self.kafka.input(&source, &needs).await
     }
@@ -138,12 +148,21 @@ impl World for KafkaWorld {
     }
 
     async fn output(&self) -> Result<Box<dyn Output>> {
-        let target = json!({ "topic": self.topic("outcomes") });
-        self.kafka.output(&serde_json::from_value(target).unwrap()).await
+        self.kafka.output(&self.target()).await
     }
 
     async fn published(&self) -> Result<Vec<Message>> {
         self.read_all().map_err(|error| broken("the target cannot be read", &error))
+    }
+
+    async fn read_back(&self, name: &str, begin: Begin) -> Result<ReadBack> {
+        // the names are the suite's, and the broker is everybody's
+        let name = format!("{}-{name}", self.name);
+        self.kafka.read_back(&self.target(), &name, begin).await
+    }
+
+    async fn write_back(&self) -> Result<Box<dyn Output>> {
+        self.kafka.write_back(&self.source()).await
     }
 
     async fn store(&self) -> Result<Box<dyn StateStore>> {

@@ -187,6 +187,13 @@ struct TargetKeys {
     create: Create,
 }
 
+impl Target {
+    /// One topic, which is not a template.
+    pub(crate) fn to(topic: &str, create: Create) -> Result<Self> {
+        Self::try_from(TargetKeys { topic: topic.to_owned(), key: None, create })
+    }
+}
+
 impl TryFrom<TargetKeys> for Target {
     type Error = Error;
 

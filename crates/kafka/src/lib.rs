@@ -24,7 +24,10 @@ mod token;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use mailbridge_core::{Input, Keep, Needs, Output, Result, StateStore, plugin::Plugin};
+use mailbridge_core::{
+    Input, Keep, Needs, Output, Result, StateStore,
+    plugin::{Begin, Plugin, ReadBack},
+};
 
 pub use config::{
     Config, Create, Mechanism, Sasl, Scalar, Source, Start, Store, Target, Tls, TopicSettings,
@@ -60,6 +63,14 @@ impl Plugin for Kafka {
 
     async fn output(&self, target: &Target) -> Result<Box<dyn Output>> {
         Ok(Box::new(output::KafkaOutput::new(&self.connector, target).await?))
+    }
+
+    async fn read_back(&self, target: &Target, name: &str, begin: Begin) -> Result<ReadBack> {
+        input::read_back(&self.connector, &self.threads, target, name, begin).await
+    }
+
+    async fn write_back(&self, source: &Source) -> Result<Box<dyn Output>> {
+        Ok(Box::new(input::WriteBack::new(&self.connector, source).await?))
     }
 
     async fn store(&self, store: &Store, keep: Keep) -> Result<Box<dyn StateStore>> {

@@ -185,12 +185,21 @@ impl Partition {
 
     /// Whether so much is open that nothing more is read for now.
     pub fn is_full(&self, open_max: usize) -> bool {
-        self.mark.held() >= open_max || self.open_bytes >= OPEN_BYTES_MAX
+        open_max != usize::MAX
+            && (self.mark.held() >= open_max || self.open_bytes >= OPEN_BYTES_MAX)
     }
 
-    /// Hands out nothing more.
+    /// Where reading began.
+    pub const fn begin(&self) -> u64 {
+        self.found.position
+    }
+
+    /// Hands out nothing more, so that what was not handed out until now is new to whoever comes
+    /// next.
     pub fn leave(&mut self) {
         self.leaving = true;
+        self.lease_asked = self.mark.next();
+        self.changed += 1;
     }
 
     /// It is somebody else's: nothing settles and nothing is committed any more.
@@ -279,6 +288,8 @@ mod tests {
         let change = partition.settle(0, 1).unwrap();
         partition.leave();
         assert_eq!(partition.take(2, 1), Turn::Wait);
+        let last = partition.commit().unwrap();
+        assert_eq!((last.position, &*last.note), (1, "mb1 next=1 lease=1 open=0"));
         partition.revoke();
         assert_eq!((partition.settle(1, 1), partition.commit()), (None, None));
         assert_eq!(partition.is_confirmed(change), None);

@@ -108,7 +108,8 @@ impl Rig {
         let admin: AdminClient<DefaultClientContext> = client.create().expect("an admin client");
         let topic = self.topic(what);
         let topic = NewTopic::new(&topic, partitions, TopicReplication::Fixed(1));
-        let made = admin.create_topics([&topic], &AdminOptions::new()).await.expect("an answer");
+        let known = AdminOptions::new().operation_timeout(Some(SOON));
+        let made = admin.create_topics([&topic], &known).await.expect("an answer");
         made.into_iter().for_each(|made| drop(made.expect("a topic")));
     }
 

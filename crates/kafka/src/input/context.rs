@@ -33,6 +33,8 @@ pub(super) struct Context {
     pub watch: Watch,
     pub shared: Arc<Shared>,
     pub start: Start,
+    /// As if nothing had been committed yet.
+    pub anew: bool,
     /// How long a partition that goes may wait for what is in flight.
     pub drain: Duration,
     /// Something was called back: there may be more where it came from.
@@ -41,7 +43,7 @@ pub(super) struct Context {
 
 impl Context {
     fn assign(&self, consumer: &BaseConsumer<Self>, list: &TopicPartitionList) {
-        let found = match find::all(consumer, list, self.start) {
+        let found = match find::all(consumer, list, self.start, self.anew) {
             Ok(found) => found,
             Err(failure) => {
                 let what = "where a partition begins could not be found out";

@@ -93,6 +93,9 @@ impl Driver {
     }
 
     fn failed(&mut self, failure: &KafkaError) {
+        if let KafkaError::PartitionEOF(number) = failure {
+            return self.shared.end_of(*number);
+        }
         let code = failure.rdkafka_error_code().unwrap_or(Kafka::Fail);
         let fatal = matches!(failure, KafkaError::MessageConsumptionFatal(_));
         match code {

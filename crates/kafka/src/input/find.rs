@@ -21,6 +21,7 @@ pub(super) fn all(
     consumer: &BaseConsumer<Context>,
     list: &TopicPartitionList,
     start: Start,
+    anew: bool,
 ) -> KafkaResult<Vec<(Place, Found)>> {
     if list.count() == 0 {
         return Ok(Vec::new());
@@ -42,6 +43,7 @@ pub(super) fn all(
         };
         let (begin, end) = (at(&begins).unwrap_or_default(), at(&ends).unwrap_or_default());
         let committed = number(it.offset()).map(|offset| (offset, it.metadata().to_owned()));
+        let committed = committed.filter(|_| !anew);
         found.push((place.clone(), decide(&place, committed, begin, end, start)));
     }
     Ok(found)

@@ -6,6 +6,7 @@
 //! parked by `Redeliver` while its offset stays open; at `open_max` open records a partition is
 //! paused, alone.
 
+mod back;
 mod committer;
 mod context;
 mod driver;
@@ -30,6 +31,7 @@ use rdkafka::{
     consumer::{BaseConsumer, Consumer as _},
 };
 
+pub(crate) use self::back::{WriteBack, read as read_back};
 use self::{context::Context, driver::Driver, out::Counted, shared::Shared};
 use crate::{
     client::{Connector, blocking, unusable},
@@ -64,15 +66,32 @@ pub(crate) async fn join(
     for topic in &source.topics {
         setup::topic(connector, &link, topic, &source.create, &[]).await?;
     }
-    let client = consumer(connector, source).await?;
     let shared = Arc::new(Shared::new(needs.in_flight));
-    let context = Context {
+    let context = context(connector, source, &shared).await?;
+    let client = consumer(connector, source).await?;
+    let consumer = subscribe(client, context, source).await?;
+    drive(threads, consumer, source, source.open_max as usize)?;
+    // each partition bounds what it has open, so nothing is left for this bound to do
+    let input = Redeliver::new(Log(Arc::clone(&shared)), usize::MAX);
+    Ok(Box::new(Counted { inner: Bounded::new(input, needs.in_flight), shared }))
+}
+
+async fn context(connector: &Connector, source: &Source, shared: &Arc<Shared>) -> Result<Context> {
+    Ok(Context {
         watch: connector.watch().await?,
-        shared: Arc::clone(&shared),
+        shared: Arc::clone(shared),
         start: source.start,
+        anew: false,
         drain: source.drain.get(),
         called: AtomicBool::new(false),
-    };
+    })
+}
+
+async fn subscribe(
+    client: ClientConfig,
+    context: Context,
+    source: &Source,
+) -> Result<BaseConsumer<Context>> {
     let topics = source.topics.clone();
     let consumer = blocking(move || {
         let mut consumer: BaseConsumer<Context> = client.create_with_context(context)?;
@@ -81,11 +100,20 @@ pub(crate) async fn join(
         consumer.subscribe(&topics.iter().map(String::as_str).collect::<Vec<_>>())?;
         Ok(consumer)
     });
-    let consumer = consumer.await?.map_err(|failure| unusable(&failure))?;
+    consumer.await?.map_err(|failure| unusable(&failure))
+}
+
+/// Starts the threads of a consumer. They end when its input is dropped.
+fn drive(
+    threads: &Threads,
+    consumer: BaseConsumer<Context>,
+    source: &Source,
+    open_max: usize,
+) -> Result<()> {
     let driver = Driver {
+        shared: Arc::clone(&consumer.context().shared),
         consumer: Arc::new(consumer),
-        shared: Arc::clone(&shared),
-        open_max: source.open_max as usize,
+        open_max,
         topic: source.topics.first().cloned().unwrap_or_default(),
         paused: HashSet::new(),
         reading_stopped: false,
@@ -96,9 +124,7 @@ pub(crate) async fn join(
         Error::transient(Code::Internal, "no thread for a consumer").with("cause", cause)
     })?;
     threads.add(thread);
-    // each partition bounds what it has open, so nothing is left for this bound to do
-    let input = Redeliver::new(Log(Arc::clone(&shared)), usize::MAX);
-    Ok(Box::new(Counted { inner: Bounded::new(input, needs.in_flight), shared }))
+    Ok(())
 }
 
 /// The configuration of a consumer.

@@ -3,7 +3,7 @@
 //! | disposition | what happens |
 //! |---|---|
 //! | `Done`, `Rejected` | it is no longer open; the commit that says so is confirmed |
-//! | `Again` | never comes here: `Redeliver` keeps the record, and its offset stays open |
+//! | `Again` | its offset stays open; where a record can come again here, `Redeliver` keeps it |
 //! | extend | nothing: a group's member keeps its partitions as long as it lives |
 //!
 //! A commit says what is done above an open record too, in its note. Where that note had to be cut,
@@ -29,7 +29,10 @@ pub(super) struct KafkaReceipt {
 
 #[async_trait]
 impl Settle for KafkaReceipt {
-    async fn settle(self: Box<Self>, _: Disposition) -> Result<Settled> {
+    async fn settle(self: Box<Self>, disposition: Disposition) -> Result<Settled> {
+        if let Disposition::Again { .. } = disposition {
+            return Ok(if self.is_stale() { Settled::Stale } else { Settled::Yes });
+        }
         let Self { shared, place, epoch, offset, bytes } = &*self;
         let change =
             shared.lot().of(place, *epoch).and_then(|partition| partition.settle(*offset, *bytes));

@@ -56,6 +56,10 @@ pub(super) struct Lot {
     /// There is something to commit.
     commit_due: bool,
     epochs: u64,
+    /// Where reading ends, where it does.
+    pub until: Option<HashMap<Place, u64>>,
+    /// Up to where each partition was read, as far as it is to be read to some end.
+    read: HashMap<Place, u64>,
 }
 
 /// A record that was read.
@@ -167,10 +171,40 @@ impl Shared {
     /// Keeps a record for whoever comes next.
     pub fn put(&self, record: Record) {
         let mut lot = self.lot();
-        lot.buffer_bytes += record.bytes;
-        lot.buffer.push_back(record);
+        let mut wanted = true;
+        if let Some(until) = &lot.until {
+            wanted = until.get(&record.place).is_some_and(|until| record.offset < *until);
+            let (place, next) = (record.place.clone(), record.offset + 1);
+            lot.read.insert(place, next);
+        }
+        if wanted {
+            lot.buffer_bytes += record.bytes;
+            lot.buffer.push_back(record);
+        }
         drop(lot);
         self.arrived.notify_one();
+    }
+
+    /// Notes that a partition was read to its end, which is not before where reading ends.
+    pub fn end_of(&self, number: i32) {
+        let mut lot = self.lot();
+        let of = |place: &&Place| place.number == number;
+        let place = lot.until.as_ref().and_then(|until| until.keys().find(of).cloned());
+        lot.read.extend(place.map(|place| (place, u64::MAX)));
+        drop(lot);
+        self.arrived.notify_one();
+    }
+
+    /// Whether everything was handed out that was to be read.
+    pub fn is_read(&self) -> bool {
+        let lot = self.lot();
+        let Some(until) = &lot.until else { return false };
+        lot.buffer.is_empty()
+            && until.iter().all(|(place, until)| {
+                let ours = lot.partitions.get(place).filter(|it| !it.is_revoked());
+                let read = lot.read.get(place).copied().unwrap_or_default();
+                ours.is_some_and(|it| read.max(it.begin()) >= *until)
+            })
     }
 
     /// Whether enough is read ahead. Less than that is refilled at once: what a paused partition

@@ -74,6 +74,15 @@ impl Fold {
         Some((standing.value.clone()?, standing.offset))
     }
 
+    /// The keys that begin like this and have a value, in their order.
+    pub fn keys(&self, prefix: &str) -> Vec<String> {
+        let here = |(key, it): &(&String, &Standing)| key.starts_with(prefix) && it.value.is_some();
+        let mut keys: Vec<_> =
+            self.standing.iter().filter(here).map(|(key, _)| key.clone()).collect();
+        keys.sort_unstable();
+        keys
+    }
+
     /// What a proposal for this key expects: also a deletion stands.
     pub fn standing(&self, key: &str) -> Option<u64> {
         self.standing.get(key).map(|standing| standing.offset)

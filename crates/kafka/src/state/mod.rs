@@ -214,4 +214,9 @@ impl StateStore for KafkaStore {
     async fn delete(&self, key: &str, Revision(expected): Revision) -> Result<Put> {
         self.propose(key, None, Some(expected)).await
     }
+
+    async fn list(&self, prefix: &str) -> Result<Vec<String>> {
+        self.shared.catch_up().await?;
+        Ok(self.shared.lot().fold.keys(prefix))
+    }
 }
