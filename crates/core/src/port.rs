@@ -102,13 +102,15 @@ pub enum Keep {
     AtLeast(Duration),
 }
 
-/// A small durable store: compare-and-swap and nothing else.
+/// A small durable store: compare-and-swap, and a list of keys for people who look after it.
 ///
 /// - Keys are 1 to 256 characters of `[A-Za-z0-9._/=-]`, not starting or ending with `.`.
 /// - `put` with `None` succeeds only if the key is absent; with a revision only if the value is
 ///   still at it. Of two writers that expect the same, one wins.
 /// - A revision is never used again for another value of the same key.
 /// - What `put` has confirmed is read by every later `get`, also after a crash.
+/// - `list` gives every key that begins with the prefix and has a value, in their order. It may read
+///   the whole store, and is not for the way of a message.
 #[async_trait]
 pub trait StateStore: Send + Sync {
     /// The value and its revision, if there is one.
@@ -117,6 +119,8 @@ pub trait StateStore: Send + Sync {
     async fn put(&self, key: &str, value: Bytes, expected: Option<Revision>) -> Result<Put>;
     /// Deletes a value if it is at the expected revision. The returned revision means nothing.
     async fn delete(&self, key: &str, expected: Revision) -> Result<Put>;
+    /// The keys that begin with `prefix`, which may be empty.
+    async fn list(&self, prefix: &str) -> Result<Vec<String>>;
 }
 
 /// The mail service.

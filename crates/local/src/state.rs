@@ -49,6 +49,11 @@ impl StateStore for State {
     async fn delete(&self, key: &str, expected: Revision) -> Result<Put> {
         self.write(Write::Delete { key: checked(key)?, expected }).await
     }
+
+    async fn list(&self, prefix: &str) -> Result<Vec<String>> {
+        let (store, prefix) = (self.store.clone(), prefix.to_owned());
+        crate::blocking(move || store.list(&prefix)).await
+    }
 }
 
 /// A key that every state store takes: what works here works on the others.

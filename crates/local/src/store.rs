@@ -140,6 +140,23 @@ impl Store {
         found.map_err(|cause| self.failed("state cannot be read", &cause))
     }
 
+    /// The keys of state that begin like this, in their order. Blocks.
+    pub(crate) fn list(&self, prefix: &str) -> Result<Vec<String>> {
+        let found = read(&*self.database()?, STATE, |table| {
+            let mut keys = Vec::new();
+            for entry in table.range(prefix..)? {
+                let (key, _) = entry?;
+                if !key.value().starts_with(prefix) {
+                    break;
+                }
+                keys.push(key.value().to_owned());
+            }
+            Ok(Some(keys))
+        });
+        let found = found.map_err(|cause| self.failed("state cannot be read", &cause))?;
+        Ok(found.unwrap_or_default())
+    }
+
     fn write(&self, writes: &[Write]) -> Result<Vec<Written>> {
         let failed = |cause: Failure| self.failed("the state store did not take a change", &cause);
         let database = self.database()?;

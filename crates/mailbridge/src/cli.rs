@@ -6,8 +6,8 @@ use clap::{Parser, Subcommand};
 
 use crate::{
     command::{
-        check::Check, doctor::Doctor, explain::Explain, render::Render, replay::Replay, run::Run,
-        sandbox::SandboxArgs, schema::SchemaOf, send::Send, test::Test,
+        check::Check, cursor::Cursor, doctor::Doctor, explain::Explain, render::Render,
+        replay::Replay, run::Run, sandbox::SandboxArgs, schema::SchemaOf, send::Send, test::Test,
     },
     config::{
         model::{Level, LogFormat},
@@ -74,6 +74,8 @@ enum Command {
     Test(Test),
     /// Put dead letters of a pipeline back where its requests come from
     Replay(Box<Replay>),
+    /// Show and change how far the folders of mailboxes were read
+    Cursor(Cursor),
     /// Serve a Microsoft Graph mail emulator: no tenant is needed, no mail leaves
     Sandbox(SandboxArgs),
     /// Send one mail from the command line
@@ -109,6 +111,7 @@ impl Command {
             Self::Render(render) => render.run(registry),
             Self::Test(test) => test.run(registry),
             Self::Replay(replay) => replay.run(registry, wishes).await,
+            Self::Cursor(cursor) => cursor.run(registry, wishes).await,
             Self::Sandbox(sandbox) => sandbox.run(wishes).await,
             Self::Send(send) => send.run(registry, wishes).await,
             Self::Schema(schema) => schema.run(registry),

@@ -12,6 +12,7 @@ use async_nats::jetstream::{
 };
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures_util::TryStreamExt as _;
 use mailbridge_core::{Code, Error, Put, Result, Revision, StateStore};
 
 use crate::error;
@@ -90,6 +91,18 @@ impl StateStore for NatsStore {
         // The deletion's own revision is kept from callers, so that nobody can put at it.
         swapped(deleted.map(|()| Revision(0)), "a value could not be deleted")
     }
+
+    async fn list(&self, prefix: &str) -> Result<Vec<String>> {
+        let failed = |failure: &(dyn std::error::Error + 'static)| {
+            self::failed("the keys could not be listed", failure)
+        };
+        let keys = self.bucket.keys().await.map_err(|failure| failed(&failure))?;
+        let keys: Vec<String> = keys.try_collect().await.map_err(|failure| failed(&failure))?;
+        let keys = keys.iter().map(|key| of_subject(key));
+        let mut keys: Vec<_> = keys.filter(|key| key.starts_with(prefix)).collect();
+        keys.sort_unstable();
+        Ok(keys)
+    }
 }
 
 /// A bucket's conflict is a result; everything else is a failure.
@@ -122,13 +135,18 @@ fn in_subject(key: &str) -> Cow<'_, str> {
     Cow::Owned(subject)
 }
 
+/// The key that stands in a subject like this.
+fn of_subject(subject: &str) -> String {
+    subject.replace("=2E", ".").replace("=3D", "=")
+}
+
 fn is_deletion(value: &async_nats::HeaderValue) -> bool {
     matches!(value.as_str(), "DEL" | "PURGE")
 }
 
 #[cfg(test)]
 mod tests {
-    use super::in_subject;
+    use super::{in_subject, of_subject};
 
     #[test]
     fn keys_stay_apart_and_have_no_empty_word() {
@@ -136,5 +154,8 @@ mod tests {
         assert_eq!(in_subject("a..b"), "a.=2Eb");
         assert_eq!(in_subject("a...b"), "a.=2E.b");
         assert_eq!(in_subject("a.=2Eb"), "a.=3D2Eb");
+        for key in ["cursor.a/b-c", "a...b", "a.=2Eb", "=3D", "a=.b"] {
+            assert_eq!(of_subject(&in_subject(key)), key);
+        }
     }
 }

@@ -96,4 +96,10 @@ impl StateStore for StoreHost {
         let deleted = store.delete(key, expected).await;
         self.noted(&store, deleted).await
     }
+
+    async fn list(&self, prefix: &str) -> Result<Vec<String>> {
+        let store = self.store().await?;
+        let listed = store.list(prefix).await;
+        self.noted(&store, listed).await
+    }
 }

@@ -15,11 +15,7 @@ use mailbridge_engine::events::{Record, Start};
 
 use self::kept::{Folder, Kept};
 use crate::{
-    config::{
-        self, EventsPipeline,
-        model::Log,
-        text,
-    },
+    config::{self, EventsPipeline, model::Log, text},
     exit::Exit,
     log,
     names::known,
@@ -232,7 +228,11 @@ async fn alter(
                 (Put::Stored(_), true) => "would be read anew",
                 (Put::Stored(_), false) => "will be read anew",
             };
-            if put == Put::Conflict { lost += 1 } else { changed += 1 }
+            if put == Put::Conflict {
+                lost += 1
+            } else {
+                changed += 1
+            }
             tell(format_args!("{name}: {verb}\n"));
         }
     }

@@ -1,6 +1,7 @@
 //! One module for each command: its arguments and what it does.
 
 pub mod check;
+pub mod cursor;
 pub mod doctor;
 pub mod explain;
 pub mod render;

@@ -155,6 +155,7 @@ macro_rules! promises {
             a_stale_revision_conflicts
             of_two_writers_one_wins
             delete_needs_the_revision
+            list_gives_the_keys_of_a_prefix_in_order
             a_deleted_key_can_be_created_and_its_revision_is_new
             every_allowed_key_works
             what_was_put_survives_a_restart

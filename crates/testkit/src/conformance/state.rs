@@ -93,6 +93,25 @@ pub async fn delete_needs_the_revision(world: &dyn World) -> Kept {
     lost(store.put("key", ONE, Some(second)).await?, "a put at the deleted revision")
 }
 
+/// `list` gives every key that begins with the prefix and has a value, in their order.
+pub async fn list_gives_the_keys_of_a_prefix_in_order(world: &dyn World) -> Kept {
+    let store = world.store().await?;
+    for key in ["a/2", "a/1..x", "b", "a/1", "a", "a/=3"] {
+        stored(store.as_ref(), key, ONE, None).await?;
+    }
+    let gone = stored(store.as_ref(), "a/gone", ONE, None).await?;
+    store.delete("a/gone", gone).await?;
+    for (prefix, wanted) in [
+        ("a/", &["a/1", "a/1..x", "a/2", "a/=3"][..]),
+        ("", &["a", "a/1", "a/1..x", "a/2", "a/=3", "b"]),
+        ("c", &[]),
+    ] {
+        let listed = store.list(prefix).await?;
+        ensure!(listed == wanted, "`{prefix}` lists {listed:?}, not {wanted:?}");
+    }
+    Ok(())
+}
+
 /// A revision is never used again for another value of the same key.
 pub async fn a_deleted_key_can_be_created_and_its_revision_is_new(world: &dyn World) -> Kept {
     let store = world.store().await?;

@@ -76,4 +76,15 @@ impl StateStore for Port {
     async fn delete(&self, key: &str, expected: Revision) -> Result<Put> {
         self.step(|state| state.swap(key, None, Some(expected))).await
     }
+
+    async fn list(&self, prefix: &str) -> Result<Vec<String>> {
+        let mut keys = self
+            .step(|state| {
+                let keys = state.values.keys().filter(|key| key.starts_with(prefix));
+                keys.cloned().collect::<Vec<_>>()
+            })
+            .await?;
+        keys.sort_unstable();
+        Ok(keys)
+    }
 }

@@ -162,6 +162,10 @@ impl StateStore for World {
         values.remove(key);
         Ok(Put::Stored(Revision(0)))
     }
+
+    async fn list(&self, _: &str) -> Result<Vec<String>> {
+        unimplemented!("nobody lists here")
+    }
 }
 
 #[async_trait]
