@@ -44,7 +44,7 @@ struct Spent {
 impl Guarded {
     /// `mail` as it is, where nothing guards it. In a dry run it is asked whether it is ready, and for
     /// nothing else.
-    pub fn new(mail: Arc<dyn Mail>, budgets: Budgets, dry_run: bool) -> Arc<dyn Mail> {
+    pub fn before(mail: Arc<dyn Mail>, budgets: Budgets, dry_run: bool) -> Arc<dyn Mail> {
         if budgets == Budgets::default() && !dry_run {
             return mail;
         }
@@ -92,10 +92,8 @@ impl Mail for Guarded {
     async fn perform(&self, attempt: Attempt<'_>) -> Result<Completion> {
         let sends = !attempt.request.operation.is_idempotent();
         if self.dry_run {
-            return Ok(match sends {
-                true => Completion::Sent { internet_message_id: None, found: false },
-                false => Completion::Done,
-            });
+            let sent = Completion::Sent { internet_message_id: None, found: false };
+            return Ok(if sends { sent } else { Completion::Done });
         }
         // an earlier attempt has paid for a mail that may have been sent
         if sends && attempt.doubt == Doubt::None {
@@ -147,7 +145,7 @@ mod tests {
     impl Desk {
         fn new(budgets: Budgets, dry_run: bool) -> Self {
             let counting = Arc::new(Counting::default());
-            let mail = Guarded::new(Arc::clone(&counting) as Arc<dyn Mail>, budgets, dry_run);
+            let mail = Guarded::before(Arc::clone(&counting) as Arc<dyn Mail>, budgets, dry_run);
             Self { counting, mail }
         }
 

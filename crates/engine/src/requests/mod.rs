@@ -70,7 +70,7 @@ impl Requests {
     /// when the drain time is over is dropped, and comes back.
     pub async fn run(self, stop: CancellationToken) -> Result<()> {
         let Settings { budgets, dry_run, .. } = self.settings;
-        let mail = Guarded::new(self.mail, budgets, dry_run);
+        let mail = Guarded::before(self.mail, budgets, dry_run);
         let hold = Hold::new(&self.name, Arc::clone(&mail), self.health.clone());
         let mut input = InputHost::new(&self.name, self.input, self.health.clone());
         let output = |side, build| OutputHost::new(side, &self.name, build, self.health.clone());
