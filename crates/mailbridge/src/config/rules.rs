@@ -65,6 +65,8 @@ pub fn requests(section: &RequestsSection) -> Vec<(&'static str, String)> {
         "bounces",
         "nobody would be told: give `outcomes` too",
     );
+    wrong.extend(section.recipients.mistakes());
+    wrong.extend(section.budgets.mistakes());
     wrong
 }
 
@@ -202,6 +204,8 @@ mod tests {
             (json!({ "in_flight": 0 }), "in_flight"),
             (json!({ "deadline": "0s" }), "deadline"),
             (json!({ "deadline_max": "1s" }), "deadline_max"),
+            (json!({ "budgets": { "mails_per_minute": 0 } }), "budgets.mails_per_minute"),
+            (json!({ "recipients": { "redirect_to": "x" } }), "recipients.redirect_to"),
             (json!({ "retry": { "attempts_max": 0 } }), "retry.attempts_max"),
             (json!({ "retry": { "backoff_max": "1ms" } }), "retry.backoff_max"),
             (json!({ "retry": { "in_doubt": "retry" } }), "retry.in_doubt"),
