@@ -68,7 +68,9 @@ impl KafkaWorld {
         let topics = names.each_ref().map(|it| NewTopic::new(it, 1, TopicReplication::Fixed(1)));
         let known = AdminOptions::new().operation_timeout(Some(PROMPT));
         let made = admin.create_topics(&topics, &known).await.unwrap();
-        made.into_iter().for_each(|made| drop(made.unwrap()));
+        for topic in made {
+            topic.unwrap();
+        }
     }
 
     fn topic(&self, what: &str) -> String {

@@ -21,7 +21,7 @@ pub fn run(arguments: &[String]) -> Result {
 /// What was asked for on the command line.
 #[derive(Debug, Default, PartialEq)]
 pub struct Plan {
-    /// Leaves out the checks that a compiler run repeats: fmt and clippy.
+    /// Leaves out the checks that a compiler run repeats: fmt, clippy and the build without Kafka.
     fast: bool,
     /// For `cargo test`.
     extra: Vec<String>,
@@ -80,6 +80,9 @@ impl Plan {
         if !self.fast {
             steps.push(step("fmt", "fmt --all --check"));
             steps.push(step("clippy", "clippy --workspace --all-targets -- -D warnings"));
+            // without librdkafka, as the README says
+            let nats_alone = "check --package mailbridge --no-default-features --features nats";
+            steps.push(step("nats alone", nats_alone));
         }
         steps.push(step("build", "build --package mailbridge"));
         steps.push(step("generate", "xtask generate --check"));
@@ -170,8 +173,8 @@ mod tests {
     #[test]
     fn fast_leaves_out_fmt_and_clippy_and_nothing_else() {
         let (all, fast) = (names(&plan("").unwrap()), names(&plan("--fast").unwrap()));
-        assert_eq!(all[..2], ["fmt", "clippy"]);
-        assert_eq!(all[2..], fast);
+        assert_eq!(all[..3], ["fmt", "clippy", "nats alone"]);
+        assert_eq!(all[3..], fast);
     }
 
     #[test]

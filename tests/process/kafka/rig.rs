@@ -110,7 +110,9 @@ impl Rig {
         let topic = NewTopic::new(&topic, partitions, TopicReplication::Fixed(1));
         let known = AdminOptions::new().operation_timeout(Some(SOON));
         let made = admin.create_topics([&topic], &known).await.expect("an answer");
-        made.into_iter().for_each(|made| drop(made.expect("a topic")));
+        for topic in made {
+            topic.expect("a topic");
+        }
     }
 
     pub fn handle(&self) -> &Handle {

@@ -83,8 +83,19 @@ pub(crate) async fn read(
     let asked = (client.clone(), topic.to_owned());
     let stands = blocking(move || {
         let consumer = asked.0.create().map_err(|failure| unusable(&failure))?;
-        stands(&consumer, &asked.1, partitions)
-            .map_err(|failure| error::failed("what stands in the topic is not told", &failure))
+        let give_up = Instant::now() + ASK_TIMEOUT;
+        loop {
+            let failure = match stands(&consumer, &asked.1, partitions) {
+                Ok(stands) => return Ok(stands),
+                Err(failure) => failure,
+            };
+            // a broker that has just started looks for its groups first
+            let passes = failure.rdkafka_error_code().is_some_and(error::passes);
+            if !passes || Instant::now() > give_up {
+                return Err(error::failed("what stands in the topic is not told", &failure));
+            }
+            std::thread::sleep(ASK_AGAIN);
+        }
     });
     let (until, count) = stands.await??;
     let shared = Arc::new(Shared::new(AHEAD));
