@@ -174,7 +174,9 @@ fn help_is_as_it_was() {
         assert_eq!(ran.code, 0, "{}", ran.stderr);
         format!("$ mailbridge {}\n{}\n", arguments.join(" "), ran.stdout)
     };
-    let commands =
-        ["", "run", "check", "doctor", "render", "test", "sandbox", "send", "schema", "explain"];
+    let commands = [
+        "", "run", "check", "doctor", "render", "test", "cursor", "sandbox", "send", "schema",
+        "explain",
+    ];
     insta::assert_snapshot!(commands.map(help).concat());
 }

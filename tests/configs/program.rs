@@ -52,7 +52,9 @@ pub fn until(folder: &Path, arguments: &[&str], wanted: fn(&str) -> bool, count:
     }
     let id = rustix::process::Pid::from_child(&child);
     rustix::process::kill_process(id, rustix::process::Signal::INT).expect("it runs");
-    lines.for_each(|line| stdout = stdout.clone() + &line.expect("UTF-8") + "\n");
+    for line in lines {
+        stdout = stdout + &line.expect("UTF-8") + "\n";
+    }
     let Ran { code, stderr, .. } = ran(child.wait_with_output().expect("it ends"));
     Ran { code, stdout, stderr }
 }

@@ -4,6 +4,7 @@
 //! says of itself.
 
 mod content;
+mod cursor;
 mod start;
 mod wake;
 mod world;
@@ -63,15 +64,40 @@ async fn killed_in_the_middle_it_loses_nothing_and_the_stream_has_each_once() {
     for mailbox in 0..3 {
         world.arrive(mailbox, 300, "old");
     }
-    for kill in 1..=5 {
+    for kill in 1..=8 {
         let mut program = world.start();
         world.arrive(kill % 3, 7, &format!("kill{kill}"));
-        world.published(kill as u64 * 120, LOAD).await;
+        // not at the end of a page
+        world.published(kill as u64 * 97, LOAD).await;
         program.kill9().expect("it runs");
         program.wait_exit(SOON).await.expect("it is gone");
     }
     let _program = world.start();
     world.assert_as_in_inboxes(3).await;
+    let (published, stored) = (world.publications() as u64, world.stored().await);
+    println!("killed in the middle: {published} published, {stored} in the stream");
+    assert!(published > stored, "no kill fell between a publish and its commit");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_bus_that_goes_away_and_comes_back_gets_every_event() {
+    let plan = Plan { pipeline: "      start: all\n      page_size: 10", ..Plan::default() };
+    let mut world = World::new(plan).await;
+    for mailbox in 0..3 {
+        world.arrive(mailbox, 200, "old");
+    }
+    let mut program = world.start();
+    world.published(100, LOAD).await;
+    world.nats.stop().await.expect("it stops");
+    world.arrive(0, 20, "meanwhile");
+    world.nats.start_again().await.expect("it starts again");
+    world.published(250, LOAD).await;
+    world.nats.kill().await.expect("it is killed");
+    world.nats.start_again().await.expect("it starts again");
+    world.assert_as_in_inboxes(3).await;
+    world.green().await;
+    program.sigterm().expect("the same process all the time");
+    assert!(program.wait_exit(SOON).await.expect("it stops").success());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

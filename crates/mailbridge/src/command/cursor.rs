@@ -15,7 +15,11 @@ use mailbridge_engine::events::{Record, Start};
 
 use self::kept::{Folder, Kept};
 use crate::{
-    config::{self, EventsPipeline, model::Log, text},
+    config::{
+        self, EventsPipeline,
+        model::{Level, Log},
+        text,
+    },
     exit::Exit,
     log,
     names::known,
@@ -110,7 +114,7 @@ enum Change {
 impl Cursor {
     /// Does it.
     pub async fn run(self, registry: &Registry, wishes: &log::Wishes) -> Exit {
-        log::start(wishes, &Log::default());
+        log::start(wishes, &Log { level: Some(Level("warn".to_owned())), format: None });
         let (which, change, dry_run, json) = match self.what {
             What::List(List { which, json }) => (which, None, false, json),
             What::Reset(Reset { which, again, dry_run }) => {
