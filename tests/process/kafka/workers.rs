@@ -58,15 +58,13 @@ async fn workers_killed_and_added_and_a_broker_restarted_double_and_lose_nothing
     for step in 1..=5u64 {
         rig.sent(COUNT as u64 * step / 7, LOAD).await;
         assert_nothing_unfinished_is_committed(&rig, &places);
-        match step {
-            3 => {
-                server.stop().await.expect("it stops");
-                server.start_again().await.expect("it starts again");
-            }
-            _ => {
-                workers.remove(usize::try_from(step).expect("small") % workers.len()).kill().await;
-                workers.push(rig.start());
-            }
+        if step == 3 {
+            server.stop().await.expect("it stops");
+            server.start_again().await.expect("it starts again");
+        } else {
+            let which = usize::try_from(step).expect("small") % workers.len();
+            workers.remove(which).kill().await;
+            workers.push(rig.start());
         }
     }
     rig.drained(&ends(&places), LOAD).await;

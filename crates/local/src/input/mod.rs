@@ -3,7 +3,6 @@
 //! A log cannot hand a message out twice, so `Redeliver` stands around it, and around that a bound
 //! on how many are out.
 
-mod bound;
 mod file;
 pub(crate) mod lines;
 mod stdin;
@@ -11,11 +10,12 @@ mod stdin;
 use std::{path::Path, sync::Arc};
 
 use mailbridge_core::{
-    Input, Message, Needs, Result, adapter::Redeliver, contract::decode::TRUNCATED_HEADER,
+    Input, Message, Needs, Result,
+    adapter::{Bounded, Redeliver},
+    contract::decode::TRUNCATED_HEADER,
 };
 
 use self::{
-    bound::Bounded,
     file::{End, Reader},
     lines::Line,
 };
