@@ -4,11 +4,7 @@
 //! A reader is a consumer group by its name. Nothing comes twice to one reader: what is settled
 //! `Again`, or dropped, stays open, and the next reader of the name has it from the note.
 
-use std::{
-    collections::HashMap,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{collections::HashMap, sync::Arc};
 
 use async_trait::async_trait;
 use mailbridge_core::{
@@ -21,7 +17,7 @@ use rdkafka::{
     error::KafkaResult,
 };
 
-use super::{consumer, context, drive, out::Counted, shared::Shared, subscribe};
+use super::{consumer, context, drive, find, out::Counted, shared::Shared, subscribe};
 use crate::{
     client::{ASK_TIMEOUT, Connector, blocking, unusable},
     config::{Create, Source, Start, Target, wrong},
@@ -34,9 +30,6 @@ use crate::{
 
 /// How many records are read ahead, twice over; their payloads are in memory.
 const AHEAD: usize = 16;
-
-/// Before brokers that are not ready yet are asked again.
-const ASK_AGAIN: Duration = Duration::from_millis(100);
 
 /// What stands in a topic.
 struct Back(Arc<Shared>);
@@ -83,19 +76,8 @@ pub(crate) async fn read(
     let asked = (client.clone(), topic.to_owned());
     let stands = blocking(move || {
         let consumer = asked.0.create().map_err(|failure| unusable(&failure))?;
-        let give_up = Instant::now() + ASK_TIMEOUT;
-        loop {
-            let failure = match stands(&consumer, &asked.1, partitions) {
-                Ok(stands) => return Ok(stands),
-                Err(failure) => failure,
-            };
-            // a broker that has just started looks for its groups first
-            let passes = failure.rdkafka_error_code().is_some_and(error::passes);
-            if !passes || Instant::now() > give_up {
-                return Err(error::failed("what stands in the topic is not told", &failure));
-            }
-            std::thread::sleep(ASK_AGAIN);
-        }
+        find::patiently(|| stands(&consumer, &asked.1, partitions))
+            .map_err(|failure| error::failed("what stands in the topic is not told", &failure))
     });
     let (until, count) = stands.await??;
     let shared = Arc::new(Shared::new(AHEAD));

@@ -43,7 +43,8 @@ pub(super) struct Context {
 
 impl Context {
     fn assign(&self, consumer: &BaseConsumer<Self>, list: &TopicPartitionList) {
-        let found = match find::all(consumer, list, self.start, self.anew) {
+        let ask = || find::all(consumer, list, self.start, self.anew);
+        let found = match find::patiently(ask) {
             Ok(found) => found,
             Err(failure) => {
                 let what = "where a partition begins could not be found out";

@@ -1,20 +1,42 @@
 //! Where a partition stands when it is assigned, and lists of partitions in librdkafka's form.
 
-use std::collections::HashMap;
+use std::{
+    collections::HashMap,
+    thread,
+    time::{Duration, Instant},
+};
 
 use rdkafka::{
     Offset, TopicPartitionList,
     consumer::{BaseConsumer, Consumer as _},
-    error::KafkaResult,
+    error::{KafkaError, KafkaResult},
 };
 
 use super::context::Context;
 use crate::{
     client::ASK_TIMEOUT,
     config::Start,
+    error,
     note::Note,
     partition::{Commit, Found, Place},
 };
+
+/// Before brokers that are not ready yet are asked again.
+const ASK_AGAIN: Duration = Duration::from_millis(100);
+
+/// Asks until there is an answer, for as long as what is wrong passes by itself: a broker that has
+/// just started looks for its groups first.
+pub(super) fn patiently<T>(mut ask: impl FnMut() -> KafkaResult<T>) -> KafkaResult<T> {
+    let give_up = Instant::now() + ASK_TIMEOUT;
+    loop {
+        let answer = ask();
+        let code = answer.as_ref().err().and_then(KafkaError::rdkafka_error_code);
+        if !code.is_some_and(error::passes) || Instant::now() > give_up {
+            return answer;
+        }
+        thread::sleep(ASK_AGAIN);
+    }
+}
 
 /// Asks for what is committed, and for both ends of the logs.
 pub(super) fn all(
