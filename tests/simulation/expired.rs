@@ -55,7 +55,7 @@ async fn what_was_not_sent_is_known_not_to_be_and_no_draft_is_sent_late() {
             room.leave_draft(Key::of_id("r0").mark(PIPELINE).as_str());
         }
         let ended = ended(settings(), &bus, &room).await;
-        assert_eq!(ended, (Status::Rejected, Some(EXPIRED.to_owned())), "draft: {draft}");
+        assert_eq!(ended, (Status::Expired, Some(EXPIRED.to_owned())), "draft: {draft}");
         assert_eq!(copies(&room), 0, "draft: {draft}");
     }
 }

@@ -37,7 +37,7 @@ pub use mailbox::Mailbox;
 pub use message::{Headers, Labels, Message};
 pub use port::{
     AsRequests, Attempt, Completion, Decoder, Doubt, File, Files, Filter, Guarantee, Input, Keep,
-    Mail, Needs, NoFiles, Output, Put, Revision, StateStore,
+    LIST_MAX, Mail, Needs, NoFiles, Output, Put, Revision, StateStore, listed,
 };
 pub use report::{Original, Report, Reports};
 pub use secret::{Secret, SecretSource};

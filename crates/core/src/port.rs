@@ -102,6 +102,21 @@ pub enum Keep {
     AtLeast(Duration),
 }
 
+/// The most keys that [`StateStore::list`] lists: they are in memory all at once.
+pub const LIST_MAX: usize = 100_000;
+
+/// The keys that a store has found for [`StateStore::list`], unless they are too many. A store need
+/// not look for more than one above [`LIST_MAX`].
+pub fn listed(prefix: &str, mut keys: Vec<String>) -> Result<Vec<String>> {
+    if keys.len() > LIST_MAX {
+        let detail = "more keys begin like this than can be listed; ask for a longer prefix";
+        let error = Error::permanent(Code::StateFailed, detail);
+        return Err(error.with("prefix", prefix).with("max", LIST_MAX));
+    }
+    keys.sort_unstable();
+    Ok(keys)
+}
+
 /// A small durable store: compare-and-swap, and a list of keys for people who look after it.
 ///
 /// - Keys are 1 to 256 characters of `[A-Za-z0-9._/=-]`, not starting or ending with `.`.
@@ -109,8 +124,11 @@ pub enum Keep {
 ///   still at it. Of two writers that expect the same, one wins.
 /// - A revision is never used again for another value of the same key.
 /// - What `put` has confirmed is read by every later `get`, also after a crash.
-/// - `list` gives every key that begins with the prefix and has a value, in their order. It may read
-///   the whole store, and is not for the way of a message.
+/// - `list` gives the keys that begin with the prefix, each once, in the order of their bytes: every
+///   one that `get` would find from before the call until its end, and none that it would find at no
+///   time of it, as a deleted or aged-out one. A key that comes or goes meanwhile may be listed.
+/// - More than [`LIST_MAX`] keys are an error, not a part of them. `list` may read the whole store,
+///   and is not for the way of a message.
 #[async_trait]
 pub trait StateStore: Send + Sync {
     /// The value and its revision, if there is one.
@@ -119,7 +137,8 @@ pub trait StateStore: Send + Sync {
     async fn put(&self, key: &str, value: Bytes, expected: Option<Revision>) -> Result<Put>;
     /// Deletes a value if it is at the expected revision. The returned revision means nothing.
     async fn delete(&self, key: &str, expected: Revision) -> Result<Put>;
-    /// The keys that begin with `prefix`, which may be empty.
+    /// The keys that begin with `prefix`, which may be empty. With one that no key can begin with,
+    /// there are none.
     async fn list(&self, prefix: &str) -> Result<Vec<String>>;
 }
 

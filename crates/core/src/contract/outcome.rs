@@ -15,6 +15,9 @@ pub enum Status {
     Accepted,
     /// It was not sent and will not be; a dead letter holds the original.
     Rejected,
+    /// Its `not_after` had passed: it was not sent because it was too late; a dead letter holds the
+    /// original.
+    Expired,
     /// It may have been sent, and nobody can know; a dead letter holds the original.
     Unknown,
     /// It was sent, and a report in the sender's inbox says that somebody did not get it. Ends nothing:
@@ -28,6 +31,7 @@ impl Status {
         match self {
             Self::Accepted => "accepted",
             Self::Rejected => "rejected",
+            Self::Expired => "expired",
             Self::Unknown => "unknown",
             Self::Bounced => "bounced",
         }
@@ -70,7 +74,8 @@ pub struct OutcomeData {
     pub bounce: Option<Bounce>,
 }
 
-/// A CloudEvent of type `mailbridge.request.accepted`, `….rejected`, `….unknown` or `….bounced`.
+/// A CloudEvent of type `mailbridge.request.accepted`, `….rejected`, `….expired`, `….unknown` or
+/// `….bounced`.
 pub type Outcome = CloudEvent<OutcomeData>;
 
 impl Outcome {

@@ -2,7 +2,7 @@ use std::{collections::HashMap, sync::Mutex};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use mailbridge_core::contract::Key;
+use mailbridge_core::{contract::Key, listed};
 
 use super::*;
 
@@ -42,8 +42,9 @@ impl StateStore for Desk {
         Ok(Put::Stored(Revision(0)))
     }
 
-    async fn list(&self, _: &str) -> Result<Vec<String>> {
-        unimplemented!("nobody lists here")
+    async fn list(&self, prefix: &str) -> Result<Vec<String>> {
+        let values = self.values.lock().unwrap();
+        listed(prefix, values.keys().filter(|key| key.starts_with(prefix)).cloned().collect())
     }
 }
 

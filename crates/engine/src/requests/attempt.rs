@@ -46,7 +46,7 @@ impl Line {
             // Nothing tells whether a change of a message was this request's.
             let looks = self.looks_first() && !admitted.request.operation.is_idempotent();
             let ended = match (memory.doubt, looks) {
-                (Doubt::None, _) => Some(Status::Rejected),
+                (Doubt::None, _) => Some(Status::Expired),
                 (Doubt::Young | Doubt::Old, false) => Some(Status::Unknown),
                 // A look tells, and sends nothing.
                 (Doubt::Young | Doubt::Old, true) => None,
@@ -138,7 +138,7 @@ impl Line {
             // Nothing is there, or a draft that was not sent.
             Ok(Completion::Absent | Completion::Unsettled) => {
                 step.pass.open();
-                self.give_up(job, memory, Status::Rejected, admitted, expired).await
+                self.give_up(job, memory, Status::Expired, admitted, expired).await
             }
             Err(error) => {
                 let Settings { guarantee, policy, .. } = &self.settings;

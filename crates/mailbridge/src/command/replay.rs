@@ -82,6 +82,8 @@ pub struct Replay {
 enum Ended {
     /// It was not sent
     Rejected,
+    /// It was not sent because it was too late
+    Expired,
     /// It may have been sent
     Unknown,
 }
@@ -157,6 +159,7 @@ impl Replay {
                 codes: self.codes.iter().map(|code| code.as_str().to_owned()).collect(),
                 status: self.status.map(|ended| match ended {
                     Ended::Rejected => Status::Rejected.as_str(),
+                    Ended::Expired => Status::Expired.as_str(),
                     Ended::Unknown => Status::Unknown.as_str(),
                 }),
                 keys: self.keys,

@@ -89,7 +89,7 @@ impl Observer for Report {
         let code = || data.code.clone().unwrap_or_default();
         match data.status {
             Status::Accepted => tally.accepted += 1,
-            Status::Rejected => *tally.rejected.entry(code()).or_default() += 1,
+            Status::Rejected | Status::Expired => *tally.rejected.entry(code()).or_default() += 1,
             Status::Unknown => *tally.unknown.entry(code()).or_default() += 1,
             // ends no request
             Status::Bounced => {}
@@ -120,6 +120,7 @@ impl fmt::Display for Line<'_> {
         let (status, paint) = match data.status {
             Status::Accepted => ("accepted", "\x1b[32m"),
             Status::Rejected => ("rejected", "\x1b[31m"),
+            Status::Expired => ("expired ", "\x1b[31m"),
             Status::Unknown => ("unknown ", "\x1b[33m"),
             Status::Bounced => ("bounced ", "\x1b[33m"),
         };

@@ -14,6 +14,7 @@ use mailbridge_core::{
         Ask, Callback, Content, Cursor, Folders, Found, Page, Rule, Select, Subscription, What,
     },
     contract::{EventAttachment, MessageId},
+    listed,
 };
 
 use super::*;
@@ -163,8 +164,9 @@ impl StateStore for World {
         Ok(Put::Stored(Revision(0)))
     }
 
-    async fn list(&self, _: &str) -> Result<Vec<String>> {
-        unimplemented!("nobody lists here")
+    async fn list(&self, prefix: &str) -> Result<Vec<String>> {
+        let values = self.values.lock().unwrap();
+        listed(prefix, values.keys().filter(|key| key.starts_with(prefix)).cloned().collect())
     }
 }
 
