@@ -9,8 +9,6 @@ mod start;
 mod wake;
 mod world;
 
-use std::time::Duration;
-
 use mailbridge_sandbox::DeltaFaults;
 use world::{Plan, World};
 
@@ -158,12 +156,25 @@ async fn status_tells_how_far_each_folder_is() {
     world.arrive(0, 3, "old");
     let _program = world.start();
     world.published(3, SOON).await;
-    until(SOON, "/status has every mailbox", async || {
-        let status = world.get("/status?pipeline=support&mailbox=m0@contoso.example").await;
-        status.is_some_and(|status| status.contains("m0@contoso.example"))
+    let status = async |query: &str| {
+        let text = world.get(&format!("/status{query}")).await.expect("an answer");
+        serde_json::from_str::<serde_json::Value>(&text).unwrap_or(text.into())
+    };
+    until(SOON, "every mailbox is caught up", async || {
+        status("").await["pipelines"][0]["counts"]["steady"] == 3
     })
     .await;
-    tokio::time::timeout(Duration::from_secs(3), world.get("/status?pipeline=nobody"))
-        .await
-        .expect("an answer in time");
+    let one = status("?pipeline=support&mailbox=M0@contoso.example").await;
+    let (pipeline, mailbox) = (&one["pipelines"][0], &one["pipelines"][0]["mailboxes"][0]);
+    assert_eq!((&pipeline["published"], &pipeline["state"]), (&3.into(), &"ready".into()), "{one}");
+    assert_eq!(mailbox["mailbox"], "m0@contoso.example", "{one}");
+    for key in ["cursor_at", "up_to_date_at", "next_at", "lag_seconds"] {
+        assert!(!mailbox[key].is_null(), "{key}: {one}");
+    }
+    let few = status("?limit=1").await;
+    let pipeline = &few["pipelines"][0];
+    let told = pipeline["mailboxes"].as_array().map(Vec::len);
+    assert_eq!((told, &pipeline["left_off"]), (Some(1), &2.into()), "{few}");
+    let nobody = status("?pipeline=suport").await;
+    assert!(nobody.as_str().is_some_and(|text| text.contains("`support`")), "{nobody}");
 }

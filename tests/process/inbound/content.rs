@@ -133,3 +133,32 @@ async fn a_filter_lets_through_what_is_meant() {
     let told = world.received().await.remove(&rig::mailbox(0)).expect("events");
     assert!(told.iter().all(|it| it.content.subject.as_deref().unwrap().contains("urgent")));
 }
+
+/// A mail that the filter fails at stands for all of which no event can be made.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_mail_that_no_event_can_be_made_of_is_a_dead_letter_and_the_others_go_on() {
+    let plan = Plan {
+        mailboxes: 1,
+        pipeline: "      start: all\n      when: '(data.subject | int) > 0'",
+        ..Plan::default()
+    };
+    let world = World::new(plan).await;
+    for subject in ["1", "2", "poison", "3", "poison too", "4"] {
+        world.write(0, &format!("From: a@x.org\r\nSubject: {subject}\r\n\r\nx\r\n"));
+    }
+    let _program = world.start();
+    world.published(4, SOON).await;
+    let told = world.received().await.remove(&rig::mailbox(0)).expect("events");
+    let told: Vec<_> = told.iter().filter_map(|it| it.content.subject.as_deref()).collect();
+    assert_eq!(told, ["1", "2", "3", "4"]);
+    let dead = world.messages("DEAD").await;
+    let poison: Vec<_> =
+        world.held(0, "inbox").into_iter().filter(|it| it.subject.starts_with("poison")).collect();
+    assert_eq!((dead.len(), poison.len()), (2, 2));
+    for (dead, poison) in dead.iter().zip(&poison) {
+        let text = format!("{:?} {}", dead.headers, String::from_utf8_lossy(&dead.payload));
+        assert!(text.contains("filter_failed"), "{text}");
+        assert!(text.contains(&poison.immutable_id), "{text}");
+        assert!(!text.contains("poison"), "what the mail says is not repeated: {text}");
+    }
+}
