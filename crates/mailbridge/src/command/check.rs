@@ -95,7 +95,7 @@ impl fmt::Display for Told<'_> {
         }
         match &http.listen {
             Some(listen) => {
-                writeln!(f, "http\n    /livez /readyz /status /metrics on {}", listen.0)?
+                writeln!(f, "http\n    /livez /readyz /status /metrics on {}", listen.0)?;
             }
             None => writeln!(f, "http\n    off; set `http.listen` to have health and metrics")?,
         }

@@ -233,9 +233,9 @@ async fn alter(
                 (Put::Stored(_), false) => "will be read anew",
             };
             if put == Put::Conflict {
-                lost += 1
+                lost += 1;
             } else {
-                changed += 1
+                changed += 1;
             }
             tell(format_args!("{name}: {verb}\n"));
         }

@@ -65,9 +65,9 @@ impl File {
 #[expect(dead_code, reason = "only its schema is used: the kind is read by hand")]
 pub enum Pipeline {
     /// Requests from a bus are carried out, and their outcomes published.
-    Requests(RequestsSection),
+    Requests(Box<RequestsSection>),
     /// What happens in mailboxes is published.
-    Events(EventsSection),
+    Events(Box<EventsSection>),
 }
 
 /// Requests from a bus, carried out through a connection.

@@ -52,7 +52,8 @@ pub struct Answer {
 
 #[derive(Debug, Serialize)]
 struct Pipeline {
-    pipeline: String,
+    #[serde(rename = "pipeline")]
+    name: String,
     /// As in `/readyz`.
     state: &'static str,
     /// Since the start of this process.
@@ -123,7 +124,7 @@ fn pipeline(
         Told { status, lag_seconds }
     };
     Pipeline {
-        pipeline: name.to_owned(),
+        name: name.to_owned(),
         state,
         published,
         read,
