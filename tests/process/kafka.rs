@@ -3,6 +3,7 @@
 
 mod bad_input;
 mod blocked;
+mod copies;
 mod rig;
 mod third_party;
 mod workers;

@@ -40,6 +40,8 @@ pub struct Plan {
     pub partitions: i32,
     /// Whether the topics are there before the program starts.
     pub topics: bool,
+    /// Whether state is kept on the same broker.
+    pub state: bool,
     /// More keys for the pipeline's `from`.
     pub from: &'static str,
     /// Lines for the pipeline, six spaces deep.
@@ -52,6 +54,7 @@ impl Default for Plan {
         Self {
             partitions: 3,
             topics: true,
+            state: false,
             from: "",
             pipeline: "      deadline: 5s\n      settle_time: 5s",
             sandbox: Sandbox::builder().seed(7).budgets(Budgets::graph()),
@@ -136,9 +139,12 @@ impl Rig {
         let Plan { from, pipeline, .. } = &self.plan;
         let (broker, name) = (&self.broker, &self.name);
         let sandbox = self.sandbox.base_url();
+        let state = format!("state: {{ bus: log, topic: \"{name}.state\", create: true }}");
+        let state = if self.plan.state { state } else { String::new() };
         format!(
             r#"
 http: {{ listen: "{http}" }}
+{state}
 connections:
   contoso:
     provider: microsoft365
