@@ -25,8 +25,13 @@ pub(crate) struct Folder(PathBuf);
 
 impl Folder {
     pub(crate) fn new(prefix: &Prefix) -> Result<Self> {
+        Self::path(prefix).map(Self)
+    }
+
+    /// The folder of a prefix.
+    pub(crate) fn path(prefix: &Prefix) -> Result<PathBuf> {
         let path = prefix.url().to_file_path();
-        path.map(Self).map_err(|()| not_allowed("expected a folder, such as file:///srv/mail/"))
+        path.map_err(|()| not_allowed("expected a folder, such as file:///srv/mail/"))
     }
 
     /// The file, if it is a file and in the folder.

@@ -103,17 +103,8 @@ fn fetcher(
     variables: &Variables,
     of_bus: &dyn Fn(&str) -> Result<Arc<dyn Files>>,
 ) -> Result<Arc<dyn Files>> {
-    let scheme = prefix.0.scheme();
-    let foreign = [
-        ("private", place.private && !is_web(&prefix.0)),
-        ("options", !place.options.is_empty() && !["s3", "az", "gs"].contains(&scheme)),
-        ("bus", place.bus.is_some() && scheme != "nats-object"),
-    ];
-    if let Some((key, _)) = foreign.iter().find(|(_, foreign)| *foreign) {
-        let error = not_allowed("this key does not go with this kind of place");
-        return Err(error.with("key", *key));
-    }
-    Ok(match scheme {
+    keys_fit(place, prefix)?;
+    Ok(match prefix.0.scheme() {
         "https" | "http" => Arc::new(Https::new(prefix.clone(), place.private)?),
         "file" => Arc::new(Folder::new(prefix)?),
         "nats-object" => {
@@ -127,9 +118,25 @@ fn fetcher(
     })
 }
 
+/// Whether the keys of a place go with its kind.
+pub(crate) fn keys_fit(place: &Place, prefix: &Prefix) -> Result<()> {
+    let scheme = prefix.0.scheme();
+    let foreign = [
+        ("private", place.private && !is_web(&prefix.0)),
+        ("options", !place.options.is_empty() && !["s3", "az", "gs"].contains(&scheme)),
+        ("bus", place.bus.is_some() && scheme != "nats-object"),
+    ];
+    match foreign.iter().find(|(_, foreign)| *foreign) {
+        None => Ok(()),
+        Some((key, _)) => {
+            Err(not_allowed("this key does not go with this kind of place").with("key", *key))
+        }
+    }
+}
+
 impl Prefix {
     /// Takes a prefix; one that does not end in `/` is a folder's all the same.
-    fn parse(text: &str) -> Result<Self> {
+    pub(crate) fn parse(text: &str) -> Result<Self> {
         let mut url = plain_url(text)?;
         if url.query().is_some() {
             return Err(not_allowed("a place has no query"));

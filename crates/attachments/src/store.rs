@@ -10,8 +10,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use mailbridge_core::{Error, File, Files, Result, SecretSource};
 use object_store::{
-    GetOptions, GetRange, ObjectStore, aws::AmazonS3Builder, azure::MicrosoftAzureBuilder,
-    gcp::GoogleCloudStorageBuilder, path::Path,
+    Attribute, GetOptions, GetRange, ObjectStore, aws::AmazonS3Builder,
+    azure::MicrosoftAzureBuilder, buffered::BufWriter, gcp::GoogleCloudStorageBuilder, path::Path,
 };
 use reqwest::Url;
 use tokio::sync::OnceCell;
@@ -20,7 +20,13 @@ use crate::{
     config::Options,
     error::{changed, missing, not_allowed, unavailable},
     place::{Prefix, plain_url},
+    storage,
 };
+
+/// Bytes of one part of an object that is written in parts; S3 takes none below 5 MiB but the last.
+const PART_BYTES: usize = 5 * 1024 * 1024;
+/// Parts of one object that are on their way at most.
+const PARTS_MAX: usize = 2;
 
 /// The environment's variables: `AWS_…`, `AZURE_…`, `GOOGLE_…` say how to reach a store.
 pub type Variables = HashMap<String, String>;
@@ -72,6 +78,15 @@ impl ObjectStores {
 
     async fn store(&self, url: &Url) -> Result<&Arc<dyn ObjectStore>> {
         self.store.get_or_try_init(|| self.build(url)).await
+    }
+
+    /// Writes an object anew.
+    pub(crate) async fn writer(&self, url: &Url, kind: Option<&str>) -> Result<BufWriter> {
+        let store =
+            self.store(url).await.map_err(|_| storage::unavailable("it has no settings"))?;
+        let writer = BufWriter::with_capacity(Arc::clone(store), key(url)?, PART_BYTES);
+        let kind = kind.map(|kind| (Attribute::ContentType, kind.to_owned()));
+        Ok(writer.with_max_concurrency(PARTS_MAX).with_attributes(kind.into_iter().collect()))
     }
 
     async fn build(&self, url: &Url) -> Result<Arc<dyn ObjectStore>> {
@@ -147,8 +162,7 @@ impl Files for ObjectStores {
         let options = GetOptions { head: true, ..GetOptions::default() };
         let found = self.store(&url).await?.get_opts(&key(&url)?, options).await;
         let found = found.map_err(|error| failed(&url, &error))?;
-        let content_type =
-            found.attributes.get(&object_store::Attribute::ContentType).map(|it| it.to_string());
+        let content_type = found.attributes.get(&Attribute::ContentType).map(|it| it.to_string());
         let version = found.meta.e_tag.or(found.meta.version);
         Ok(File { bytes: found.meta.size, version, content_type, url: url.into() })
     }

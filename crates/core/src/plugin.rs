@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::{
-    Code, Error, Result,
+    Code, Error, FileStore, Result,
     port::{Files, Input, Keep, Needs, Output, StateStore},
 };
 
@@ -49,6 +49,11 @@ pub trait Plugin: Sized + Send + Sync + 'static {
 
     /// The files that it keeps, if it keeps any. Opens nothing.
     fn files(&self) -> Option<Arc<dyn Files>> {
+        None
+    }
+
+    /// A bucket for files, if it keeps any. Opens nothing.
+    fn file_store(&self, _bucket: &str) -> Option<Arc<dyn FileStore>> {
         None
     }
 
@@ -161,6 +166,8 @@ pub trait Bus: Send + Sync {
     ) -> Result<Arc<dyn Build<dyn StateStore>>, Malformed>;
     /// The files that it keeps, if it keeps any.
     fn files(&self) -> Option<Arc<dyn Files>>;
+    /// A bucket for files, if it keeps any.
+    fn file_store(&self, bucket: &str) -> Option<Arc<dyn FileStore>>;
 }
 
 /// Takes a bus's name and configuration.
@@ -252,6 +259,10 @@ impl<P: Plugin> Bus for Erased<P> {
 
     fn files(&self) -> Option<Arc<dyn Files>> {
         self.0.files()
+    }
+
+    fn file_store(&self, bucket: &str) -> Option<Arc<dyn FileStore>> {
+        self.0.file_store(bucket)
     }
 }
 

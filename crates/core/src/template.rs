@@ -58,6 +58,11 @@ impl Template {
         Ok(Self(parts))
     }
 
+    /// A text in which no name stands, whatever it holds.
+    pub fn literal(text: &str) -> Self {
+        Self(vec![Part::Text(text.to_owned())])
+    }
+
     /// The text, if no name stands in it.
     pub fn plain(&self) -> Option<&str> {
         match self.0.as_slice() {

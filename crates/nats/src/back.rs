@@ -18,6 +18,7 @@ use tokio::{task::unconstrained, time::Instant};
 
 use crate::{
     client::{CONFIRM_TIMEOUT, Link},
+    config::Target,
     error, headers,
     output::NatsOutput,
     place::Place,
@@ -253,7 +254,7 @@ impl NatsReturn {
     /// `subjects` are those that the source reads; the first without wildcards takes what has no
     /// place of its own there.
     pub fn new(link: Link, subjects: Vec<String>) -> Self {
-        let output = NatsOutput::new(link, Arc::from(subject_for(&subjects, None).unwrap_or("")));
+        let output = NatsOutput::new(link, Target::at(subject_for(&subjects, None).unwrap_or("")));
         Self { output, subjects }
     }
 }

@@ -11,6 +11,10 @@ use serde::{
     de::{MapAccess, value::MapAccessDeserializer},
 };
 
+mod target;
+
+pub use target::Target;
+
 /// How to reach a NATS account.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -120,48 +124,6 @@ pub struct Source {
     /// whichever mailbox, until something of that is done.
     #[serde(default)]
     pub max_ack_pending: Option<u32>,
-}
-
-/// Where to publish.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
-#[serde(try_from = "TargetKeys")]
-pub struct Target {
-    /// The subject.
-    pub subject: String,
-    /// The stream that keeps it, where it is to be checked or made.
-    pub stream: Option<String>,
-    /// Whether to make what is missing; needs `stream`.
-    pub create: Create,
-}
-
-#[derive(Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-struct TargetKeys {
-    subject: String,
-    #[serde(default)]
-    stream: Option<String>,
-    #[serde(default)]
-    create: Create,
-}
-
-impl TryFrom<TargetKeys> for Target {
-    type Error = Error;
-
-    fn try_from(keys: TargetKeys) -> Result<Self> {
-        let TargetKeys { subject, stream, create } = keys;
-        subject_fits("subject", &subject)?;
-        if subject.contains(['*', '>']) {
-            return Err(wrong("subject", "one subject, without wildcards"));
-        }
-        match &stream {
-            Some(name) => name_fits("stream", name)?,
-            None if create.asked() => {
-                return Err(wrong("stream", "the name of the stream to make, with `create`"));
-            }
-            None => {}
-        }
-        Ok(Self { subject, stream, create })
-    }
 }
 
 /// Where to keep state.

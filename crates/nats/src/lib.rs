@@ -11,6 +11,7 @@
 
 mod auth;
 mod back;
+mod bucket;
 mod client;
 mod config;
 mod error;
@@ -29,7 +30,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use mailbridge_core::{
-    Files, Input, Keep, Needs, Output, Result, StateStore,
+    FileStore, Files, Input, Keep, Needs, Output, Result, StateStore,
     plugin::{Begin, Plugin, ReadBack},
 };
 
@@ -69,17 +70,21 @@ impl Plugin for Nats {
     async fn output(&self, target: &Target) -> Result<Box<dyn Output>> {
         let link = self.connector.link().await?;
         setup::target(&link, target).await?;
-        Ok(Box::new(output::NatsOutput::new(link, Arc::from(target.subject.as_str()))))
+        Ok(Box::new(output::NatsOutput::new(link, target.clone())))
     }
 
     async fn store(&self, store: &Store, keep: Keep) -> Result<Box<dyn StateStore>> {
         let link = self.connector.link().await?;
         let bucket = setup::bucket(&link, store, keep).await?;
-        Ok(Box::new(state::NatsStore::new(bucket)))
+        Ok(Box::new(state::NatsStore::new(link, bucket)))
     }
 
     fn files(&self) -> Option<Arc<dyn Files>> {
         Some(Arc::new(object::Objects::new(Arc::clone(&self.connector))))
+    }
+
+    fn file_store(&self, bucket: &str) -> Option<Arc<dyn FileStore>> {
+        Some(Arc::new(bucket::Bucket::new(Arc::clone(&self.connector), bucket)))
     }
 
     async fn read_back(&self, target: &Target, name: &str, begin: Begin) -> Result<ReadBack> {

@@ -1,23 +1,21 @@
 //! Publishing, confirmed by the stream that stores it.
 
-use std::sync::Arc;
-
 use async_nats::jetstream::{context::PublishErrorKind, message::PublishMessage};
 use async_trait::async_trait;
 use mailbridge_core::{Message, Output, Result};
 use tokio::time::Instant;
 
-use crate::{client::Link, error, headers, setup};
+use crate::{client::Link, config::Target, error, headers, setup};
 
 /// The output. A message's own address is its subject, in place of the target's.
 pub(crate) struct NatsOutput {
     link: Link,
-    subject: Arc<str>,
+    target: Target,
 }
 
 impl NatsOutput {
-    pub fn new(link: Link, subject: Arc<str>) -> Self {
-        Self { link, subject }
+    pub fn new(link: Link, target: Target) -> Self {
+        Self { link, target }
     }
 }
 
@@ -27,7 +25,10 @@ impl Output for NatsOutput {
     /// duplicate window is confirmed and not stored again.
     async fn publish(&self, message: Message) -> Result<()> {
         let since = Instant::now();
-        let subject = message.address.as_deref().unwrap_or(&self.subject).to_owned();
+        let subject = match &message.address {
+            Some(address) => address.clone(),
+            None => self.target.subject(&message.labels),
+        };
         let headers = headers::outgoing(&message);
         let publish = PublishMessage::build().payload(message.payload);
         let publish = if headers.is_empty() { publish } else { publish.headers(headers) };

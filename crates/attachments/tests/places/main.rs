@@ -4,6 +4,7 @@
 
 mod folder;
 mod s3;
+mod storage;
 mod web;
 
 use std::{collections::HashMap, sync::Arc};

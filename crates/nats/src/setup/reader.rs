@@ -44,9 +44,9 @@ pub(crate) async fn ready(
     }
     let info = match consumer::find(link, &stream, name).await? {
         Some(info) => info,
-        None => consumer::put(link, &stream, wanted(name, &target.subject), "create").await?,
+        None => consumer::put(link, &stream, wanted(name, &target.filter()), "create").await?,
     };
-    if !fits(&info.config, &target.subject) {
+    if !fits(&info.config, &target.filter()) {
         return Err(Error::blocked(
             Code::BusMismatch,
             "the reader's consumer reads something else",

@@ -64,9 +64,9 @@ pub(crate) async fn for_source(link: &Link, source: &Source) -> Result<Config> {
 /// Sees to it that something keeps what is published to the target.
 pub(crate) async fn for_target(link: &Link, target: &Target) -> Result<()> {
     let Some(name) = &target.stream else {
-        return somewhere(link, &target.subject).await.map(drop);
+        return somewhere(link, &target.filter()).await.map(drop);
     };
-    let subjects = [target.subject.clone()];
+    let subjects = [target.filter()];
     let (create, retention) = (&target.create, Retention::Limits);
     let plan = Plan { name, subjects: &subjects, create, retention };
     let found = plan.found_or_made(link).await?;
@@ -83,7 +83,7 @@ pub(crate) async fn for_target(link: &Link, target: &Target) -> Result<()> {
 pub(super) async fn keeper(link: &Link, target: &Target) -> Result<String> {
     match &target.stream {
         Some(name) => for_target(link, target).await.map(|()| name.clone()),
-        None => somewhere(link, &target.subject).await,
+        None => somewhere(link, &target.filter()).await,
     }
 }
 

@@ -38,3 +38,40 @@ async fn an_object_is_read_in_ranges_and_changes_links_and_losses_are_told() {
     bucket.delete("a/Grüße.pdf").await.unwrap();
     assert_eq!(code(url).await, Code::AttachmentMissing);
 }
+
+#[tokio::test]
+async fn a_file_is_in_the_bucket_once_it_is_whole() {
+    let server = NatsServer::start().await.unwrap();
+    let (stranger, nats) = (stranger(&server).await, nats(server.url(), json!({})));
+    let store = nats.file_store("files").unwrap();
+    let error = store.create("a", None).await.err().expect("no bucket yet");
+    assert_eq!(error.code(), Code::FileStoreUnavailable);
+    assert!(error.to_string().contains("nats object add files"), "{error}");
+
+    let config = Config { bucket: "files".to_owned(), ..Config::default() };
+    let bucket = stranger.create_object_store(config).await.unwrap();
+    let content: Vec<u8> = (0..3_000_000_u32).map(|at| at.to_le_bytes()[0] ^ 7).collect();
+    let mut broken = store.create("box/one.pdf", None).await.unwrap();
+    for piece in content.chunks(100_000).take(20) {
+        broken.write(piece.to_vec().into()).await.unwrap();
+    }
+    drop(broken);
+    assert!(bucket.info("box/one.pdf").await.is_err(), "half a file is none");
+
+    let files = nats.files().unwrap();
+    for all in [&content[..], &content[..10], &[]] {
+        let mut writer = store.create("box/one.pdf", Some("application/pdf")).await.unwrap();
+        for piece in all.chunks(100_000) {
+            writer.write(piece.to_vec().into()).await.unwrap();
+        }
+        let url = writer.finish().await.unwrap();
+        assert_eq!(url, "nats-object://files/box/one.pdf");
+        let file = files.open(&url).await.unwrap();
+        assert_eq!(file.bytes, all.len() as u64);
+        assert_eq!(file.content_type.as_deref(), Some("application/pdf"));
+        let half = file.bytes / 2;
+        let read = files.read(&file, half..file.bytes).await.unwrap();
+        let from = usize::try_from(half).unwrap();
+        assert_eq!(read, all[from..]);
+    }
+}

@@ -2,14 +2,18 @@
 
 use std::sync::Arc;
 
+use mailbridge_attachments::{Place, Storage};
 use mailbridge_compose::EventFilter;
 use mailbridge_core::{
-    Filter, Keep, StateStore,
-    plugin::{self, Build, Bus},
+    FileStore, Filter, Keep, StateStore,
+    plugin::{self, Build, Bus, Malformed},
 };
 use serde_json::Value;
 
-use super::{Assembly, Key, Named, pipelines::under};
+use super::{
+    Assembly, Key, Named,
+    pipelines::{environment, no_bucket, under},
+};
 use crate::config::{
     Purpose,
     model::events::EventsSection,
@@ -39,6 +43,7 @@ impl Assembly<'_> {
         let state = self.cursors(key, named);
         let section = typed?;
         let filter = section.when.as_ref().map(|when| self.filter(key, when, &section));
+        let files = section.store.as_ref().map(|place| self.storage(key, place, named));
         Some(EventsPipeline {
             name: name.to_owned(),
             filter: match filter {
@@ -46,7 +51,10 @@ impl Assembly<'_> {
                 Some(filter) => Some(filter?),
             },
             section,
-            files: None,
+            files: match files {
+                None => None,
+                Some(files) => Some(files?),
+            },
             state: state?,
             to: to??,
             dead_letters: match dead_letters {
@@ -72,6 +80,27 @@ impl Assembly<'_> {
         if let Some((path, message)) = rules::doubtful(section) {
             let key: Vec<&str> = key.iter().copied().chain(path.split('.')).collect();
             self.notes.warn(&key, message);
+        }
+    }
+
+    /// Where large content is put.
+    fn storage(
+        &mut self,
+        key: Key<'_>,
+        place: &Place,
+        named: &Named,
+    ) -> Option<Arc<dyn FileStore>> {
+        self.used.buses.extend(place.bus.clone());
+        let of_bus = |name: &str, bucket: &str| {
+            let bus = named.buses.get(name).and_then(Option::as_ref);
+            bus.and_then(|bus| bus.bus.file_store(bucket)).ok_or_else(|| no_bucket(name, named))
+        };
+        match Storage::new(place, &environment(), &of_bus) {
+            Ok(storage) => Some(Arc::new(storage)),
+            Err(error) => {
+                self.notes.faults(&under(key, "store"), vec![Malformed::from(&error)]);
+                None
+            }
         }
     }
 

@@ -181,12 +181,7 @@ impl Assembly<'_> {
         let of_bus = |name: &str| {
             let bus = named.buses.get(name).and_then(Option::as_ref);
             let files = bus.and_then(|bus| bus.bus.files());
-            files.ok_or_else(|| {
-                let all: Vec<_> = named.buses.keys().map(String::as_str).collect();
-                let known = known("buses", name, &all);
-                let detail = format!("`{name}` is no bus with an object store; {known}");
-                Error::permanent(Code::ConfigInvalid, detail)
-            })
+            files.ok_or_else(|| no_bucket(name, named))
         };
         match Attachments::new(places, &environment(), &of_bus) {
             Ok(files) => Some(Arc::new(files)),
@@ -292,8 +287,16 @@ pub(super) fn under<'a>(key: Key<'a>, part: &'a str) -> Vec<&'a str> {
     [key, &[part]].concat()
 }
 
+/// A place names a bus that keeps no files.
+pub(super) fn no_bucket(name: &str, named: &Named) -> Error {
+    let all: Vec<_> = named.buses.keys().map(String::as_str).collect();
+    let known = known("buses", name, &all);
+    let detail = format!("`{name}` is no bus with an object store; {known}");
+    Error::permanent(Code::ConfigInvalid, detail)
+}
+
 /// The variables by which the clouds' own tools are told how to reach an object store.
-fn environment() -> Variables {
+pub(super) fn environment() -> Variables {
     let text = |(name, value): (OsString, OsString)| {
         Some((name.into_string().ok()?, value.into_string().ok()?))
     };
