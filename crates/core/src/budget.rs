@@ -39,6 +39,19 @@ impl Budget {
         Ok(())
     }
 
+    /// Counts no more what was counted then: it was not used after all.
+    pub fn give_back(&mut self, amount: u64, then: Instant, now: Instant) {
+        self.roll(now);
+        let bucket = self.bucket_at(then);
+        // what has left the window is not counted any more
+        if bucket + u64::from(BUCKETS) >= self.current {
+            let counted = &mut self.counts[slot(bucket)];
+            let back = amount.min(*counted);
+            *counted -= back;
+            self.sum -= back;
+        }
+    }
+
     /// Whether there is room for so many, or when there will be. More than the whole budget finds
     /// room when nothing else is counted: it could never be had otherwise.
     pub fn room_for(&mut self, amount: u64, now: Instant) -> Result<(), Instant> {
@@ -57,10 +70,8 @@ impl Budget {
 
     /// Empties the buckets that have left the window.
     fn roll(&mut self, now: Instant) {
-        let elapsed = now.saturating_duration_since(self.start);
         // two threads may come here in the other order than they read the clock
-        let passed = elapsed.as_nanos() / self.bucket.as_nanos().max(1);
-        let current = u64::try_from(passed).unwrap_or(u64::MAX).max(self.current);
+        let current = self.bucket_at(now).max(self.current);
         let steps = (current - self.current).min(u64::from(BUCKETS) + 1);
         for step in 1..=steps {
             // the bucket after the newest is the oldest: it is the one to be used next
@@ -69,6 +80,12 @@ impl Budget {
             self.counts[oldest] = 0;
         }
         self.current = current;
+    }
+
+    /// The bucket of a moment, counted from `start`.
+    fn bucket_at(&self, moment: Instant) -> u64 {
+        let elapsed = moment.saturating_duration_since(self.start);
+        u64::try_from(elapsed.as_nanos() / self.bucket.as_nanos().max(1)).unwrap_or(u64::MAX)
     }
 
     /// When enough of the oldest buckets have left the window to make room for so many more.
@@ -111,6 +128,22 @@ mod tests {
         assert!(budget.take(1, room).is_ok());
         assert!(budget.take(1, room).is_err(), "the request of second 40 still counts");
         assert!(budget.is_untouched(room + WINDOW * 2));
+    }
+
+    #[test]
+    fn what_is_given_back_makes_room_unless_it_had_left() {
+        let start = Instant::now();
+        let at = |second| start + Duration::from_secs(second);
+        let mut budget = Budget::new(2, WINDOW, start);
+        budget.take(1, at(0)).unwrap();
+        budget.take(1, at(70)).unwrap();
+        budget.give_back(1, at(0), at(80));
+        assert!(budget.take(1, at(90)).is_ok());
+        assert!(budget.take(1, at(91)).is_err());
+        budget.give_back(1, at(0), at(100));
+        assert!(budget.take(1, at(101)).is_err(), "nothing of then is counted any more");
+        budget.give_back(1, at(70), at(70) + WINDOW * 2);
+        assert!(budget.is_untouched(at(70) + WINDOW * 2));
     }
 
     #[test]

@@ -37,6 +37,12 @@ pub trait Plugin: Sized + Send + Sync + 'static {
     /// Whether this source can give the engine what it needs, as far as that shows offline.
     fn check_source(&self, source: &Self::Source, needs: &Needs) -> Result<()>;
 
+    /// Whether producers call the input of this source. Such an input is built before the engine may
+    /// take anything, so that nobody is turned away while mail is blocked.
+    fn answers_producers(&self, _source: &Self::Source) -> bool {
+        false
+    }
+
     /// Builds an input.
     async fn input(&self, source: &Self::Source, needs: &Needs) -> Result<Box<dyn Input>>;
 
@@ -123,6 +129,11 @@ pub struct ReadBack {
 pub trait Build<Port: ?Sized>: Send + Sync {
     /// Builds one. An error is passing: the engine asks again after a back-off.
     async fn build(&self) -> Result<Box<Port>>;
+
+    /// See [`Plugin::answers_producers`].
+    fn answers_producers(&self) -> bool {
+        false
+    }
 }
 
 /// What a pipeline reads, with its type erased.
@@ -270,6 +281,10 @@ impl<P: Plugin> Bus for Erased<P> {
 impl<P: Plugin> Build<dyn Input> for Source<P> {
     async fn build(&self) -> Result<Box<dyn Input>> {
         self.0.0.input(&self.1, &self.2).await
+    }
+
+    fn answers_producers(&self) -> bool {
+        self.0.0.answers_producers(&self.1)
     }
 }
 

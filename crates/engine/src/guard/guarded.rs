@@ -43,7 +43,7 @@ struct Spent {
 
 impl Guarded {
     /// `mail` as it is, where nothing guards it. In a dry run it is asked whether it is ready, and for
-    /// nothing else.
+    /// nothing else: it does not tidy up and does not look for reports.
     pub fn before(mail: Arc<dyn Mail>, budgets: Budgets, dry_run: bool) -> Arc<dyn Mail> {
         if budgets == Budgets::default() && !dry_run {
             return mail;
@@ -51,12 +51,11 @@ impl Guarded {
         Arc::new(Self { mail, budgets, dry_run, spent: Mutex::default() })
     }
 
-    /// Counts a mail.
+    /// Counts a mail, at a time.
     ///
     /// # Errors
     /// *Blocked* for the mailbox, with how long to wait for room.
-    fn spend(&self, mailbox: &Mailbox, recipients: u64) -> Result<()> {
-        let now = Instant::now();
+    fn spend(&self, mailbox: &Mailbox, recipients: u64, now: Instant) -> Result<()> {
         let mut spent = self.spent.lock().unwrap_or_else(PoisonError::into_inner);
         if spent.len() >= MAILBOXES_MAX && !spent.contains_key(mailbox) {
             spent.retain(|_, it| !it.mails.is_untouched(now) || !it.recipients.is_untouched(now));
@@ -75,6 +74,16 @@ impl Guarded {
             Error::new(Code::MailboxBudget, verdict, detail)
                 .with("wait_seconds", (open_at - now).as_secs())
         })
+    }
+
+    /// A mail that was counted then has not been sent.
+    fn give_back(&self, mailbox: &Mailbox, recipients: u64, then: Instant) {
+        let now = Instant::now();
+        let mut spent = self.spent.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(mine) = spent.get_mut(mailbox) {
+            mine.mails.give_back(1, then, now);
+            mine.recipients.give_back(recipients, then, now);
+        }
     }
 }
 
@@ -96,18 +105,27 @@ impl Mail for Guarded {
             return Ok(if sends { sent } else { Completion::Done });
         }
         // an earlier attempt has paid for a mail that may have been sent
-        if sends && attempt.doubt == Doubt::None {
-            self.spend(attempt.mailbox, recipients(attempt.request))?;
+        if !sends || attempt.doubt != Doubt::None {
+            return self.mail.perform(attempt).await;
         }
-        self.mail.perform(attempt).await
+        let (mailbox, recipients) = (attempt.mailbox, recipients(attempt.request));
+        let then = Instant::now();
+        self.spend(mailbox, recipients, then)?;
+        let result = self.mail.perform(attempt).await;
+        if result.as_ref().is_err_and(|error| error.verdict() != Verdict::InDoubt) {
+            self.give_back(mailbox, recipients, then);
+        }
+        result
     }
 
     async fn tidy(&self) {
-        self.mail.tidy().await;
+        if !self.dry_run {
+            self.mail.tidy().await;
+        }
     }
 
     fn reports(&self) -> Option<&dyn Reports> {
-        self.mail.reports()
+        self.mail.reports().filter(|_| !self.dry_run)
     }
 }
 
@@ -123,7 +141,11 @@ mod tests {
     use super::*;
 
     #[derive(Default)]
-    struct Counting(AtomicU32);
+    struct Counting {
+        performed: AtomicU32,
+        tidied: AtomicU32,
+        failure: Mutex<Option<Error>>,
+    }
 
     #[async_trait]
     impl Mail for Counting {
@@ -132,8 +154,12 @@ mod tests {
         }
 
         async fn perform(&self, _: Attempt<'_>) -> Result<Completion> {
-            self.0.fetch_add(1, SeqCst);
-            Ok(Completion::Done)
+            self.performed.fetch_add(1, SeqCst);
+            self.failure.lock().unwrap().take().map_or(Ok(Completion::Done), Err)
+        }
+
+        async fn tidy(&self) {
+            self.tidied.fetch_add(1, SeqCst);
         }
     }
 
@@ -169,7 +195,7 @@ mod tests {
         }
 
         fn performed(&self) -> u32 {
-            self.counting.0.load(SeqCst)
+            self.counting.performed.load(SeqCst)
         }
     }
 
@@ -197,6 +223,30 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn what_was_not_sent_costs_nothing() {
+        let one = Budgets { mails_per_minute: Some(1), recipients_per_day: Some(2) };
+        let failures = [
+            Error::transient(Code::GraphUnavailable, "not now"),
+            Error::new(
+                Code::GraphThrottled,
+                Verdict::Blocked { scope: Scope::Mailbox, after: None },
+                "later",
+            ),
+        ];
+        let desk = Desk::new(one, false);
+        for failure in failures {
+            *desk.counting.failure.lock().unwrap() = Some(failure);
+            desk.send("one@x.org", MAIL, Doubt::None).await.unwrap_err();
+        }
+        assert_eq!(desk.performed(), 2, "the second was let through");
+        let doubtful = Error::in_doubt(Code::SendInDoubt, "perhaps");
+        *desk.counting.failure.lock().unwrap() = Some(doubtful);
+        desk.send("one@x.org", MAIL, Doubt::None).await.unwrap_err();
+        let held = desk.send("one@x.org", MAIL, Doubt::None).await.unwrap_err();
+        assert_eq!(held.code(), Code::MailboxBudget, "what may have been sent is counted");
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn recipients_count_over_a_day() {
         let desk =
             Desk::new(Budgets { mails_per_minute: None, recipients_per_day: Some(5) }, false);
@@ -215,6 +265,12 @@ mod tests {
         let desk = Desk::new(Budgets::default(), true);
         let sent = desk.send("one@x.org", MAIL, Doubt::None).await.unwrap();
         assert_eq!(sent, Completion::Sent { internet_message_id: None, found: false });
-        assert_eq!(desk.performed(), 0);
+        let delete = r#"{"operation":"delete","message":"AAMk"}"#;
+        desk.send("one@x.org", delete, Doubt::None).await.unwrap();
+        desk.mail.tidy().await;
+        assert_eq!((desk.performed(), desk.counting.tidied.load(SeqCst)), (0, 0));
+        let wet = Desk::new(Budgets { mails_per_minute: Some(1), ..Budgets::default() }, false);
+        wet.mail.tidy().await;
+        assert_eq!(wet.counting.tidied.load(SeqCst), 1, "drafts are removed otherwise");
     }
 }

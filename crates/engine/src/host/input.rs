@@ -33,24 +33,8 @@ impl InputHost {
     /// safe: all progress is kept in `self`.
     pub async fn next(&mut self) -> Option<Delivery> {
         loop {
-            if let Some(at) = self.retry_at {
-                tokio::time::sleep_until(at).await;
-                self.retry_at = None;
-            }
             let Some(input) = &mut self.input else {
-                let source = Arc::clone(&self.build);
-                let building = self
-                    .building
-                    .get_or_insert_with(|| async move { source.build().await }.boxed());
-                let result = building.await;
-                self.building = None;
-                match result {
-                    Ok(input) => {
-                        self.input = Some(input);
-                        self.health.bus(Ok(()));
-                    }
-                    Err(error) => self.failed(&error),
-                }
+                self.build().await;
                 continue;
             };
             match input.next().await {
@@ -61,6 +45,36 @@ impl InputHost {
                 Ok(None) => return None,
                 Err(error) => self.failed(&error),
             }
+        }
+    }
+
+    /// For as long as nothing may be taken: sees to it that producers who call the input find it
+    /// there. Other inputs are left alone; who joins a group of readers takes work from the others.
+    /// Never ends. Cancel safe.
+    pub async fn stand_by(&mut self) {
+        while self.input.is_none() && self.build.answers_producers() {
+            self.build().await;
+        }
+        std::future::pending().await
+    }
+
+    /// Builds the input once, when it is time to.
+    async fn build(&mut self) {
+        if let Some(at) = self.retry_at {
+            tokio::time::sleep_until(at).await;
+            self.retry_at = None;
+        }
+        let source = Arc::clone(&self.build);
+        let building =
+            self.building.get_or_insert_with(|| async move { source.build().await }.boxed());
+        let result = building.await;
+        self.building = None;
+        match result {
+            Ok(input) => {
+                self.input = Some(input);
+                self.health.bus(Ok(()));
+            }
+            Err(error) => self.failed(&error),
         }
     }
 

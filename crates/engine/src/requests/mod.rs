@@ -78,7 +78,8 @@ impl Requests {
             decoder: self.decoder,
             mail: Arc::clone(&mail),
             files: self.files,
-            ledger: self.ledger,
+            // what is only rehearsed must not count as sent
+            ledger: self.ledger.filter(|_| !dry_run),
             outcomes: self.outcomes.map(|build| Arc::new(output(Side::Outcomes, build))),
             dead_letters: output(Side::DeadLetters, self.dead_letters),
             observer: self.observer,
@@ -147,7 +148,11 @@ async fn take(
             std::future::pending::<()>().await;
             continue;
         };
-        let pass = hold.pass().await;
+        let pass = tokio::select! {
+            biased;
+            pass = hold.pass() => pass,
+            () = input.stand_by() => continue,
+        };
         tokio::select! {
             biased;
             next = input.next() => return (slot, pass, next),
