@@ -2,17 +2,23 @@
 
 use std::{
     borrow::Cow,
-    net::SocketAddr,
+    collections::BTreeMap,
+    net::{IpAddr, SocketAddr},
     path::{Component, Path, PathBuf},
+    time::Duration,
 };
 
-use mailbridge_core::SecretSource;
+use mailbridge_core::{SecretSource, Span};
+use reqwest::Url;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Deserialize;
 
 /// Bytes of a request over HTTP: room for the largest mail that goes in one piece, and far more than
 /// requests have that refer to their attachments.
 const REQUEST_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// How long the answer to a posted message may take.
+const POST_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A bus with no server: files, standard input and output.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -143,6 +149,21 @@ pub enum Target {
     Lines(Location),
     /// Outcomes, to where `GET /requests/{id}` at this address finds them.
     Outcomes(SocketAddr),
+    /// One POST a message.
+    Post(Box<Post>),
+}
+
+/// A URL that messages are posted to.
+#[derive(Clone, Debug)]
+pub struct Post {
+    /// Where; https, or http on loopback.
+    pub url: Url,
+    /// Headers besides those of the message.
+    pub headers: BTreeMap<String, SecretSource>,
+    /// What messages are signed with.
+    pub signature: Option<SecretSource>,
+    /// How long an answer may take.
+    pub timeout: Duration,
 }
 
 impl JsonSchema for Target {
@@ -168,20 +189,54 @@ struct TargetKeys {
     /// `GET /requests/{id}` there tells what became of them.
     #[serde(default)]
     http: Option<SocketAddr>,
+    /// In place of `path`: a URL, which gets a POST for each message. A 2xx accepts it; 400 and 422
+    /// refuse it for good, 413 asks for a smaller one, and after anything else it comes again.
+    /// https, or http on loopback.
+    #[serde(default)]
+    post: Option<String>,
+    /// With `post`: headers besides those of the message, such as `authorization`.
+    #[serde(default)]
+    headers: BTreeMap<String, SecretSource>,
+    /// With `post`: the secret, such as `whsec_…`, with which each message is signed as the Standard
+    /// Webhooks specification has it (`webhook-id`, `webhook-timestamp`, `webhook-signature`).
+    #[serde(default)]
+    signature: Option<SecretSource>,
+    /// With `post`: how long an answer may take; 30s when absent.
+    #[serde(default)]
+    timeout: Option<Span>,
 }
 
 impl TryFrom<TargetKeys> for Target {
     type Error = &'static str;
 
-    fn try_from(TargetKeys { path, http }: TargetKeys) -> Result<Self, &'static str> {
-        match (path, http) {
-            (Some(path), None) => Ok(Self::Lines(path)),
-            (None, Some(address)) => Ok(Self::Outcomes(address)),
-            (Some(_), Some(_)) => Err("give `path` or `http`, not both"),
-            (None, None) => Err("expected `path`, a file or -, or for outcomes `http`"),
+    fn try_from(keys: TargetKeys) -> Result<Self, &'static str> {
+        let TargetKeys { path, http, post, headers, signature, timeout } = keys;
+        let own = !headers.is_empty() || signature.is_some() || timeout.is_some();
+        match (path, http, post) {
+            (_, _, None) if own => Err("`headers`, `signature` and `timeout` go with `post`"),
+            (Some(path), None, None) => Ok(Self::Lines(path)),
+            (None, Some(address), None) => Ok(Self::Outcomes(address)),
+            (None, None, Some(url)) => {
+                let url = Url::parse(&url).map_err(|_| POST_EXPECTED)?;
+                let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
+                let here = host == "localhost"
+                    || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
+                if url.scheme() != "https" && !(url.scheme() == "http" && here) {
+                    return Err(POST_EXPECTED);
+                }
+                let timeout = timeout.map_or(POST_TIMEOUT, Span::get);
+                Ok(Self::Post(Box::new(Post { url, headers, signature, timeout })))
+            }
+            (None, None, None) => {
+                Err("expected `path`, a file or -, `post`, a URL, or for outcomes `http`")
+            }
+            _ => Err("give one of `path`, `post` and `http`"),
         }
     }
 }
+
+const POST_EXPECTED: &str =
+    "`post` must be a URL such as https://example.org/mails; http on loopback only";
 
 /// Where to keep state.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
@@ -270,6 +325,27 @@ mod tests {
         ] {
             let error = parse::<Source>(bad).unwrap_err();
             assert!(error.detail.contains(told), "{}", error.detail);
+        }
+    }
+
+    #[test]
+    fn a_url_is_posted_to_in_the_clear_on_this_machine_only() {
+        for good in [
+            "https://example.org/x",
+            "http://127.0.0.1:1/x",
+            "http://[::1]:1/",
+            "http://localhost/",
+        ] {
+            assert!(matches!(parse(json!({ "post": good })), Ok(Target::Post(_))), "{good}");
+        }
+        for bad in [
+            json!({ "post": "http://example.org/" }),
+            json!({ "post": "ftp://example.org/" }),
+            json!({ "post": "example.org" }),
+            json!({ "path": "a", "timeout": "3s" }),
+            json!({ "path": "a", "post": "https://example.org/" }),
+        ] {
+            assert!(parse::<Target>(bad.clone()).is_err(), "{bad}");
         }
     }
 

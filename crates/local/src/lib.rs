@@ -11,6 +11,7 @@
 mod back;
 mod batches;
 mod config;
+mod database;
 mod error;
 mod files;
 mod input;
@@ -35,7 +36,7 @@ use mailbridge_core::{
     plugin::{Begin, Plugin, ReadBack},
 };
 
-pub use config::{Config, Http, Lines, Location, Source, Store, Target};
+pub use config::{Config, Http, Lines, Location, Post, Source, Store, Target};
 use position::Log;
 use spool::{Access, Server, Spool};
 
@@ -103,6 +104,11 @@ impl Plugin for Local {
         Ok(())
     }
 
+    /// Those who post are answered from the start: what they post is on the disk, and waits.
+    fn answers_producers(&self, source: &Source) -> bool {
+        matches!(source, Source::Http(_))
+    }
+
     async fn input(&self, source: &Source, needs: &Needs) -> Result<Box<dyn Input>> {
         match source {
             Source::Lines(lines) => self.lines(lines, needs).await,
@@ -120,6 +126,7 @@ impl Plugin for Local {
             Target::Lines(location) => {
                 Ok(Box::new(blocking(move || output::Lines::open(&location)).await?))
             }
+            Target::Post(post) => Ok(Box::new(output::Posts::new(*post).await?)),
             Target::Outcomes(address) => {
                 Ok(Box::new(spool::Outcomes::new(self.spool(address).await?)))
             }
@@ -139,6 +146,9 @@ impl Plugin for Local {
                 "standard output keeps nothing that could be read back; give a file",
             )),
             Target::Lines(Location::File(path)) => back::read(&self.dir, path, name, begin).await,
+            Target::Post(_) => {
+                Err(error::setting("post", "what was posted cannot be read back; give a file"))
+            }
             Target::Outcomes(_) => Err(error::setting(
                 "http",
                 "what is asked for over HTTP cannot be read back; give a file",

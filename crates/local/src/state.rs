@@ -1,4 +1,4 @@
-//! State in the embedded database: compare-and-swap and nothing else.
+//! State in the embedded database.
 //!
 //! The database serves one process, so this store is not for workers that share their state.
 

@@ -13,7 +13,7 @@ use std::{
 
 use bytes::Bytes;
 use jiff::Timestamp;
-use mailbridge_core::{Code, Error, Keep, Put, Result, Revision};
+use mailbridge_core::{Code, Error, Keep, LIST_MAX, Put, Result, Revision, listed};
 use redb::{
     Database, DatabaseError, ReadableDatabase, ReadableTable, Table, TableDefinition, TableError,
     WriteTransaction,
@@ -140,11 +140,11 @@ impl Store {
         found.map_err(|cause| self.failed("state cannot be read", &cause))
     }
 
-    /// The keys of state that begin like this, in their order. Blocks.
+    /// The keys of state that begin like this, as of one moment. Blocks.
     pub(crate) fn list(&self, prefix: &str) -> Result<Vec<String>> {
         let found = read(&*self.database()?, STATE, |table| {
             let mut keys = Vec::new();
-            for entry in table.range(prefix..)? {
+            for entry in table.range(prefix..)?.take(LIST_MAX + 1) {
                 let (key, _) = entry?;
                 if !key.value().starts_with(prefix) {
                     break;
@@ -154,7 +154,7 @@ impl Store {
             Ok(Some(keys))
         });
         let found = found.map_err(|cause| self.failed("state cannot be read", &cause))?;
-        Ok(found.unwrap_or_default())
+        listed(prefix, found.unwrap_or_default())
     }
 
     fn write(&self, writes: &[Write]) -> Result<Vec<Written>> {

@@ -6,6 +6,7 @@
 
 mod beside;
 mod file;
+mod post;
 mod recent;
 mod stdout;
 
@@ -17,6 +18,7 @@ use std::{
 use async_trait::async_trait;
 use mailbridge_core::{Message, Output, Result};
 
+pub(crate) use self::post::Posts;
 use self::recent::Recent;
 use crate::{
     batches::{Batched, Queue, submit},

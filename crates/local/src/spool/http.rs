@@ -24,7 +24,7 @@ use bytes::Bytes;
 use mailbridge_core::{Code, Error, Headers, Message, Result, Secret, SecretSource};
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
-use tokio::{net::TcpListener, task::JoinSet};
+use tokio::{net::TcpListener, sync::Semaphore, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -32,6 +32,8 @@ use super::{Added, Spool};
 
 /// Characters of an idempotency key.
 const KEY_CHARS_MAX: usize = 255;
+/// Requests whose bodies are read at once; the others wait in their connections.
+const TAKEN_AT_ONCE: usize = 64;
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 /// Headers of a post that belong to its message.
 const KEPT: [&str; 3] = ["content-type", "traceparent", "tracestate"];
@@ -62,14 +64,20 @@ impl Drop for Server {
 struct Desk {
     spool: Spool,
     access: Arc<Access>,
+    /// Bounds what requests that are being taken have in memory.
+    room: Arc<Semaphore>,
 }
 
 impl Server {
     /// Takes the port and answers.
     ///
     /// # Errors
-    /// `listen_failed`, when it is taken or not ours.
+    /// `listen_failed`, when it is taken or not ours; and where the token cannot be read, without
+    /// which nobody could be let in.
     pub(crate) async fn start(address: SocketAddr, spool: Spool, access: Access) -> Result<Self> {
+        if let Some(token) = &access.token {
+            token.read().await?;
+        }
         let listener = TcpListener::bind(address).await.map_err(|cause| {
             Error::transient(Code::Listen, "requests over HTTP cannot be taken here")
                 .with("address", address)
@@ -77,7 +85,8 @@ impl Server {
         })?;
         tracing::info!(%address, "requests are taken over HTTP");
         let mut task = JoinSet::new();
-        let router = router(Desk { spool, access: Arc::new(access) });
+        let room = Arc::new(Semaphore::new(TAKEN_AT_ONCE));
+        let router = router(Desk { spool, access: Arc::new(access), room });
         let stop = CancellationToken::new();
         let stopped = stop.clone().cancelled_owned();
         task.spawn(axum::serve(listener, router).with_graceful_shutdown(stopped).into_future());
@@ -125,6 +134,7 @@ async fn add(State(desk): State<Desk>, request: Request) -> Result<Response, Ref
     let (head, body) = request.into_parts();
     let (headers, key) = (message_headers(&head.headers)?, idempotency_key(&head.headers)?);
     let bytes_max = desk.access.bytes_max;
+    let _room = desk.room.acquire().await;
     let payload = to_bytes(body, bytes_max).await.map_err(|_| {
         let detail = format!("a request has {bytes_max} bytes at most, and must come whole");
         Refusal(StatusCode::PAYLOAD_TOO_LARGE, "request_too_large", detail)

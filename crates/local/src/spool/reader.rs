@@ -32,7 +32,7 @@ impl Reader {
     /// A reader from the oldest on. Waits for those who still hold deliveries of the one before.
     pub(crate) async fn new(spool: Spool, server: Server) -> Result<Self> {
         spool.0.out.wait_for_none().await?;
-        let old = spool.0.table.next();
+        let old = spool.0.next();
         Ok(Self { spool, ahead: VecDeque::new(), from: 0, old, _server: server })
     }
 
@@ -56,7 +56,7 @@ impl Input for Reader {
                 return Ok(Some(self.hand_out(waiting)));
             }
             let added = self.spool.0.added.notified();
-            let (table, from) = (self.spool.0.table.clone(), self.from);
+            let (table, from) = (self.spool.0.clone(), self.from);
             let found = crate::blocking(move || table.waiting(from)).await?;
             match found.last() {
                 Some(last) => {

@@ -4,23 +4,21 @@
 //! which idempotency key belongs to which id, for as long.
 
 use std::{
-    path::{Path, PathBuf},
+    path::Path,
     sync::atomic::{AtomicU64, Ordering},
 };
 
 use bytes::Bytes;
 use jiff::Timestamp;
 use mailbridge_core::Result;
-use redb::{
-    Database, ReadableDatabase as _, ReadableTable as _, ReadableTableMetadata as _,
-    TableDefinition, WriteTransaction,
-};
+use redb::{ReadableTable as _, ReadableTableMetadata as _, TableDefinition, WriteTransaction};
 use serde_json::{Value, json};
-use sha2::{Digest as _, Sha256};
+use tokio::sync::Notify;
 
 use crate::{
     batches::{Batched, Queue},
-    error,
+    database::{Reopening, canonical, table},
+    position::Out,
     shared::{Handle, Shared},
 };
 
@@ -38,14 +36,19 @@ const REMEMBER_SECONDS: i64 = 24 * 60 * 60;
 const CLEARED_FOR_EACH: usize = 4;
 /// Requests that may wait. At the bound producers are told to come later.
 const WAITING_MAX: u64 = 100_000;
-const CACHE_BYTES: usize = 8 * 1024 * 1024;
+
+const UNREADABLE: &str = "the requests that wait cannot be read";
+const UNTAKEN: &str = "what became of a request could not be written";
 
 pub(super) static OPEN: Shared<Table> = Shared::new();
 
 /// An open spool.
 pub(super) struct Table {
-    file: PathBuf,
-    database: Database,
+    database: Reopening,
+    /// Something was added, or could not be.
+    pub(super) added: Notify,
+    /// The receipts that are out, of whichever reader.
+    pub(super) out: Out,
     /// The number that the next request gets, given inside a transaction, of which there is one at a
     /// time: so a reader who has seen a number never finds a lower one later.
     next: AtomicU64,
@@ -55,11 +58,19 @@ pub(super) struct Table {
 /// Something to write.
 pub(super) enum Change {
     /// A request was posted.
-    Add { id: String, key: Option<String>, line: Bytes },
+    Add { id: String, key: Option<String>, digest: Vec<u8>, line: Bytes },
     /// A request was settled.
     End { number: u64, id: String, rejected: bool },
     /// An outcome was published.
     Tell { id: String, outcome: Value },
+}
+
+/// A request that was posted.
+struct New<'a> {
+    id: &'a str,
+    key: Option<&'a str>,
+    digest: &'a [u8],
+    line: &'a [u8],
 }
 
 /// What a change came to.
@@ -82,19 +93,17 @@ pub(super) struct Waiting {
 
 impl Table {
     pub(super) fn open(file: &Path) -> Result<Handle<Self>> {
-        if let Some(dir) = file.parent() {
-            std::fs::create_dir_all(dir)
-                .map_err(|cause| error::file("requests cannot be kept here", file, &cause))?;
-        }
-        OPEN.get(file, || {
-            let mut builder = redb::Builder::new();
-            let database = builder.set_cache_size(CACHE_BYTES).create(file);
-            let database = database
-                .map_err(|cause| error::state("the spool cannot be opened", file, cause))?;
-            let next = last(&database)
-                .map_err(|cause| error::state("the spool cannot be read", file, cause))?;
-            let next = AtomicU64::new(next.map_or(0, |last| last + 1));
-            Ok(Self { file: file.to_owned(), database, next, queue: Queue::new() })
+        let file = canonical(file)?;
+        OPEN.get(&file.clone(), || {
+            let database = Reopening::open(file)?;
+            let last = last(&database)?;
+            Ok(Self {
+                database,
+                added: Notify::new(),
+                out: Out::default(),
+                next: AtomicU64::new(last.map_or(0, |last| last + 1)),
+                queue: Queue::new(),
+            })
         })
     }
 
@@ -107,9 +116,9 @@ impl Table {
     pub(super) fn waiting(&self, from: u64) -> Result<Vec<Waiting>> {
         const COUNT_MAX: usize = 64;
         const BYTES_MAX: usize = 4 * 1024 * 1024;
+        let database = self.database.get()?;
         let read = || {
-            let read = self.database.begin_read()?;
-            let Ok(queue) = read.open_table(QUEUE) else { return Ok(Vec::new()) };
+            let Some(queue) = table(&database, QUEUE)? else { return Ok(Vec::new()) };
             let (mut found, mut bytes) = (Vec::new(), 0);
             for entry in queue.range(from..)? {
                 let (number, value) = entry?;
@@ -123,33 +132,33 @@ impl Table {
             }
             Ok(found)
         };
-        read().map_err(|cause| self.failed("the spool cannot be read", cause))
+        read().map_err(|cause| self.database.failed(UNREADABLE, &cause))
     }
 
     /// What is known of a request.
     pub(super) fn status(&self, id: &str) -> Result<Option<Bytes>> {
+        let database = self.database.get()?;
         let read = || {
-            let read = self.database.begin_read()?;
-            let Ok(status) = read.open_table(STATUS) else { return Ok(None) };
+            let Some(status) = table(&database, STATUS)? else { return Ok(None) };
             Ok(status.get(id)?.map(|it| Bytes::copy_from_slice(it.value().1)))
         };
-        read().map_err(|cause| self.failed("the spool cannot be read", cause))
+        read().map_err(|cause| self.database.failed(UNREADABLE, &cause))
     }
 
-    fn failed(&self, what: &'static str, cause: redb::Error) -> mailbridge_core::Error {
-        error::state(what, &self.file, cause)
-    }
-
-    fn write(&self, changes: Vec<Change>) -> Result<Vec<Kept>, redb::Error> {
-        let now = Timestamp::now();
-        let transaction = self.database.begin_write()?;
-        let kept: Vec<_> = changes
-            .into_iter()
-            .map(|change| self.apply(&transaction, change, now))
-            .collect::<Result<_, _>>()?;
-        clear(&transaction, now, kept.len() * CLEARED_FOR_EACH)?;
-        transaction.commit()?;
-        Ok(kept)
+    fn write(&self, changes: Vec<Change>) -> Result<Vec<Kept>> {
+        let database = self.database.get()?;
+        let write = || {
+            let now = Timestamp::now();
+            let transaction = database.begin_write()?;
+            let kept: Vec<_> = changes
+                .into_iter()
+                .map(|change| self.apply(&transaction, change, now))
+                .collect::<Result<_, redb::Error>>()?;
+            clear(&transaction, now, kept.len() * CLEARED_FOR_EACH)?;
+            transaction.commit()?;
+            Ok(kept)
+        };
+        write().map_err(|cause| self.database.failed(UNTAKEN, &cause))
     }
 
     fn apply(
@@ -159,30 +168,9 @@ impl Table {
         now: Timestamp,
     ) -> Result<Kept, redb::Error> {
         match change {
-            Change::Add { id, key, line } => {
-                let mut queue = transaction.open_table(QUEUE)?;
-                let mut status = transaction.open_table(STATUS)?;
-                let mut keys = transaction.open_table(KEYS)?;
-                let digest = Sha256::digest(&line);
-                if let Some(key) = &key
-                    && let Some(known) = keys.get(key.as_str())?
-                {
-                    let (id, same) = known.value();
-                    let same = same == digest.as_slice();
-                    return Ok(if same { Kept::Known(id.to_owned()) } else { Kept::Differs });
-                }
-                if queue.len()? >= WAITING_MAX {
-                    return Ok(Kept::Full);
-                }
-                let number = self.next.fetch_add(1, Ordering::SeqCst);
-                queue.insert(number, (id.as_str(), line.as_ref()))?;
-                let key = key.unwrap_or_default();
-                if !key.is_empty() {
-                    keys.insert(key.as_str(), (id.as_str(), digest.as_slice()))?;
-                }
-                let said = json!({ "id": id, "state": "queued", "received_at": now }).to_string();
-                status.insert(id.as_str(), (key.as_str(), said.as_bytes()))?;
-                Ok(Kept::Added)
+            Change::Add { id, key, digest, line } => {
+                let new = New { id: &id, key: key.as_deref(), digest: &digest, line: &line };
+                self.add(transaction, &new, now)
             }
             Change::End { number, id, rejected } => {
                 transaction.open_table(QUEUE)?.remove(number)?;
@@ -200,6 +188,35 @@ impl Table {
             }
         }
     }
+
+    fn add(
+        &self,
+        transaction: &WriteTransaction,
+        &New { id, key, digest, line }: &New<'_>,
+        now: Timestamp,
+    ) -> Result<Kept, redb::Error> {
+        let mut queue = transaction.open_table(QUEUE)?;
+        let mut status = transaction.open_table(STATUS)?;
+        let mut keys = transaction.open_table(KEYS)?;
+        if let Some(key) = key
+            && let Some(known) = keys.get(key)?
+        {
+            let (id, same) = known.value();
+            let same = same == digest;
+            return Ok(if same { Kept::Known(id.to_owned()) } else { Kept::Differs });
+        }
+        if queue.len()? >= WAITING_MAX {
+            return Ok(Kept::Full);
+        }
+        let number = self.next.fetch_add(1, Ordering::SeqCst);
+        queue.insert(number, (id, line))?;
+        if let Some(key) = key {
+            keys.insert(key, (id, digest))?;
+        }
+        let said = json!({ "id": id, "state": "queued", "received_at": now }).to_string();
+        status.insert(id, (key.unwrap_or_default(), said.as_bytes()))?;
+        Ok(Kept::Added)
+    }
 }
 
 impl Batched for Table {
@@ -214,15 +231,22 @@ impl Batched for Table {
         let count = changes.len();
         match self.write(changes) {
             Ok(kept) => kept.into_iter().map(Ok).collect(),
-            Err(cause) => vec![Err(self.failed("the spool did not take a change", cause)); count],
+            Err(error) => {
+                // The reader is to find out too, and to be built anew.
+                self.added.notify_one();
+                vec![Err(error); count]
+            }
         }
     }
 }
 
-fn last(database: &Database) -> Result<Option<u64>, redb::Error> {
-    let read = database.begin_read()?;
-    let Ok(queue) = read.open_table(QUEUE) else { return Ok(None) };
-    Ok(queue.last()?.map(|(last, _)| last.value()))
+fn last(database: &Reopening) -> Result<Option<u64>> {
+    let open = database.get()?;
+    let read = || {
+        let Some(queue) = table(&open, QUEUE)? else { return Ok(None) };
+        Ok(queue.last()?.map(|(last, _)| last.value()))
+    };
+    read().map_err(|cause| database.failed(UNREADABLE, &cause))
 }
 
 /// Changes what is said of a request. Not, if it is not known any more.

@@ -135,6 +135,60 @@ async fn an_idempotency_key_is_one_request() {
 }
 
 #[tokio::test]
+async fn a_post_again_is_the_same_whatever_its_trace() {
+    let desk = Desk::new(None);
+    let _input = desk.input().await;
+    let mut ids = Vec::new();
+    for trace in ["00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "00-0a-b7-00"] {
+        let post = desk.client.post(desk.url("/requests")).header("idempotency-key", "order-1");
+        let post = post.header("content-type", "application/json").header("traceparent", trace);
+        ids.push(id(post.body("{}").send().await.unwrap()).await);
+    }
+    assert_eq!(ids[0], ids[1]);
+}
+
+#[tokio::test]
+async fn a_reader_in_place_of_one_that_failed_waits_for_what_is_still_in_hand() {
+    let desk = Desk::new(None);
+    let mut input = desk.input().await;
+    let posted = id(desk.post(None, "{}").await).await;
+    let delivery = input.next().await.unwrap().unwrap();
+    drop(input);
+    let early = tokio::time::timeout(Duration::from_millis(300), async {
+        // its port may be the old reader's for a moment
+        while desk.local.input(&Source::Http(desk.http.clone()), &NEEDS).await.is_err() {}
+    });
+    assert!(early.await.is_err(), "it is not handed out twice at once");
+    delivery.receipt.settle(Disposition::Done).await.unwrap();
+    let mut input = loop {
+        if let Ok(input) = desk.local.input(&Source::Http(desk.http.clone()), &NEEDS).await {
+            break input;
+        }
+    };
+    assert_eq!(desk.status(&posted).await["state"], "done");
+    let next = id(desk.post(None, "{}").await).await;
+    let delivery = input.next().await.unwrap().unwrap();
+    assert!(delivery.position.as_str().ends_with(&next));
+}
+
+#[tokio::test]
+async fn a_spool_that_another_has_open_is_told_of() {
+    let desk = Desk::new(None);
+    let file = super::file(desk.dir.path(), desk.address());
+    let _other = redb::Database::create(file).unwrap();
+    let Err(error) = desk.local.input(&Source::Http(desk.http.clone()), &NEEDS).await else {
+        panic!("it opened what is open")
+    };
+    assert!(error.to_string().contains("another mailbridge process has this open"), "{error}");
+}
+
+#[tokio::test]
+async fn a_token_that_cannot_be_read_is_told_at_once() {
+    let desk = Desk::new(Some(json!({ "file": "/no/such/token" })));
+    assert!(desk.local.input(&Source::Http(desk.http.clone()), &NEEDS).await.is_err());
+}
+
+#[tokio::test]
 async fn an_outcome_is_found_under_the_request() {
     let desk = Desk::new(None);
     let _input = desk.input().await;

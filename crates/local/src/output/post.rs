@@ -1,0 +1,275 @@
+//! Messages to a URL: one POST each, signed if there is a secret, accepted by a 2xx.
+//!
+//! The signature is that of the Standard Webhooks specification (standardwebhooks.com, 1.0.0):
+//! `webhook-id`, `webhook-timestamp` and `webhook-signature` with HMAC-SHA256 over
+//! `id.timestamp.payload`, so that receivers verify it with a library. Redirects are not followed, and
+//! nothing is repeated here: whoever publishes comes again, with the same id.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use hmac::{Hmac, Mac as _};
+use jiff::Timestamp;
+use mailbridge_core::{Code, Error, Message, Output, Result, Secret, Verdict};
+use reqwest::{
+    Client, Response, StatusCode,
+    header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER},
+    redirect, retry,
+};
+use sha2::{Digest as _, Sha256};
+
+use crate::{config::Post, error};
+
+/// How a secret begins in the form in which it is handed around.
+const SECRET_PREFIX: &str = "whsec_";
+/// A receiver is not waited for longer than it asks, and no longer than this.
+const RETRY_AFTER_MAX: Duration = Duration::from_mins(10);
+
+/// Posts to one URL.
+pub(crate) struct Posts {
+    client: Client,
+    post: Post,
+    headers: HeaderMap,
+}
+
+impl Posts {
+    /// Opens nothing yet.
+    pub(crate) async fn new(post: Post) -> Result<Self> {
+        let client = Client::builder()
+            .user_agent(concat!("mailbridge/", env!("CARGO_PKG_VERSION")))
+            .redirect(redirect::Policy::none())
+            .retry(retry::never())
+            .timeout(post.timeout)
+            .build()
+            .map_err(|_| {
+                Error::blocked(Code::Internal, "no HTTP client can be made on this machine")
+            })?;
+        let mut headers = HeaderMap::new();
+        for (name, source) in &post.headers {
+            let value = source.read().await?;
+            let name = name.parse::<HeaderName>();
+            let value = HeaderValue::from_str(value.expose());
+            let (Ok(name), Ok(mut value)) = (name, value) else {
+                return Err(error::setting("headers", "expected a header's name and value"));
+            };
+            value.set_sensitive(true);
+            headers.insert(name, value);
+        }
+        Ok(Self { client, post, headers })
+    }
+
+    /// The headers that prove who posts.
+    async fn sign(&self, id: &str, payload: &[u8], headers: &mut HeaderMap) -> Result<()> {
+        let Some(source) = &self.post.signature else { return Ok(()) };
+        let secret = source.read().await?;
+        let key = key(&secret);
+        let timestamp = Timestamp::now().as_second();
+        let mut mac = Hmac::<Sha256>::new_from_slice(&key)
+            .map_err(|_| Error::blocked(Code::CredentialUnreadable, "this is no key"))?;
+        mac.update(format!("{id}.{timestamp}.").as_bytes());
+        mac.update(payload);
+        let signature = format!("v1,{}", STANDARD.encode(mac.finalize().into_bytes()));
+        for (name, value) in [
+            ("webhook-id", id.to_owned()),
+            ("webhook-timestamp", timestamp.to_string()),
+            ("webhook-signature", signature),
+        ] {
+            if let Ok(value) = HeaderValue::from_str(&value) {
+                headers.insert(name, value);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The bytes of a secret: what `whsec_` has in base64, or the text as it is.
+fn key(secret: &Secret) -> Vec<u8> {
+    let text = secret.expose();
+    let encoded = text.strip_prefix(SECRET_PREFIX).and_then(|it| STANDARD.decode(it).ok());
+    encoded.unwrap_or_else(|| text.as_bytes().to_vec())
+}
+
+#[async_trait]
+impl Output for Posts {
+    async fn publish(&self, message: Message) -> Result<()> {
+        let mut headers = self.headers.clone();
+        for (name, value) in message.headers.iter() {
+            let name = name.parse::<HeaderName>();
+            if let (Ok(name), Ok(value)) = (name, HeaderValue::from_bytes(value)) {
+                headers.append(name, value);
+            }
+        }
+        if !headers.contains_key(CONTENT_TYPE) {
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
+        }
+        let id = message.id.clone().unwrap_or_else(|| digest(&message.payload));
+        self.sign(&id, &message.payload, &mut headers).await?;
+        let posted = self.client.post(self.post.url.clone()).headers(headers);
+        match posted.body(message.payload).send().await {
+            Ok(response) if response.status().is_success() => Ok(()),
+            Ok(response) => Err(self.refused(&response)),
+            Err(failure) => Err(self.failed(&failure)),
+        }
+    }
+}
+
+impl Posts {
+    fn error(&self, verdict: Verdict, detail: &'static str) -> Error {
+        let host = self.post.url.host_str().unwrap_or_default();
+        Error::new(Code::BusPublishFailed, verdict, detail).with("host", host)
+    }
+
+    fn refused(&self, response: &Response) -> Error {
+        let status = response.status();
+        let error = match status {
+            StatusCode::PAYLOAD_TOO_LARGE => {
+                let detail = "the receiver takes no message of this size";
+                return Error::permanent(Code::BusPayloadTooLarge, detail);
+            }
+            StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY => {
+                self.error(Verdict::Permanent, "the receiver does not take this message")
+            }
+            // it is busy, or its address or our access is wrong, which somebody puts right
+            _ => {
+                let after = retry_after(response.headers());
+                self.error(Verdict::Transient { after }, "the receiver does not accept")
+            }
+        };
+        error.with("status", status.as_u16())
+    }
+
+    fn failed(&self, failure: &reqwest::Error) -> Error {
+        let cause = match () {
+            () if failure.is_timeout() => "no answer in time",
+            () if failure.is_connect() => "no connection can be made",
+            () => "the connection broke off",
+        };
+        self.error(Verdict::Transient { after: None }, "the receiver cannot be reached")
+            .with("cause", cause)
+    }
+}
+
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let seconds = headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse::<f64>().ok()?;
+    Duration::try_from_secs_f64(seconds).ok().map(|wait| wait.min(RETRY_AFTER_MAX))
+}
+
+fn digest(payload: &[u8]) -> String {
+    format!("{:x}", Sha256::digest(payload))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use axum::{Router, body::Bytes as Body, extract::State, http::HeaderMap as Headers};
+    use mailbridge_core::Scope;
+    use serde_json::json;
+    use tokio::{net::TcpListener, task::JoinSet};
+
+    use super::*;
+    use crate::Target;
+
+    #[derive(Clone, Default)]
+    struct Receiver(Arc<Mutex<Held>>);
+
+    /// What is answered, and what came.
+    #[derive(Default)]
+    struct Held(u16, Vec<(Headers, Body)>);
+
+    struct Served {
+        receiver: Receiver,
+        url: String,
+        _task: JoinSet<std::io::Result<()>>,
+    }
+
+    async fn answer(
+        State(receiver): State<Receiver>,
+        headers: Headers,
+        body: Body,
+    ) -> (StatusCode, [(&'static str, &'static str); 2]) {
+        let mut held = receiver.0.lock().unwrap();
+        held.1.push((headers, body));
+        let status = StatusCode::from_u16(held.0).unwrap();
+        (status, [("retry-after", "2.5"), ("location", "https://elsewhere.example/")])
+    }
+
+    async fn serve(status: u16) -> Served {
+        let receiver = Receiver::default();
+        receiver.0.lock().unwrap().0 = status;
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/in?token=hush", listener.local_addr().unwrap());
+        let app = Router::new().fallback(answer).with_state(receiver.clone());
+        let mut task = JoinSet::new();
+        task.spawn(async move { axum::serve(listener, app).await });
+        Served { receiver, url, _task: task }
+    }
+
+    async fn posts(mut target: serde_json::Value, url: &str) -> Posts {
+        target["post"] = url.into();
+        let Ok(Target::Post(post)) = serde_json::from_value(target) else { panic!("a post") };
+        Posts::new(*post).await.unwrap()
+    }
+
+    fn message() -> Message {
+        let headers = mailbridge_core::Headers::new()
+            .with("content-type", "application/cloudevents+json")
+            .with("ce-id", "7");
+        let id = Some("orders:7".to_owned());
+        Message { id, headers, payload: "{\"a\":1}".into(), ..Message::default() }
+    }
+
+    #[tokio::test]
+    async fn a_message_is_posted_signed_and_as_it_is() {
+        let served = serve(204).await;
+        let secret = format!("whsec_{}", STANDARD.encode("a key of 24 bytes exactly"));
+        let target = json!({ "signature": secret, "headers": { "authorization": "Bearer x" } });
+        posts(target, &served.url).await.publish(message()).await.unwrap();
+        let (headers, body) = served.receiver.0.lock().unwrap().1.remove(0);
+        assert_eq!(&body[..], b"{\"a\":1}");
+        let get = |name: &str| headers[name].to_str().unwrap().to_owned();
+        assert_eq!(get("content-type"), "application/cloudevents+json");
+        assert_eq!((get("ce-id"), get("authorization")), ("7".into(), "Bearer x".into()));
+        assert_eq!(get("webhook-id"), "orders:7");
+        // as a receiver verifies it
+        let signed = format!("orders:7.{}.{{\"a\":1}}", get("webhook-timestamp"));
+        let mut mac = Hmac::<Sha256>::new_from_slice(b"a key of 24 bytes exactly").unwrap();
+        mac.update(signed.as_bytes());
+        let expected = STANDARD.encode(mac.finalize().into_bytes());
+        assert_eq!(get("webhook-signature"), format!("v1,{expected}"));
+    }
+
+    #[tokio::test]
+    async fn what_an_answer_means() {
+        let passing = |verdict| {
+            matches!(verdict, Verdict::Transient { after: Some(after) }
+            if after == Duration::from_millis(2500))
+        };
+        for status in [301, 401, 404, 408, 410, 429, 500, 503] {
+            let served = serve(status).await;
+            let error = posts(json!({}), &served.url).await.publish(message()).await.unwrap_err();
+            assert!(passing(error.verdict()), "{status}: {error:?}");
+            assert_eq!(served.receiver.0.lock().unwrap().1.len(), 1, "nothing is repeated here");
+            assert!(!error.to_string().contains("hush"), "{error}");
+        }
+        for (status, code) in [
+            (400, Code::BusPublishFailed),
+            (422, Code::BusPublishFailed),
+            (413, Code::BusPayloadTooLarge),
+        ] {
+            let served = serve(status).await;
+            let error = posts(json!({}), &served.url).await.publish(message()).await.unwrap_err();
+            assert_eq!((error.verdict(), error.code()), (Verdict::Permanent, code));
+        }
+    }
+
+    #[tokio::test]
+    async fn nobody_there_is_passing() {
+        let free = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+        let posts = posts(json!({ "timeout": "2s" }), &format!("http://{free}/")).await;
+        let error = posts.publish(message()).await.unwrap_err();
+        assert!(matches!(error.verdict(), Verdict::Transient { after: None }), "{error:?}");
+        assert_ne!(error.verdict(), Verdict::Blocked { scope: Scope::Connection, after: None });
+    }
+}
