@@ -109,12 +109,17 @@ pub const LIST_MAX: usize = 100_000;
 /// not look for more than one above [`LIST_MAX`].
 pub fn listed(prefix: &str, mut keys: Vec<String>) -> Result<Vec<String>> {
     if keys.len() > LIST_MAX {
-        let detail = "more keys begin like this than can be listed; ask for a longer prefix";
-        let error = Error::permanent(Code::StateFailed, detail);
-        return Err(error.with("prefix", prefix).with("max", LIST_MAX));
+        return Err(too_many_keys(prefix));
     }
     keys.sort_unstable();
     Ok(keys)
+}
+
+/// The error of [`StateStore::list`] where there is more than it can list.
+pub fn too_many_keys(prefix: &str) -> Error {
+    let detail = "more keys begin like this than can be listed; ask for a longer prefix";
+    let error = Error::permanent(Code::StateFailed, detail);
+    error.with("prefix", prefix).with("max", LIST_MAX)
 }
 
 /// A small durable store: compare-and-swap, and a list of keys for people who look after it.
@@ -127,8 +132,9 @@ pub fn listed(prefix: &str, mut keys: Vec<String>) -> Result<Vec<String>> {
 /// - `list` gives the keys that begin with the prefix, each once, in the order of their bytes: every
 ///   one that `get` would find from before the call until its end, and none that it would find at no
 ///   time of it, as a deleted or aged-out one. A key that comes or goes meanwhile may be listed.
-/// - More than [`LIST_MAX`] keys are an error, not a part of them. `list` may read the whole store,
-///   and is not for the way of a message.
+/// - More than [`LIST_MAX`] keys are an error, not a part of them; a store may count deleted ones,
+///   and those that have only the prefix up to its last `.` in common. `list` may read the whole
+///   store, and is not for the way of a message.
 #[async_trait]
 pub trait StateStore: Send + Sync {
     /// The value and its revision, if there is one.

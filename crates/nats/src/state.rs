@@ -4,25 +4,28 @@
 //! and the client library's own `get` makes use of it): what a put has confirmed is read by every
 //! later get.
 
-use std::borrow::Cow;
-
 use async_nats::jetstream::{
     kv::{Store as Bucket, UpdateError, UpdateErrorKind},
     stream::LastRawMessageErrorKind,
 };
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures_util::TryStreamExt as _;
-use mailbridge_core::{Code, Error, Put, Result, Revision, StateStore};
+use futures_util::{StreamExt as _, TryStreamExt as _, future::ready, stream};
+use mailbridge_core::{Code, Error, Put, Result, Revision, StateStore, listed};
 
-use crate::error;
+use crate::{client::Link, error};
+
+mod keys;
 
 /// The header by which a bucket tells a deletion from a value (nats-architecture-and-design,
 /// ADR-8).
 const OPERATION: &str = "KV-Operation";
+/// Keys that are looked up at once for a list.
+const READS_MAX: usize = 64;
 
 /// The store.
 pub(crate) struct NatsStore {
+    link: Link,
     bucket: Bucket,
 }
 
@@ -34,8 +37,8 @@ enum Last {
 }
 
 impl NatsStore {
-    pub fn new(bucket: Bucket) -> Self {
-        Self { bucket }
+    pub fn new(link: Link, bucket: Bucket) -> Self {
+        Self { link, bucket }
     }
 
     async fn last(&self, key: &str) -> Result<Last> {
@@ -61,14 +64,14 @@ impl NatsStore {
 #[async_trait]
 impl StateStore for NatsStore {
     async fn get(&self, key: &str) -> Result<Option<(Bytes, Revision)>> {
-        match self.last(&in_subject(key)).await? {
+        match self.last(&keys::in_subject(key)).await? {
             Last::Value(value, revision) => Ok(Some((value, Revision(revision)))),
             Last::Nothing | Last::Deletion(_) => Ok(None),
         }
     }
 
     async fn put(&self, key: &str, value: Bytes, expected: Option<Revision>) -> Result<Put> {
-        let key = in_subject(key);
+        let key = keys::in_subject(key);
         match expected {
             // Revision 0 is how a bucket says absent; no value has it.
             Some(Revision(0)) => return Ok(Put::Conflict),
@@ -86,22 +89,21 @@ impl StateStore for NatsStore {
     }
 
     async fn delete(&self, key: &str, Revision(expected): Revision) -> Result<Put> {
-        let key = in_subject(key);
+        let key = keys::in_subject(key);
         let deleted = self.bucket.delete_expect_revision(&key, Some(expected)).await;
         // The deletion's own revision is kept from callers, so that nobody can put at it.
         swapped(deleted.map(|()| Revision(0)), "a value could not be deleted")
     }
 
     async fn list(&self, prefix: &str) -> Result<Vec<String>> {
-        let failed = |failure: &(dyn std::error::Error + 'static)| {
-            self::failed("the keys could not be listed", failure)
+        let known = keys::known(&self.link, &self.bucket, prefix).await?;
+        let there = |key: String| async move {
+            let last = self.last(&keys::in_subject(&key)).await?;
+            Ok(matches!(last, Last::Value(..)).then_some(key))
         };
-        let keys = self.bucket.keys().await.map_err(|failure| failed(&failure))?;
-        let keys: Vec<String> = keys.try_collect().await.map_err(|failure| failed(&failure))?;
-        let keys = keys.iter().map(|key| of_subject(key));
-        let mut keys: Vec<_> = keys.filter(|key| key.starts_with(prefix)).collect();
-        keys.sort_unstable();
-        Ok(keys)
+        let there = stream::iter(known).map(there).buffer_unordered(READS_MAX);
+        let there = there.try_filter_map(|key| ready(Ok::<_, Error>(key))).try_collect().await?;
+        listed(prefix, there)
     }
 }
 
@@ -118,44 +120,6 @@ fn failed(what: &'static str, failure: &(dyn std::error::Error + 'static)) -> Er
     Error::transient(Code::StateFailed, what).with("cause", error::chain(failure))
 }
 
-/// A key as it stands in a subject. Of what a key may hold, a subject cannot hold an empty word, so
-/// the second of two dots is escaped, and with it the escape's own sign.
-fn in_subject(key: &str) -> Cow<'_, str> {
-    if !key.contains("..") && !key.contains('=') {
-        return Cow::Borrowed(key);
-    }
-    let mut subject = String::with_capacity(key.len() + 6);
-    for c in key.chars() {
-        match c {
-            '.' if subject.ends_with('.') => subject.push_str("=2E"),
-            '=' => subject.push_str("=3D"),
-            other => subject.push(other),
-        }
-    }
-    Cow::Owned(subject)
-}
-
-/// The key that stands in a subject like this.
-fn of_subject(subject: &str) -> String {
-    subject.replace("=2E", ".").replace("=3D", "=")
-}
-
 fn is_deletion(value: &async_nats::HeaderValue) -> bool {
     matches!(value.as_str(), "DEL" | "PURGE")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{in_subject, of_subject};
-
-    #[test]
-    fn keys_stay_apart_and_have_no_empty_word() {
-        assert_eq!(in_subject("cursor.a/b-c"), "cursor.a/b-c");
-        assert_eq!(in_subject("a..b"), "a.=2Eb");
-        assert_eq!(in_subject("a...b"), "a.=2E.b");
-        assert_eq!(in_subject("a.=2Eb"), "a.=3D2Eb");
-        for key in ["cursor.a/b-c", "a...b", "a.=2Eb", "=3D", "a=.b"] {
-            assert_eq!(of_subject(&in_subject(key)), key);
-        }
-    }
 }

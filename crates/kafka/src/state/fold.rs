@@ -74,13 +74,10 @@ impl Fold {
         Some((standing.value.clone()?, standing.offset))
     }
 
-    /// The keys that begin like this and have a value, in their order.
-    pub fn keys(&self, prefix: &str) -> Vec<String> {
-        let here = |(key, it): &(&String, &Standing)| key.starts_with(prefix) && it.value.is_some();
-        let mut keys: Vec<_> =
-            self.standing.iter().filter(here).map(|(key, _)| key.clone()).collect();
-        keys.sort_unstable();
-        keys
+    /// The keys that begin like this and have a value, in no order.
+    pub fn keys(&self, prefix: &str) -> impl Iterator<Item = &str> {
+        let valued = self.standing.iter().filter(|(_, it)| it.value.is_some());
+        valued.map(|(key, _)| key.as_str()).filter(move |key| key.starts_with(prefix))
     }
 
     /// What a proposal for this key expects: also a deletion stands.

@@ -17,7 +17,7 @@ use std::{
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use mailbridge_core::{Code, Error, Keep, Put, Result, Revision, StateStore};
+use mailbridge_core::{Code, Error, Keep, LIST_MAX, Put, Result, Revision, StateStore, listed};
 use rdkafka::{
     Offset, TopicPartitionList,
     consumer::{BaseConsumer, Consumer as _},
@@ -217,6 +217,8 @@ impl StateStore for KafkaStore {
 
     async fn list(&self, prefix: &str) -> Result<Vec<String>> {
         self.shared.catch_up().await?;
-        Ok(self.shared.lot().fold.keys(prefix))
+        let keys =
+            self.shared.lot().fold.keys(prefix).take(LIST_MAX + 1).map(str::to_owned).collect();
+        listed(prefix, keys)
     }
 }

@@ -8,11 +8,11 @@ use async_nats::jetstream::{
     consumer::{AckPolicy, pull, push},
     stream::RetentionPolicy,
 };
-use mailbridge_core::{Code, Keep, Needs, plugin::Plugin};
+use mailbridge_core::{Code, Keep, LIST_MAX, Needs, plugin::Plugin};
 use mailbridge_testkit::server::NatsServer;
 use serde_json::json;
 
-use crate::rig::{NEEDS, consumer, failed, nats, source, stranger, target};
+use crate::rig::{NEEDS, PROMPT, consumer, failed, nats, source, stranger, target};
 
 /// The stream MAIL with the subject that sources read, and one more.
 async fn stream(stranger: &jetstream::Context) -> jetstream::stream::Stream {
@@ -94,6 +94,41 @@ async fn values_that_age_have_a_bucket_of_their_own_that_keeps_them_long_enough(
     let error = failed(nats.store(&store, Keep::AtLeast(DAY * 2)).await);
     let command = "nats stream edit KV_state_ageing --max-age 48h --force";
     assert_eq!((error.code(), error.field("command")), (Code::BusMismatch, Some(command)));
+}
+
+#[tokio::test]
+async fn what_has_aged_out_is_not_listed() {
+    let server = NatsServer::start().await.unwrap();
+    let nats = nats(server.url(), json!({}));
+    let store = serde_json::from_value(json!({ "bucket": "state", "create": true })).unwrap();
+    let lasting = nats.store(&store, Keep::Forever).await.unwrap();
+    let ageing = nats.store(&store, Keep::AtLeast(Duration::from_secs(2))).await.unwrap();
+    lasting.put("k.lasting", "v".into(), None).await.unwrap();
+    ageing.put("k.ageing", "v".into(), None).await.unwrap();
+    assert_eq!(ageing.list("k.").await.unwrap(), ["k.ageing"]);
+    let aged_out = async { while !ageing.list("k.").await.unwrap().is_empty() {} };
+    tokio::time::timeout(PROMPT, aged_out).await.expect("it ages out");
+    assert_eq!(ageing.get("k.ageing").await.unwrap(), None);
+    assert_eq!(lasting.list("k.").await.unwrap(), ["k.lasting"]);
+}
+
+#[tokio::test]
+async fn more_keys_than_can_be_listed_are_an_error_and_not_a_part_of_them() {
+    let server = NatsServer::start().await.unwrap();
+    let (stranger, nats) = (stranger(&server).await, nats(server.url(), json!({})));
+    let store = serde_json::from_value(json!({ "bucket": "state", "create": true })).unwrap();
+    let store = nats.store(&store, Keep::Forever).await.unwrap();
+    store.put("few.1", "v".into(), None).await.unwrap();
+    for number in 0..=LIST_MAX {
+        let stored = stranger.publish(format!("$KV.state.many.{number}"), "".into()).await.unwrap();
+        // a server that is sent too many at once lets some go
+        if number % 1000 == 0 {
+            stored.await.unwrap();
+        }
+    }
+    let error = store.list("many.").await.unwrap_err();
+    assert_eq!((error.code(), error.field("max")), (Code::StateFailed, Some("100000")));
+    assert_eq!(store.list("few.").await.unwrap(), ["few.1"]);
 }
 
 #[tokio::test]

@@ -156,6 +156,8 @@ macro_rules! promises {
             of_two_writers_one_wins
             delete_needs_the_revision
             list_gives_the_keys_of_a_prefix_in_order
+            list_gives_thousands_of_keys
+            list_misses_nothing_that_stays_while_others_come_and_go
             a_deleted_key_can_be_created_and_its_revision_is_new
             every_allowed_key_works
             what_was_put_survives_a_restart

@@ -1,6 +1,7 @@
 //! The promises of `StateStore`.
 
 use bytes::Bytes;
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use mailbridge_core::{Put, Revision, StateStore};
 
 use super::{Broken, Kept, World, ensure};
@@ -93,23 +94,90 @@ pub async fn delete_needs_the_revision(world: &dyn World) -> Kept {
     lost(store.put("key", ONE, Some(second)).await?, "a put at the deleted revision")
 }
 
-/// `list` gives every key that begins with the prefix and has a value, in their order.
+/// `list` gives the keys that begin with the prefix, each once, in the order of their bytes.
 pub async fn list_gives_the_keys_of_a_prefix_in_order(world: &dyn World) -> Kept {
     let store = world.store().await?;
-    for key in ["a/2", "a/1..x", "b", "a/1", "a", "a/=3"] {
+    ensure!(store.list("").await?.is_empty(), "an empty store lists something");
+    for key in ["a/2", "a/1..x", "b", "a/1", "a", "a/=3", "w.d", "w.d.1", "w.d..2", "w.e"] {
         stored(store.as_ref(), key, ONE, None).await?;
     }
-    let gone = stored(store.as_ref(), "a/gone", ONE, None).await?;
-    store.delete("a/gone", gone).await?;
+    for gone in ["a/gone", "w.d.gone", "c"] {
+        let revision = stored(store.as_ref(), gone, ONE, None).await?;
+        store.delete(gone, revision).await?;
+    }
+    let back = stored(store.as_ref(), "w.d.back", ONE, None).await?;
+    store.delete("w.d.back", back).await?;
+    stored(store.as_ref(), "w.d.back", TWO, None).await?;
     for (prefix, wanted) in [
         ("a/", &["a/1", "a/1..x", "a/2", "a/=3"][..]),
-        ("", &["a", "a/1", "a/1..x", "a/2", "a/=3", "b"]),
+        ("w.d", &["w.d", "w.d..2", "w.d.1", "w.d.back"]),
+        ("w.d.", &["w.d..2", "w.d.1", "w.d.back"]),
+        ("w.d..", &["w.d..2"]),
+        ("w.e", &["w.e"]),
         ("c", &[]),
+        (".", &[]),
+        ("w.*", &[]),
+        ("w.>", &[]),
     ] {
         let listed = store.list(prefix).await?;
         ensure!(listed == wanted, "`{prefix}` lists {listed:?}, not {wanted:?}");
     }
+    let all = store.list("").await?.len();
+    ensure!(all == 11, "{all} keys are listed, of 11");
     Ok(())
+}
+
+/// `list` gives every key, also where there are many.
+pub async fn list_gives_thousands_of_keys(world: &dyn World) -> Kept {
+    const COUNT: usize = 2000;
+    let store = world.store().await?;
+    let put = async |number: usize| {
+        let key = format!("{}.{number:04}", if number < COUNT { "many" } else { "others" });
+        stored(store.as_ref(), &key, ONE, None).await.map(drop)
+    };
+    let puts = stream::iter(0..COUNT + 100).map(put).buffer_unordered(64);
+    puts.try_collect::<()>().await?;
+    let wanted: Vec<_> = (0..COUNT).map(|number| format!("many.{number:04}")).collect();
+    let listed = store.list("many.").await?;
+    ensure!(listed == wanted, "{} keys are listed, of {COUNT}", listed.len());
+    let listed = store.list("many.1").await?;
+    ensure!(listed == wanted[1000..], "{} keys are listed, of 1000", listed.len());
+    Ok(())
+}
+
+/// `list` gives every key that `get` would find from before the call until its end.
+pub async fn list_misses_nothing_that_stays_while_others_come_and_go(world: &dyn World) -> Kept {
+    const KEYS: usize = 200;
+    let (store, other) = (world.store().await?, world.store().await?);
+    let mut stays = Vec::new();
+    for number in 0..KEYS {
+        let key = format!("busy.{number:03}");
+        let revision = stored(store.as_ref(), &key, ONE, None).await?;
+        stays.push((key, revision));
+    }
+    let wanted: Vec<_> = stays.iter().map(|(key, _)| key.clone()).collect();
+    // Each value is replaced, over and over, and another key comes and goes.
+    let changes = async {
+        loop {
+            for (key, revision) in &mut stays {
+                *revision = stored(other.as_ref(), key, TWO, Some(*revision)).await?;
+                let passing = stored(other.as_ref(), "busy.x", ONE, None).await?;
+                other.delete("busy.x", passing).await?;
+            }
+        }
+    };
+    let lists = async {
+        for round in 0..20 {
+            let mut listed = store.list("busy.").await?;
+            listed.retain(|key| key != "busy.x");
+            ensure!(listed == wanted, "list {round} has {} keys of {KEYS}", listed.len());
+        }
+        Ok(())
+    };
+    tokio::select! {
+        kept = lists => kept,
+        broken = changes => broken,
+    }
 }
 
 /// A revision is never used again for another value of the same key.

@@ -7,7 +7,7 @@ use std::{
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use mailbridge_core::{Put, Result, Revision, StateStore};
+use mailbridge_core::{Put, Result, Revision, StateStore, listed};
 
 use super::Power;
 
@@ -78,13 +78,8 @@ impl StateStore for Port {
     }
 
     async fn list(&self, prefix: &str) -> Result<Vec<String>> {
-        let mut keys = self
-            .step(|state| {
-                let keys = state.values.keys().filter(|key| key.starts_with(prefix));
-                keys.cloned().collect::<Vec<_>>()
-            })
-            .await?;
-        keys.sort_unstable();
-        Ok(keys)
+        let here = |key: &&String| key.starts_with(prefix);
+        let keys = self.step(|state| state.values.keys().filter(here).cloned().collect()).await?;
+        listed(prefix, keys)
     }
 }
