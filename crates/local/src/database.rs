@@ -34,6 +34,10 @@ impl Reopening {
         Ok(Self { file, database })
     }
 
+    pub(crate) fn file(&self) -> &Path {
+        &self.file
+    }
+
     /// The database, opened anew if it must be.
     pub(crate) fn get(&self) -> Result<Arc<Database>> {
         let mut slot = self.slot();

@@ -5,23 +5,19 @@
 
 use std::{
     collections::BTreeMap,
-    fs, io,
-    path::{Path, PathBuf},
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    path::Path,
+    sync::{Arc, Mutex, PoisonError, Weak},
     time::Duration,
 };
 
 use bytes::Bytes;
 use jiff::Timestamp;
-use mailbridge_core::{Code, Error, Keep, LIST_MAX, Put, Result, Revision, listed};
-use redb::{
-    Database, DatabaseError, ReadableDatabase, ReadableTable, Table, TableDefinition, TableError,
-    WriteTransaction,
-};
+use mailbridge_core::{Keep, LIST_MAX, Put, Result, Revision, listed};
+use redb::{Database, ReadableTable, Table, TableDefinition, WriteTransaction};
 
 use crate::{
     batches::{Batched, Queue},
-    error,
+    database::{self, Reopening, canonical},
     position::{Log, Snapshot},
     shared::{Handle, Shared},
 };
@@ -38,15 +34,11 @@ const COUNTERS: TableDefinition<'_, &str, u64> = TableDefinition::new("counters"
 /// The counter that gives revisions: no two puts of one file share one, deleted or not.
 const REVISION: &str = "revision";
 
-const CACHE_BYTES: usize = 8 * 1024 * 1024;
-
 pub(crate) static OPEN: Shared<Store> = Shared::new();
 
 /// An open database.
 pub(crate) struct Store {
-    file: PathBuf,
-    /// Gone after a failure: redb wants to be opened anew then.
-    database: Mutex<Option<Arc<Database>>>,
+    database: Reopening,
     queue: Queue<Write, Written>,
     logs: Mutex<BTreeMap<String, Weak<Log>>>,
 }
@@ -74,39 +66,15 @@ type Failure = redb::Error;
 impl Store {
     /// Opens the database, or shares it where it is open. Blocks.
     pub(crate) fn open(file: &Path) -> Result<Handle<Self>> {
-        let unopened =
-            |cause: &io::Error| error::file("the state cannot be kept here", file, cause);
-        let dir = file.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        fs::create_dir_all(dir).map_err(|cause| unopened(&cause))?;
-        let dir = dir.canonicalize().map_err(|cause| unopened(&cause))?;
-        let file = dir.join(file.file_name().unwrap_or_default());
+        let file = canonical(file)?;
         OPEN.get(&file.clone(), || {
-            let database = Mutex::new(Some(Arc::new(open(&file)?)));
-            Ok(Self { file, database, queue: Queue::new(), logs: Mutex::default() })
+            let database = Reopening::open(file)?;
+            Ok(Self { database, queue: Queue::new(), logs: Mutex::default() })
         })
     }
 
     pub(crate) fn file(&self) -> &Path {
-        &self.file
-    }
-
-    fn database(&self) -> Result<Arc<Database>> {
-        let mut database = self.slot();
-        if let Some(database) = &*database {
-            return Ok(Arc::clone(database));
-        }
-        let opened = Arc::new(open(&self.file)?);
-        *database = Some(Arc::clone(&opened));
-        Ok(opened)
-    }
-
-    fn slot(&self) -> MutexGuard<'_, Option<Arc<Database>>> {
-        self.database.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn failed(&self, what: &'static str, failure: &Failure) -> Error {
-        *self.slot() = None;
-        error::state(what, &self.file, failure)
+        self.database.file()
     }
 
     /// The log of this name, which is shared while it is in use. Blocks.
@@ -115,10 +83,11 @@ impl Store {
         if let Some(log) = logs.get(&name).and_then(Weak::upgrade) {
             return Ok(log);
         }
-        let saved = read(&*this.database()?, POSITIONS, |table| {
+        let saved = read(&*this.database.get()?, POSITIONS, |table| {
             Ok(table.get(name.as_str())?.map(|saved| saved.value().to_vec()))
         });
-        let saved = saved.map_err(|cause| this.failed("a position cannot be read", &cause))?;
+        let saved =
+            saved.map_err(|cause| this.database.failed("a position cannot be read", &cause))?;
         let log = Arc::new(Log::in_store(name.clone(), this.clone(), saved.as_deref())?);
         logs.insert(name, Arc::downgrade(&log));
         Ok(log)
@@ -131,18 +100,18 @@ impl Store {
 
     /// A value of state. Blocks.
     pub(crate) fn get(&self, key: &str) -> Result<Option<(Bytes, Revision)>> {
-        let found = read(&*self.database()?, STATE, |table| {
+        let found = read(&*self.database.get()?, STATE, |table| {
             Ok(table.get(key)?.map(|found| {
                 let (revision, value) = found.value();
                 (Bytes::copy_from_slice(value), Revision(revision))
             }))
         });
-        found.map_err(|cause| self.failed("state cannot be read", &cause))
+        found.map_err(|cause| self.database.failed("state cannot be read", &cause))
     }
 
     /// The keys of state that begin like this, as of one moment. Blocks.
     pub(crate) fn list(&self, prefix: &str) -> Result<Vec<String>> {
-        let found = read(&*self.database()?, STATE, |table| {
+        let found = read(&*self.database.get()?, STATE, |table| {
             let mut keys = Vec::new();
             for entry in table.range(prefix..)?.take(LIST_MAX + 1) {
                 let (key, _) = entry?;
@@ -153,13 +122,14 @@ impl Store {
             }
             Ok(Some(keys))
         });
-        let found = found.map_err(|cause| self.failed("state cannot be read", &cause))?;
+        let found = found.map_err(|cause| self.database.failed("state cannot be read", &cause))?;
         listed(prefix, found.unwrap_or_default())
     }
 
     fn write(&self, writes: &[Write]) -> Result<Vec<Written>> {
-        let failed = |cause: Failure| self.failed("the state store did not take a change", &cause);
-        let database = self.database()?;
+        let failed =
+            |cause: Failure| self.database.failed("the state store did not take a change", &cause);
+        let database = self.database.get()?;
         let transaction = database.begin_write().map_err(|cause| failed(cause.into()))?;
         // Taken inside the transaction, of which there is one at a time, so that what is written
         // last was taken last.
@@ -188,28 +158,13 @@ impl Batched for Store {
     }
 }
 
-fn open(file: &Path) -> Result<Database> {
-    redb::Builder::new().set_cache_size(CACHE_BYTES).create(file).map_err(|cause| match cause {
-        DatabaseError::DatabaseAlreadyOpen => Error::blocked(
-            Code::StateFailed,
-            "another mailbridge process has this open; stop it or give this one another `dir`",
-        )
-        .with("file", file.display()),
-        cause => error::state("the state store cannot be opened", file, cause),
-    })
-}
-
 /// Reads from one table; from nothing, where it was never written.
 fn read<V: redb::Value + 'static, T>(
     database: &Database,
     table: TableDefinition<'_, &'static str, V>,
     get: impl FnOnce(&redb::ReadOnlyTable<&'static str, V>) -> Result<Option<T>, Failure>,
 ) -> Result<Option<T>, Failure> {
-    match database.begin_read()?.open_table(table) {
-        Ok(table) => get(&table),
-        Err(TableError::TableDoesNotExist(_)) => Ok(None),
-        Err(cause) => Err(cause.into()),
-    }
+    database::table(database, table)?.map_or(Ok(None), |table| get(&table))
 }
 
 /// One snapshot of each log, however many asked for it.
@@ -300,6 +255,8 @@ fn age(
 
 #[cfg(test)]
 mod tests {
+    use redb::ReadableDatabase as _;
+
     use super::*;
 
     #[test]
