@@ -38,6 +38,10 @@ pub struct Part {
     pub admitted: Admitted,
     /// What Graph would be asked.
     pub preview: Preview,
+    /// Who would get the mail in place of its recipients.
+    pub redirected_to: Option<String>,
+    /// Nothing would be sent: the pipeline rehearses.
+    pub dry_run: bool,
 }
 
 /// Carries a message as far as it goes without anybody else.
@@ -54,7 +58,11 @@ pub fn rehearse(pipeline: &Pipeline, message: &Message) -> Rehearsal {
     });
     match shown {
         Ok((admitted, preview)) => {
-            Rehearsal::Request(Box::new(Part { key: known.key, request, admitted, preview }))
+            let redirected_to = settings.recipients.redirect_to.as_ref();
+            let redirected_to = redirected_to.map(|to| to.address.clone());
+            let (key, dry_run) = (known.key, settings.dry_run);
+            let part = Part { key, request, admitted, preview, redirected_to, dry_run };
+            Rehearsal::Request(Box::new(part))
         }
         Err(error) => Rehearsal::Rejected { key: known.key, error, request },
     }

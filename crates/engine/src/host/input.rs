@@ -55,7 +55,7 @@ impl InputHost {
         while self.input.is_none() && self.build.answers_producers() {
             self.build().await;
         }
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 
     /// Builds the input once, when it is time to.

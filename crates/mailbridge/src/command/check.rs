@@ -2,6 +2,7 @@
 //! only to see whether they are some. With `--online` the doctor follows.
 
 mod events;
+mod rails;
 
 use std::{
     fmt::{self, Write as _},
@@ -162,6 +163,7 @@ fn requests(pipeline: &Pipeline) -> Result<String, fmt::Error> {
         writeln!(text, "    composed      {composer}; {tests} tests beside it")?;
     }
     writeln!(text, "    through       {connection}, mailboxes {}", mailboxes.join(" "))?;
+    rails::tell(&mut text, settings)?;
     writeln!(text, "    guarantee     {guarantee}")?;
     writeln!(text, "    outcomes      {outcomes}")?;
     if let Some(every) = settings.bounces {

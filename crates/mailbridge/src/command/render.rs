@@ -150,8 +150,15 @@ impl fmt::Display for Told<'_> {
                 request(f, made)
             }
             Rehearsal::Request(part) => {
-                let Part { key, request: made, admitted, preview } = part.as_ref();
+                let Part { key, request: made, admitted, preview, redirected_to, dry_run } =
+                    part.as_ref();
                 writeln!(f, "key      {}\nmailbox  {}", key.as_str(), admitted.mailbox)?;
+                if let Some(to) = redirected_to {
+                    writeln!(f, "goes to  {to}, in place of its recipients")?;
+                }
+                if *dry_run {
+                    writeln!(f, "dry run  this pipeline sends nothing")?;
+                }
                 request(f, made)?;
                 writeln!(f, "\nto Graph\n{} {}", preview.method, preview.path)?;
                 match &preview.body {
@@ -178,13 +185,20 @@ fn as_json(rehearsal: &Rehearsal) -> Value {
             json!({ "key": key.as_str(), "error": error, "request": request.as_ref().map(shortened) })
         }
         Rehearsal::Request(part) => {
-            let Part { key, request, admitted, preview } = part.as_ref();
-            json!({
+            let Part { key, request, admitted, preview, redirected_to, dry_run } = part.as_ref();
+            let mut told = json!({
                 "key": key.as_str(),
                 "mailbox": admitted.mailbox.as_str(),
                 "request": request.as_ref().map(shortened),
                 "graph": graph(preview),
-            })
+            });
+            if let Some(to) = redirected_to {
+                told["redirected_to"] = json!(to);
+            }
+            if *dry_run {
+                told["dry_run"] = json!(true);
+            }
+            told
         }
     }
 }

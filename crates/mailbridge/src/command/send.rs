@@ -88,6 +88,9 @@ pub struct Send {
     /// An id of your own: nothing is sent if the mailbox shows a mail that was sent with it
     #[arg(long)]
     id: Option<String>,
+    /// Check the mail and the identity, and send nothing
+    #[arg(long)]
+    dry_run: bool,
     /// Give up after this time
     #[arg(long, value_name = "DURATION", default_value = "60s")]
     timeout: Span,
@@ -197,6 +200,7 @@ impl Send {
             mailbox: Some(mailbox),
             guarantee: Guarantee::Once,
             in_flight: 1,
+            dry_run: self.dry_run,
             settle_time: if self.id.is_some() { SETTLE } else { default.settle_time },
             drain: DRAIN,
             ..default
@@ -245,6 +249,9 @@ fn sentence(outcome: &OutcomeData) -> String {
     let mailbox = outcome.mailbox.as_ref().map_or("", Mailbox::as_str);
     let id = outcome.internet_message_id.as_deref().unwrap_or_default();
     match outcome.status {
+        Status::Accepted if outcome.dry_run => {
+            format!("a dry run: the mail of {mailbox} would be sent; nothing was")
+        }
         Status::Accepted => format!("accepted: Graph has taken the mail of {mailbox}  {id}"),
         status => {
             let (code, reason) = (outcome.code.as_deref(), outcome.reason.as_deref());

@@ -2,6 +2,7 @@
 //! places are added by the caller.
 
 pub mod events;
+pub mod posted;
 
 use std::{ops::RangeInclusive, time::Duration};
 

@@ -132,7 +132,8 @@ impl fmt::Display for Line<'_> {
             }
             (None, Some(mailbox)) => write!(f, "from {mailbox}"),
             (None, None) => Ok(()),
-        }
+        }?;
+        if data.dry_run { f.write_str(" (dry run)") } else { Ok(()) }
     }
 }
 

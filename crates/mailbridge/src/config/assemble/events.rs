@@ -30,6 +30,7 @@ impl Assembly<'_> {
         named: &Named,
     ) -> Option<EventsPipeline> {
         let typed: Option<EventsSection> = self.section(key, section.clone(), plugin::parse);
+        self.untold(key, section);
         if let Some(typed) = &typed {
             self.check_connection(key, &typed.connection, named);
             self.check_events(key, typed, named);

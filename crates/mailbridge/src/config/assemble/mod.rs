@@ -97,7 +97,8 @@ impl Assembly<'_> {
             self.state(state, &named);
         }
         self.state = state;
-        let Pipelines { requests, events } = self.pipelines(pipelines, &named);
+        let listen = http.as_ref().and_then(|http| http.listen.as_ref());
+        let Pipelines { requests, events } = self.pipelines(pipelines, &named, listen);
         let notify = self.notify(notify, &named);
         self.warn_of_unused(&named);
         let connections = named.connections.into_iter();

@@ -16,8 +16,8 @@ use crate::{
     config::{
         Purpose,
         expectation::{self, Test},
-        model::{Dedupe, RequestsSection},
-        rules::{self, Readers},
+        model::{Dedupe, Listen, RequestsSection},
+        rules::{self, Readers, posted},
         setup::{EventsPipeline, LedgerSetup, Pipeline, Port},
         templates,
     },
@@ -34,15 +34,39 @@ pub(super) struct Pipelines {
     pub(super) events: Vec<EventsPipeline>,
 }
 
+/// What pipelines have taken for themselves.
+#[derive(Default)]
+struct Taken {
+    readers: Readers,
+    ports: posted::Ports,
+}
+
+impl Taken {
+    /// What another one has already of this pipeline's source: the key, and the sentence.
+    fn by(&mut self, pipeline: &str, from: &Value) -> Option<(&'static [&'static str], String)> {
+        match posted::address(from) {
+            Some(address) => {
+                let told = self.ports.add(format!("pipeline `{pipeline}`"), address)?;
+                Some((&["http"], told))
+            }
+            None => Some((&[], self.readers.add(pipeline, from)?)),
+        }
+    }
+}
+
 impl Assembly<'_> {
     pub(super) fn pipelines(
         &mut self,
         sections: BTreeMap<String, Value>,
         named: &Named,
+        listen: Option<&Listen>,
     ) -> Pipelines {
-        let (mut all, mut readers) = (Pipelines::default(), Readers::default());
+        let (mut all, mut taken) = (Pipelines::default(), Taken::default());
+        if let Some(Listen(address)) = listen {
+            taken.ports.add("`http.listen`".to_owned(), address);
+        }
         for (name, section) in sections {
-            self.pipeline(&name, section, named, &mut readers, &mut all);
+            self.pipeline(&name, section, named, &mut taken, &mut all);
         }
         all
     }
@@ -52,7 +76,7 @@ impl Assembly<'_> {
         name: &str,
         section: Value,
         named: &Named,
-        readers: &mut Readers,
+        taken: &mut Taken,
         all: &mut Pipelines,
     ) {
         let key = ["pipelines", name];
@@ -66,9 +90,9 @@ impl Assembly<'_> {
         let key = ["pipelines", name, &kind];
         match kind.as_str() {
             "requests" => {
-                let from = section.get("from");
-                if let Some(message) = from.and_then(|from| readers.add(name, from)) {
-                    self.notes.fault(&under(&key, "from"), message);
+                if let Some((part, message)) = section.get("from").and_then(|it| taken.by(name, it))
+                {
+                    self.notes.fault(&[&under(&key, "from"), part].concat(), message);
                 }
                 all.requests.extend(self.requests(name, &key, &section, named));
             }
@@ -88,6 +112,7 @@ impl Assembly<'_> {
         named: &Named,
     ) -> Option<Pipeline> {
         let typed: Option<RequestsSection> = self.section(key, section.clone(), plugin::parse);
+        self.untold(key, section);
         if let Some(typed) = &typed {
             self.check_connection(key, &typed.connection, named);
             let mut wrong = rules::requests(typed);
@@ -143,6 +168,13 @@ impl Assembly<'_> {
             },
             dead_letters: dead_letters??,
         })
+    }
+
+    pub(super) fn untold(&mut self, key: Key<'_>, section: &Value) {
+        for (path, message) in posted::untold(section) {
+            let key: Vec<&str> = key.iter().copied().chain(path.split('.')).collect();
+            self.notes.fault(&key, message);
+        }
     }
 
     /// How requests are made of events; nothing also for one that is wrong, which is told.
