@@ -53,11 +53,7 @@ impl Storage {
     ///
     /// # Errors
     /// `config_invalid`, with the field `key` where one key of the place is at fault.
-    pub fn new(
-        place: &Place,
-        variables: &Variables,
-        of_bus: BucketOf<'_>,
-    ) -> Result<Self> {
+    pub fn new(place: &Place, variables: &Variables, of_bus: BucketOf<'_>) -> Result<Self> {
         Self::find(place, variables, of_bus).map_err(|error| {
             let wrong = Error::permanent(Code::ConfigInvalid, error.detail().to_owned());
             match error.field("key") {
@@ -67,11 +63,7 @@ impl Storage {
         })
     }
 
-    fn find(
-        place: &Place,
-        variables: &Variables,
-        of_bus: BucketOf<'_>,
-    ) -> Result<Self> {
+    fn find(place: &Place, variables: &Variables, of_bus: BucketOf<'_>) -> Result<Self> {
         let prefix = Prefix::parse(&place.prefix)?;
         keys_fit(place, &prefix)?;
         let kind = match prefix.url().scheme() {

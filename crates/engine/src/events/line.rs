@@ -202,7 +202,13 @@ impl Line {
         let (mut told, read) = (0, items.len());
         let view = held[at].view(self.select.only_new);
         for item in items {
-            told += u64::from(self.item(held, at, &view, item, deadline).await?);
+            match self.item(held, at, &view, item, deadline).await {
+                Ok(out) => told += u64::from(out),
+                Err(error) => {
+                    self.keep_told(&mut held[at], told).await;
+                    return Err(error);
+                }
+            }
             // what was made stays made: the time without progress begins anew
             deadline.progress();
         }
@@ -220,6 +226,19 @@ impl Line {
         metrics::counter!(metric::MESSAGES_READ, "pipeline" => self.pipeline.clone())
             .increment(read);
         Ok(told)
+    }
+
+    /// A page broke off. What of it is out is kept, with the cursor where it was, so that it is not
+    /// told again however long the failure lasts. Where that fails too, the bus drops the repeats.
+    async fn keep_told(&self, held: &mut Held, told: u64) {
+        if told == 0 {
+            return;
+        }
+        held.record.told += told;
+        if let Err(error) = self.commit(held).await {
+            let (pipeline, code) = (&self.pipeline, error.code());
+            tracing::debug!(%pipeline, %code, %error, "what was told of a page is not kept");
+        }
     }
 
     /// Tells one item, and says whether an event is out.
