@@ -4,6 +4,7 @@
 mod broken;
 mod compose;
 mod guide;
+mod posted;
 mod program;
 mod send;
 
@@ -118,6 +119,7 @@ fn exit_codes_tell_scripts_what_happened() {
         (0, &["explain", "request_invalid"][..]),
         (0, &["schema", "config"]),
         (0, &["send", "--sandbox", "--to", "a@example.org"]),
+        (0, &["send", "--sandbox", "--dry-run", "--to", "a@example.org"]),
         (1, &["send", "--sandbox", "--to", "nobody"]),
         (2, &["explain", "request_invlid"]),
         (2, &["run"]),

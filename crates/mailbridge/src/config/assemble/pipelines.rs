@@ -63,7 +63,7 @@ impl Assembly<'_> {
     ) -> Pipelines {
         let (mut all, mut taken) = (Pipelines::default(), Taken::default());
         if let Some(Listen(address)) = listen {
-            taken.ports.add("`http.listen`".to_owned(), address);
+            taken.ports.add("the HTTP side (`http.listen`)".to_owned(), address);
         }
         for (name, section) in sections {
             self.pipeline(&name, section, named, &mut taken, &mut all);
