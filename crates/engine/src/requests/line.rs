@@ -81,7 +81,8 @@ impl Line {
         Self {
             memory: Memory::new(settings.settle_time),
             mailboxes: Mailboxes::default(),
-            senders: settings.bounces.map(|_| Senders::default()),
+            // a rehearsal sends nothing that could come back
+            senders: settings.bounces.filter(|_| !settings.dry_run).map(|_| Senders::default()),
             received: metrics::counter!(metric::RECEIVED, &labels),
             in_flight: metrics::gauge!(metric::IN_FLIGHT, &labels),
             waiting: Waiting::new(metrics::gauge!(metric::WAITING, &labels)),

@@ -107,6 +107,13 @@ impl Table {
         })
     }
 
+    /// What a failure of the disk does.
+    #[cfg(test)]
+    pub(super) fn fail(&self) {
+        let cause = redb::Error::Io(std::io::ErrorKind::StorageFull.into());
+        self.database.failed(UNTAKEN, &cause);
+    }
+
     /// The number after the last one given.
     pub(super) fn next(&self) -> u64 {
         self.next.load(Ordering::SeqCst)

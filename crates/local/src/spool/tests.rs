@@ -183,6 +183,32 @@ async fn a_spool_that_another_has_open_is_told_of() {
 }
 
 #[tokio::test]
+async fn a_disk_that_fails_ends_the_reader_and_the_next_one_goes_on() {
+    let desk = Desk::new(None);
+    let mut input = desk.input().await;
+    let before = id(desk.post(None, "{}").await).await;
+    input.next().await.unwrap().unwrap().receipt.settle(Disposition::Done).await.unwrap();
+    let spool = desk.local.spool(desk.address()).await.unwrap();
+    spool.0.fail();
+    // nobody can open it anew for now
+    let broken = redb::Database::create(super::file(desk.dir.path(), desk.address())).unwrap();
+    let (next, posted) = tokio::join!(input.next(), desk.post(None, "{}"));
+    assert!(next.is_err(), "the reader waited for what could not come");
+    assert_eq!(posted.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(posted.headers()["retry-after"], "5");
+    drop((broken, input));
+    let mut input = loop {
+        if let Ok(input) = desk.local.input(&Source::Http(desk.http.clone()), &NEEDS).await {
+            break input;
+        }
+    };
+    assert_eq!(desk.status(&before).await["state"], "done");
+    let after = id(desk.post(None, "{}").await).await;
+    let delivery = input.next().await.unwrap().unwrap();
+    assert!(delivery.position.as_str().ends_with(&after));
+}
+
+#[tokio::test]
 async fn a_token_that_cannot_be_read_is_told_at_once() {
     let desk = Desk::new(Some(json!({ "file": "/no/such/token" })));
     assert!(desk.local.input(&Source::Http(desk.http.clone()), &NEEDS).await.is_err());
