@@ -79,7 +79,7 @@ fn a_place_that_takes_no_files_is_refused() {
         (json!({ "prefix": "file:///srv/", "options": { "region": "x" } }), Some("options")),
         (json!({ "prefix": "s3://b/", "options": { "regoin": "x" } }), Some("options.regoin")),
     ] {
-        let error = storage(place.clone()).err().expect("a refusal");
+        let error = storage(place.clone()).expect_err("a refusal");
         assert_eq!((error.code(), error.field("key")), (Code::ConfigInvalid, key), "{place}");
     }
 }
@@ -104,15 +104,15 @@ async fn answer(State(bucket): State<Bucket>, request: Request) -> Response {
     let path = head.uri.path().to_owned();
     let kind = head.headers.get(header::CONTENT_TYPE).and_then(|it| it.to_str().ok());
     let kind = kind.unwrap_or_default().to_owned();
-    let mut held = bucket.0.lock().unwrap();
-    if held.denies {
+    let mut kept = bucket.0.lock().unwrap();
+    if kept.denies {
         return status(StatusCode::FORBIDDEN).body(Body::empty()).unwrap();
     }
-    held.largest = held.largest.max(body.len());
+    kept.largest = kept.largest.max(body.len());
     let text = |text: String| status(StatusCode::OK).header("etag", "\"1\"").body(text.into());
     if head.method == Method::POST && query.contains("uploads") {
-        held.parts.clear();
-        held.objects.insert(format!("{path}?"), (Vec::new(), kind));
+        kept.parts.clear();
+        kept.objects.insert(format!("{path}?"), (Vec::new(), kind));
         let id = "<UploadId>1</UploadId>";
         return text(format!(
             "<InitiateMultipartUploadResult>{id}</InitiateMultipartUploadResult>"
@@ -121,20 +121,20 @@ async fn answer(State(bucket): State<Bucket>, request: Request) -> Response {
     }
     if head.method == Method::PUT && query.contains("partNumber") {
         let number = query.split('&').find_map(|it| it.strip_prefix("partNumber=")).unwrap();
-        held.parts.insert(number.parse().unwrap(), body);
+        kept.parts.insert(number.parse().unwrap(), body);
         return text(String::new()).unwrap();
     }
     if head.method == Method::POST {
-        let all = std::mem::take(&mut held.parts).into_values().flatten().collect();
-        let (_, kind) = held.objects.remove(&format!("{path}?")).unwrap();
-        held.objects.insert(path, (all, kind));
+        let all = std::mem::take(&mut kept.parts).into_values().flatten().collect();
+        let (_, kind) = kept.objects.remove(&format!("{path}?")).unwrap();
+        kept.objects.insert(path, (all, kind));
         let etag = "<ETag>1</ETag>";
         return text(format!(
             "<CompleteMultipartUploadResult>{etag}</CompleteMultipartUploadResult>"
         ))
         .unwrap();
     }
-    held.objects.insert(path, (body, kind));
+    kept.objects.insert(path, (body, kind));
     text(String::new()).unwrap()
 }
 
