@@ -53,19 +53,19 @@ struct Kept {
     first: Vec<String>,
     folders: Vec<Folder>,
     cursor: Cursor,
+    /// What was asked for. Other patterns are other folders, with another beginning.
+    #[serde(default)]
+    patterns: Vec<String>,
 }
 
 impl Place {
-    /// Whether these will be the folders as long as the pipeline runs.
-    pub(super) fn are_fixed(&self) -> bool {
-        self.kept.is_none()
-    }
-
-    /// From where a folder that was never read is to be read.
-    pub(super) fn start(&self, folder: &Folder) -> Start {
+    /// From where a folder that was never read is to be read, and when that begins. What came since
+    /// the mailbox was first looked at is told, however late the folder's own turn is.
+    pub(super) fn start(&self, folder: &Folder, now: Timestamp) -> (Start, Timestamp) {
         match (&self.kept, self.start) {
-            (Some(kept), Start::Now) if !kept.first.contains(&folder.id) => Start::At(kept.since),
-            (_, start) => start,
+            (Some(kept), Start::Now) if kept.first.contains(&folder.id) => (Start::Now, kept.since),
+            (Some(kept), Start::Now) => (Start::At(kept.since), now),
+            (_, start) => (start, now),
         }
     }
 }
@@ -104,11 +104,14 @@ impl Places {
         let (kept, revision) = match known {
             Some(place) => (place.kept.clone(), place.revision),
             None => match line.store.get(&key).await? {
-                Some((bytes, revision)) => (serde_json::from_slice(&bytes).ok(), Some(revision)),
+                Some((bytes, revision)) => {
+                    let kept = serde_json::from_slice(&bytes).ok();
+                    (kept.filter(|kept: &Kept| kept.patterns == self.patterns), Some(revision))
+                }
                 None => (None, None),
             },
         };
-        let cursor = kept.as_ref().map(|kept: &Kept| &kept.cursor);
+        let cursor = kept.as_ref().map(|kept| &kept.cursor);
         let asked = line.changes.folders(mailbox, &self.patterns, cursor, deadline).await;
         let answer = match asked {
             Err(error) if cursor.is_some() && error.code() == Code::GraphCursorExpired => {
@@ -127,27 +130,8 @@ impl Places {
             }
             (Folders::Same(_), None) => return Err(nothing()),
             (Folders::All(folders, Some(cursor)), kept) => {
-                let kept = kept.map_or_else(
-                    || Kept {
-                        mailbox: mailbox.clone(),
-                        since: Timestamp::now(),
-                        first: folders.iter().map(|folder| folder.id.clone()).collect(),
-                        folders: folders.clone(),
-                        cursor: cursor.clone(),
-                    },
-                    |kept| Kept { folders: folders.clone(), cursor: cursor.clone(), ..kept },
-                );
-                let bytes = serde_json::to_vec(&kept).map_err(|_| {
-                    Error::permanent(Code::Internal, "folders cannot be written down")
-                })?;
-                match line.store.put(&key, bytes.into(), revision).await? {
-                    Put::Stored(revision) => self.place(folders, Some(kept), Some(revision)),
-                    Put::Conflict => {
-                        self.gone(mailbox);
-                        let detail = "another worker has looked at these folders meanwhile";
-                        return Err(Error::transient(Code::CursorTaken, detail));
-                    }
-                }
+                let kept = self.kept(kept, mailbox, folders, cursor, line.now());
+                self.keep(line, &key, kept, revision).await?
             }
         };
         if place.folders.is_empty() {
@@ -157,6 +141,48 @@ impl Places {
         let place = Arc::new(place);
         self.others().insert(mailbox.clone(), Arc::clone(&place));
         Ok(place)
+    }
+
+    fn kept(
+        &self,
+        before: Option<Kept>,
+        mailbox: &Mailbox,
+        folders: Vec<Folder>,
+        cursor: Cursor,
+        now: Timestamp,
+    ) -> Kept {
+        match before {
+            Some(kept) => Kept { folders, cursor, ..kept },
+            None => Kept {
+                mailbox: mailbox.clone(),
+                since: now,
+                first: folders.iter().map(|folder| folder.id.clone()).collect(),
+                folders,
+                cursor,
+                patterns: self.patterns.clone(),
+            },
+        }
+    }
+
+    async fn keep(
+        &self,
+        line: &Line,
+        key: &str,
+        kept: Kept,
+        revision: Option<Revision>,
+    ) -> Result<Place> {
+        let bytes = serde_json::to_vec(&kept)
+            .map_err(|_| Error::permanent(Code::Internal, "folders cannot be written down"))?;
+        match line.store.put(key, bytes.into(), revision).await? {
+            Put::Stored(revision) => {
+                Ok(self.place(kept.folders.clone(), Some(kept), Some(revision)))
+            }
+            Put::Conflict => {
+                self.gone(&kept.mailbox);
+                let detail = "another worker has looked at these folders meanwhile";
+                Err(Error::transient(Code::CursorTaken, detail))
+            }
+        }
     }
 
     fn place(&self, folders: Vec<Folder>, kept: Option<Kept>, revision: Option<Revision>) -> Place {

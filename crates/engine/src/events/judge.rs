@@ -12,7 +12,7 @@ const SLACK: SignedDuration = SignedDuration::from_mins(10);
 /// How far a folder has been read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
-    /// For the first time, and what is there is not told.
+    /// For the first time, and what was there before is not told.
     Skim,
     /// For the first time, from its beginning.
     First,
@@ -41,6 +41,8 @@ pub(super) struct View {
     pub(super) phase: Phase,
     /// Messages that were received earlier do not exist for the pipeline.
     pub(super) since: Option<Timestamp>,
+    /// What was received before is there already, while it is skimmed.
+    pub(super) begun: Option<Timestamp>,
     /// When the folder was last known to be read to its end, or as far as it went.
     pub(super) checked: Option<Timestamp>,
     /// Graph was asked for nothing but what is new in the folder.
@@ -75,13 +77,13 @@ impl Known {
 impl View {
     /// Judges a message that is in the folder. `stamp` is that of its version.
     pub(super) fn judge(&self, found: &Found, known: Known, stamp: u32) -> Judgement {
-        if self.phase == Phase::Skim {
-            return Judgement::Note;
-        }
         if let (Some(since), Some(received)) = (self.since, found.received)
             && received < since
         {
             return Judgement::Ignore;
+        }
+        if self.phase == Phase::Skim && found.received < self.begun {
+            return Judgement::Note;
         }
         match known {
             Known::Here(told) if told == stamp => Judgement::Ignore,
@@ -100,9 +102,8 @@ impl View {
     /// Of a message so old that it may have been told and forgotten.
     fn perhaps(&self, found: &Found) -> Judgement {
         match self.phase {
-            Phase::Skim => Judgement::Note,
             // better twice, under one id, than never
-            Phase::First => Judgement::Tell(Change::Received),
+            Phase::Skim | Phase::First => Judgement::Tell(Change::Received),
             // it was told, or it was there before: but what happened to it meanwhile was not
             Phase::Again => {
                 let touched = match (found.modified, self.checked) {

@@ -12,9 +12,8 @@ use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 use mailbridge_core::{
-    Changes, Code, Deadline, Error, Mailbox, Put, Result, Revision, StateStore, Verdict,
-    changes::{Ask, Folder, Found, Item, Page, Select},
-    contract::{Change, MessageId},
+    Changes, Code, Deadline, Error, Mailbox, Result, StateStore, Verdict,
+    changes::{Ask, Page, Select},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -22,16 +21,15 @@ use super::{
     after::After,
     board::{Board, State},
     folders::Places,
-    judge::{Judgement, Known, Phase, View},
-    make::{Maker, Making, News},
+    held::Held,
+    make::Maker,
     quarantine::Quarantine,
-    recent,
-    record::{self, Record},
-    settings::{Settings, Start},
+    record::Record,
+    settings::Settings,
 };
-use crate::{host::OutputHost, metric};
+use crate::{host::OutputHost, ledger::Clock, metric};
 
-/// Pages of one turn; then others have theirs.
+/// Pages of one turn, shared by the mailbox's folders, each of which has one; then others have theirs.
 const PAGES_MAX: usize = 20;
 /// How often one folder is begun again in one turn.
 const RESYNCS_MAX: usize = 2;
@@ -46,6 +44,7 @@ pub(super) struct Line {
     pub(super) select: Select,
     pub(super) changes: Arc<dyn Changes>,
     pub(super) store: Arc<dyn StateStore>,
+    pub(super) clock: Clock,
     pub(super) maker: Maker,
     pub(super) to: OutputHost,
     pub(super) quarantine: Quarantine,
@@ -64,80 +63,86 @@ pub(super) struct Turn {
     pub(super) more: bool,
 }
 
-/// A record as it stands in the store.
-struct Held {
-    record: Record,
-    revision: Option<Revision>,
-    /// It differs from what is stored.
-    changed: bool,
-}
-
 impl Line {
-    /// One turn: all folders of a mailbox, one after the other.
+    /// One turn: all folders of a mailbox, one after the other. What is wrong with one of them does not
+    /// keep the next from being read.
+    ///
+    /// # Errors
+    /// The first failure. One that is the whole mailbox's ends the turn.
     pub(super) async fn turn(&self, mailbox: &Mailbox) -> Result<Turn> {
-        let deadline = self.deadline();
-        let places = self.places.of(self, mailbox, &deadline).await?;
+        let places = self.places.of(self, mailbox, &self.deadline()).await?;
+        let mut turn = Turn::default();
+        let mut failed = None;
         let mut held = Vec::with_capacity(places.folders.len());
         for folder in &places.folders {
-            held.push(self.load(mailbox, folder, places.start(folder)).await?);
+            match self.load(mailbox, folder, &places).await {
+                Ok(it) => held.push(it),
+                Err(error) => pass_by(&mut failed, error)?,
+            }
         }
-        let mut turn = Turn::default();
-        let mut gone = false;
+        let pages_max = (PAGES_MAX / held.len().max(1)).max(1);
         for at in 0..held.len() {
             if self.stop.is_cancelled() {
                 break;
             }
-            match self.folder(&mut held, at, &mut turn).await {
-                // somebody has deleted it, or it was never there
-                Err(error) if error.code() == Code::GraphFolderNotFound => {
-                    gone = true;
+            if let Err(error) = self.folder(&mut held, at, pages_max, &mut turn).await {
+                if error.code() == Code::GraphFolderNotFound {
                     self.places.gone(mailbox);
-                    if places.are_fixed() {
-                        return Err(error);
-                    }
                 }
-                other => other?,
+                pass_by(&mut failed, error)?;
+                // what the others are to know of it is what stands
+                let folder = held[at].record.folder.clone();
+                held[at] = self.load(mailbox, &folder, &places).await?;
             }
         }
-        if !turn.more && !gone && !self.stop.is_cancelled() {
-            self.board.note(mailbox, |status| status.up_to_date_at = Some(Timestamp::now()));
+        self.note(mailbox, &held, turn, failed.is_some());
+        match failed {
+            // somebody has deleted it, or it was never there; the others are read all the same
+            Some(error) if error.code() == Code::GraphFolderNotFound && held.len() > 1 => {
+                let state = if turn.more { State::CatchingUp } else { State::Steady };
+                self.board.trouble(mailbox, state, &error, self.now());
+                Ok(turn)
+            }
+            Some(error) => Err(error),
+            None => Ok(turn),
         }
+    }
+
+    fn note(&self, mailbox: &Mailbox, held: &[Held], turn: Turn, failed: bool) {
         let steady = held.iter().all(|it| it.record.is_steady());
+        let all = !turn.more && !failed && !self.stop.is_cancelled();
         self.board.note(mailbox, |status| {
             status.state = if steady { State::Steady } else { State::CatchingUp };
-            status.error = None;
+            if all {
+                status.up_to_date_at = Some(self.now());
+            }
+            if !failed {
+                status.error = None;
+            }
         });
-        Ok(turn)
+    }
+
+    pub(super) fn now(&self) -> Timestamp {
+        (self.clock)()
     }
 
     pub(super) fn deadline(&self) -> Deadline {
         Deadline::new(self.settings.deadline, self.settings.deadline_max)
     }
 
-    /// The record of a folder. One that is new is stored before anything is read, so that what comes
-    /// from then on is told, also after a crash.
-    async fn load(&self, mailbox: &Mailbox, folder: &Folder, start: Start) -> Result<Held> {
-        let key = record::key(&self.pipeline, mailbox, &folder.id);
-        if let Some((bytes, revision)) = self.store.get(&key).await? {
-            let mut record =
-                Record::from_bytes(&bytes).map_err(|error| error.with("folder", &folder.path))?;
-            // it may have been renamed since
-            record.folder = folder.clone();
-            return Ok(Held { record, revision: Some(revision), changed: false });
-        }
-        let record = Record::new(mailbox, folder, start, Timestamp::now());
-        let mut held = Held { record, revision: None, changed: true };
-        self.commit(&mut held).await?;
-        Ok(held)
-    }
-
     /// One folder, up to its end or to the turn's.
-    async fn folder(&self, held: &mut [Held], at: usize, turn: &mut Turn) -> Result<()> {
+    async fn folder(
+        &self,
+        held: &mut [Held],
+        at: usize,
+        pages_max: usize,
+        turn: &mut Turn,
+    ) -> Result<()> {
         let mut resyncs = 0;
         for pages in 1.. {
             self.serve_pending(&mut held[at]).await?;
             let deadline = self.deadline();
-            let asked = Timestamp::now();
+            let asked = self.now();
             let page = match self.page(&held[at].record, &deadline).await {
                 Ok(page) => page,
                 Err(error) if error.code() == Code::GraphCursorExpired && resyncs < RESYNCS_MAX => {
@@ -150,7 +155,7 @@ impl Line {
             let more = page.more;
             turn.told += self.tell(held, at, (page, asked), &deadline).await?;
             let held = &mut held[at];
-            let old = Timestamp::now().duration_since(held.record.saved_at) > CURSOR_AGE_MAX;
+            let old = self.now().duration_since(held.record.saved_at) > CURSOR_AGE_MAX;
             if held.changed || old {
                 self.commit(held).await?;
             }
@@ -158,7 +163,7 @@ impl Line {
             if !more && held.record.cursor.is_some() {
                 return Ok(());
             }
-            if pages >= PAGES_MAX || self.stop.is_cancelled() {
+            if pages >= pages_max || self.stop.is_cancelled() {
                 turn.more = true;
                 return Ok(());
             }
@@ -217,7 +222,7 @@ impl Line {
         record.advance(next, more, read, asked);
         record.told += told;
         // an idle folder's cursor need not be written down each time: the one that stands is good
-        *changed |= read > 0 || !steady || record.cursor.is_none();
+        *changed |= read > 0 || more || !steady || record.cursor.is_none();
         let read = u64::try_from(read).unwrap_or(u64::MAX);
         self.board.note(&record.mailbox, |status| {
             status.published += told;
@@ -241,154 +246,6 @@ impl Line {
         }
     }
 
-    /// Tells one item, and says whether an event is out.
-    async fn item(
-        &self,
-        held: &mut [Held],
-        at: usize,
-        view: &View,
-        item: Item,
-        deadline: &Deadline,
-    ) -> Result<bool> {
-        let mailbox = held[at].record.mailbox.clone();
-        match item {
-            Item::Present(found) => self.present(held, at, view, *found, deadline).await,
-            Item::Removed(id) => self.removed(&mut held[at], id, deadline).await,
-            Item::Unreadable { id, error } => {
-                let folder = &held[at].record.folder.path;
-                self.quarantine.put(&mailbox, folder, id.as_ref(), &error).await?;
-                Ok(false)
-            }
-        }
-    }
-
-    async fn present(
-        &self,
-        held: &mut [Held],
-        at: usize,
-        view: &View,
-        mut found: Found,
-        deadline: &Deadline,
-    ) -> Result<bool> {
-        let elsewhere = |id: &MessageId| {
-            let others = held.iter().enumerate().filter(|(other, _)| *other != at);
-            let mut others = others.map(|(_, other)| &other.record.recent);
-            others.any(|recent| recent.stamp(id).is_some())
-        };
-        let mut known = Known::of(&found, &held[at].record.recent, elsewhere(&found.id));
-        let mut stamp = recent::stamp(found.version.as_deref(), found.modified);
-        let mut judged = view.judge(&found, known, stamp);
-        if judged == Judgement::Fetch {
-            let mailbox = &held[at].record.mailbox;
-            let whole = self.changes.message(mailbox, &found.id, &self.select, deadline).await?;
-            // gone meanwhile: its removal is told by itself
-            let Some(mut whole) = whole else { return Ok(false) };
-            known = Known::of(&whole, &held[at].record.recent, elsewhere(&whole.id));
-            stamp = recent::stamp(whole.version.as_deref(), whole.modified);
-            // what came in part is not new in the folder, though all of it is here now
-            let complete = std::mem::replace(&mut whole.complete, false);
-            judged = view.judge(&whole, known, stamp);
-            whole.complete = complete;
-            found = whole;
-        }
-        let (id, received) = (found.id.clone(), found.received);
-        let record = &mut held[at].record;
-        let told = match judged {
-            Judgement::Ignore | Judgement::Fetch => return Ok(false),
-            Judgement::Note => false,
-            Judgement::Tell(change) => {
-                let version =
-                    self.publish(record, change, id.clone(), Some(found), deadline).await?;
-                match version {
-                    Some(version) => {
-                        stamp = version.unwrap_or(stamp);
-                        true
-                    }
-                    None => false,
-                }
-            }
-        };
-        record.recent.add(&id, received, stamp);
-        if told && judged == Judgement::Tell(Change::Received) && !self.after.steps.is_empty() {
-            record.pending.add(id);
-        }
-        Ok(told)
-    }
-
-    /// It is not in the folder any more: where it is now says what happened.
-    async fn removed(&self, held: &mut Held, id: MessageId, deadline: &Deadline) -> Result<bool> {
-        let settings = &self.settings;
-        let record = &mut held.record;
-        let (moves, deletes) = (settings.tells(Change::Moved), settings.tells(Change::Deleted));
-        if (!moves && !deletes) || record.phase == Phase::Skim {
-            return Ok(false);
-        }
-        let found = self.changes.message(&record.mailbox, &id, &self.select, deadline).await?;
-        let (change, found) = match found {
-            None => (Change::Deleted, None),
-            Some(found) => {
-                let before = |since: Timestamp| found.received.is_some_and(|it| it < since);
-                if record.since.is_some_and(before) {
-                    return Ok(false);
-                }
-                (Change::Moved, Some(found))
-            }
-        };
-        if !settings.tells(change) {
-            return Ok(false);
-        }
-        self.publish(record, change, id, found, deadline).await.map(|told| told.is_some())
-    }
-
-    /// Makes an event and publishes it, if it is wanted. Says whether it is out, with the stamp of the
-    /// version that it tells where that is known.
-    async fn publish(
-        &self,
-        record: &Record,
-        change: Change,
-        id: MessageId,
-        found: Option<Found>,
-        deadline: &Deadline,
-    ) -> Result<Option<Option<u32>>> {
-        if !self.settings.tells(change) {
-            return Ok(None);
-        }
-        let (mailbox, folder) = (&record.mailbox, record.folder.path.as_str());
-        let news = News { mailbox, folder, change, id: id.clone(), found };
-        let published = async {
-            let made = match self.maker.make(news, deadline).await? {
-                Making::Event(made) => made,
-                Making::PassedBy | Making::Gone => return Ok(None),
-            };
-            let mut made = made;
-            loop {
-                let message = self.maker.message(&made)?;
-                match self.to.publish(message).await {
-                    Ok(()) => break,
-                    Err(error)
-                        if error.code() == Code::BusPayloadTooLarge
-                            && self.maker.shrink(&mut made, deadline).await? => {}
-                    Err(error) => return Err(error),
-                }
-            }
-            let stamp = made.version.as_deref().map(|version| recent::stamp(Some(version), None));
-            Ok(Some(stamp))
-        };
-        match published.await {
-            Ok(Some(stamp)) => {
-                metrics::counter!(metric::EVENTS, "pipeline" => self.pipeline.clone(),
-                    "change" => change.as_str())
-                .increment(1);
-                Ok(Some(stamp))
-            }
-            Err(error) if error.verdict() == Verdict::Permanent => {
-                self.quarantine.put(mailbox, folder, Some(&id), &error).await?;
-                Ok(None)
-            }
-            other => other,
-        }
-    }
-
     /// Does what is to be done to mails whose events are out. The record says who they are until it is
     /// done.
     async fn serve_pending(&self, held: &mut Held) -> Result<()> {
@@ -409,31 +266,18 @@ impl Line {
             _ => Ok(()),
         }
     }
-
-    /// Moves the record. Everything before it is out.
-    async fn commit(&self, held: &mut Held) -> Result<()> {
-        held.record.saved_at = Timestamp::now();
-        let Record { mailbox, folder, .. } = &held.record;
-        let key = record::key(&self.pipeline, mailbox, &folder.id);
-        match self.store.put(&key, held.record.to_bytes()?, held.revision).await? {
-            Put::Stored(revision) => {
-                (held.revision, held.changed) = (Some(revision), false);
-                let saved_at = held.record.saved_at;
-                self.board.note(mailbox, |status| status.cursor_at = Some(saved_at));
-                Ok(())
-            }
-            Put::Conflict => Err(Error::transient(
-                Code::CursorTaken,
-                "another worker has read this folder meanwhile",
-            )
-            .with("folder", &folder.path)),
-        }
-    }
 }
 
-impl Held {
-    fn view(&self, only_new: bool) -> View {
-        let Record { phase, since, checked_at, .. } = &self.record;
-        View { phase: *phase, since: *since, checked: *checked_at, only_new }
+/// Goes on with the next folder after a failure of one, unless it is that of all.
+fn pass_by(failed: &mut Option<Error>, error: Error) -> Result<()> {
+    let of_all = matches!(error.verdict(), Verdict::Blocked { .. });
+    if of_all || error.code() == Code::CursorTaken {
+        return Err(error);
     }
+    // a folder that is not there is the least of troubles
+    match failed {
+        Some(before) if before.code() != Code::GraphFolderNotFound => {}
+        _ => *failed = Some(error),
+    }
+    Ok(())
 }

@@ -14,6 +14,7 @@ pub mod callback;
 pub mod content;
 pub mod encode;
 mod folders;
+mod held;
 mod judge;
 mod line;
 pub mod make;
@@ -22,6 +23,7 @@ mod recent;
 pub mod record;
 mod run;
 mod settings;
+mod tell;
 mod turns;
 pub mod wake;
 
@@ -34,7 +36,7 @@ pub use record::Record;
 pub use settings::{Settings, Start, Whose};
 
 use self::callback::Callbacks;
-use crate::health::Reporter;
+use crate::{health::Reporter, ledger::Clock};
 
 /// One events pipeline, ready to run.
 pub struct Events {
@@ -46,6 +48,8 @@ pub struct Events {
     pub changes: Arc<dyn Changes>,
     /// Where it is kept how far each folder was read; it keeps what it is given for ever.
     pub store: Arc<dyn StateStore>,
+    /// What time it is: the wall clock's, since Graph's times are.
+    pub clock: Clock,
     /// Where events go.
     pub to: Arc<dyn Build<dyn Output>>,
     /// Where it is told of mails that no event can be made of, if anywhere.

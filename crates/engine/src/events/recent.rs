@@ -21,8 +21,11 @@ pub(super) struct Recent {
     /// By id: when it was received, in seconds since 1970, and a stamp of its version.
     known: HashMap<u64, (u32, u32)>,
     ages: BTreeSet<(u32, u64)>,
-    /// The latest second of those that were forgotten.
+    /// The latest second of those that were forgotten before this reading began.
     edge: Option<u32>,
+    /// The same of those that were forgotten in this reading. A reading gives messages in any order:
+    /// if these moved the edge, what is new and yet to come would look like old.
+    leaving: Option<u32>,
 }
 
 impl Recent {
@@ -31,7 +34,7 @@ impl Recent {
         self.known.get(&short(id.0.as_bytes())).map(|(_, stamp)| *stamp)
     }
 
-    /// Whether a message that is not known was certainly never told.
+    /// Whether a message that is not known was certainly never told, unless in this very reading.
     pub(super) fn is_past_edge(&self, received: Option<Timestamp>) -> bool {
         self.edge.is_none_or(|edge| received.is_some_and(|received| seconds(received) > edge))
     }
@@ -49,20 +52,27 @@ impl Recent {
         self.ages.insert((received, id));
     }
 
-    /// Forgets the oldest ones that are too many.
-    pub(super) fn trim(&mut self, most: usize) {
+    /// Forgets the oldest ones that are too many. `ended`: the folder has been read to its end, and
+    /// what is read from now on belongs to another reading.
+    pub(super) fn trim(&mut self, most: usize, ended: bool) {
         while self.ages.len() > most
             && let Some((received, id)) = self.ages.pop_first()
         {
             self.known.remove(&id);
-            self.edge = self.edge.max(Some(received));
+            self.leaving = self.leaving.max(Some(received));
+        }
+        if ended {
+            self.edge = self.edge.max(self.leaving.take());
         }
     }
 
-    /// In bytes: the edge, then 16 for each message.
+    /// In bytes: the edges, 4 each, then 16 for each message.
     pub(super) fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(8 + self.ages.len() * 16);
-        bytes.extend_from_slice(&self.edge.map_or(0, |edge| u64::from(edge) + 1).to_be_bytes());
+        for edge in [self.leaving, self.edge] {
+            let edge = edge.map_or(0, |edge| edge.saturating_add(1));
+            bytes.extend_from_slice(&edge.to_be_bytes());
+        }
         for (received, id) in &self.ages {
             let stamp = self.known.get(id).map_or(0, |(_, stamp)| *stamp);
             bytes.extend_from_slice(&received.to_be_bytes());
@@ -74,10 +84,11 @@ impl Recent {
 
     /// From bytes. Nothing, if they are not whole.
     pub(super) fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        let (edge, rest) = bytes.split_first_chunk::<8>()?;
-        let edge = u64::from_be_bytes(*edge).checked_sub(1).and_then(|it| u32::try_from(it).ok());
+        let (leaving, rest) = bytes.split_first_chunk::<4>()?;
+        let (edge, rest) = rest.split_first_chunk::<4>()?;
         let (entries, []) = rest.as_chunks::<16>() else { return None };
-        let mut recent = Self { edge, ..Self::default() };
+        let [leaving, edge] = [leaving, edge].map(|it| u32::from_be_bytes(*it).checked_sub(1));
+        let mut recent = Self { edge, leaving, ..Self::default() };
         for entry in entries {
             let (received, entry) = entry.split_first_chunk::<4>()?;
             let (stamp, id) = entry.split_first_chunk::<4>()?;
@@ -135,14 +146,31 @@ mod tests {
             recent.add(&id(number), at(number.into()), number);
         }
         assert!(recent.is_past_edge(at(0)) && recent.is_past_edge(None), "all are known");
-        recent.trim(2);
+        recent.trim(2, true);
         assert_eq!(recent.len(), 2);
         assert_eq!([1, 2, 3, 4].map(|it| recent.stamp(&id(it))), [None, None, Some(3), Some(4)]);
         assert!(!recent.is_past_edge(at(2)) && recent.is_past_edge(at(3)));
         assert!(!recent.is_past_edge(None));
         recent.add(&id(9), at(1), 0);
-        recent.trim(2);
+        recent.trim(2, true);
         assert!(!recent.is_past_edge(at(2)), "the edge does not go back");
+    }
+
+    #[test]
+    fn what_is_forgotten_while_reading_moves_the_edge_only_at_the_end() {
+        let mut recent = Recent::default();
+        for number in [1, 2, 9, 8] {
+            recent.add(&id(number), at(number.into()), 0);
+        }
+        recent.trim(2, true);
+        for number in [20, 19] {
+            recent.add(&id(number), at(number.into()), 0);
+        }
+        recent.trim(2, false);
+        assert!(recent.is_past_edge(at(3)), "what comes later in this reading may be as old");
+        let mut recent = Recent::from_bytes(&recent.to_bytes()).unwrap();
+        recent.trim(2, true);
+        assert!(!recent.is_past_edge(at(9)) && recent.is_past_edge(at(10)));
     }
 
     #[test]
@@ -151,7 +179,8 @@ mod tests {
         for number in 0..100 {
             recent.add(&id(number), at(i64::from(number) * 7), number);
         }
-        recent.trim(60);
+        recent.trim(70, true);
+        recent.trim(60, false);
         let bytes = recent.to_bytes();
         assert_eq!(bytes.len(), 8 + 60 * 16);
         assert_eq!(Recent::from_bytes(&bytes).unwrap(), recent);
@@ -164,7 +193,7 @@ mod tests {
         let mut recent = Recent::default();
         recent.add(&id(1), Some(Timestamp::MIN), 0);
         recent.add(&id(2), Some(Timestamp::MAX), 0);
-        recent.trim(1);
+        recent.trim(1, true);
         assert!(recent.stamp(&id(1)).is_none() && recent.stamp(&id(2)).is_some());
     }
 }

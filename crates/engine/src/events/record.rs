@@ -122,25 +122,28 @@ impl Record {
             *count = count.saturating_add(u32::try_from(messages).unwrap_or(u32::MAX));
             if *count >= FILTERED_MAX {
                 self.begin_again();
+                // as a whole this time
+                self.filtered = None;
             }
         }
-        let most = if self.phase == Phase::Steady { STEADY_MAX } else { READING_MAX };
-        self.recent.trim(most);
+        let ended = !more && self.is_steady();
+        self.recent.trim(if ended { STEADY_MAX } else { READING_MAX }, ended);
     }
 
     /// The folder is read from its beginning; what was told stays known.
     pub fn begin_again(&mut self) {
         self.cursor = None;
-        self.filtered = None;
-        self.phase = match self.phase {
-            Phase::Steady | Phase::Again => Phase::Again,
-            Phase::First => Phase::First,
-            // what is there was not told and will not be, but none of it need be read to know that
-            Phase::Skim => {
-                self.filtered = Some(0);
-                Phase::Skim
-            }
-        };
+        match self.phase {
+            Phase::Steady | Phase::Again => (self.phase, self.filtered) = (Phase::Again, None),
+            Phase::First => self.filtered = None,
+            // what is there was not told and will not be, but little of it need be read to know that
+            Phase::Skim => self.filtered = self.filtered.map(|_| 0),
+        }
+    }
+
+    /// Of a folder that is read from now on: when now was. What was received since then is told.
+    pub(super) fn begun(&self) -> Option<Timestamp> {
+        self.since.and_then(|since| since.checked_add(BEFORE_NOW).ok())
     }
 
     /// The folder is read from its beginning, and from this time on everything is told, also what was
@@ -312,6 +315,35 @@ mod tests {
         assert_eq!((record.cursor.as_ref(), record.phase), (None, Phase::Again));
         assert_eq!(record.asks_since(), None, "the whole folder this time");
         assert!(record.since.is_some(), "and what is older does still not exist");
+    }
+
+    #[test]
+    fn a_bounded_cursor_that_is_too_small_from_the_beginning_is_left_too() {
+        let mut record = record(Start::Now);
+        for _ in 0..40 {
+            record.advance(next("a"), true, 100, Timestamp::UNIX_EPOCH);
+        }
+        assert_eq!((record.cursor.as_ref(), record.phase), (None, Phase::Skim));
+        assert_eq!(record.asks_since(), None, "the whole folder this time");
+        record.begin_again();
+        assert_eq!(record.asks_since(), None, "also when Graph has forgotten that cursor");
+    }
+
+    #[test]
+    fn what_comes_in_many_pages_in_any_order_is_as_new_as_it_was() {
+        let mut record = record(Start::All);
+        let second = |second: usize| Timestamp::from_second(i64::try_from(second).unwrap()).ok();
+        let tell = |record: &mut Record, from: usize, more| {
+            for number in from..from + 2_000 {
+                record.recent.add(&MessageId(format!("id{number}")), second(number), 7);
+            }
+            record.advance(next("a"), more, 2_000, Timestamp::UNIX_EPOCH);
+        };
+        tell(&mut record, 0, false);
+        tell(&mut record, 40_000, true);
+        assert!(record.recent.is_past_edge(second(2_001)), "the next page may be older");
+        tell(&mut record, 30_000, false);
+        assert!(!record.recent.is_past_edge(second(40_000)));
     }
 
     #[test]

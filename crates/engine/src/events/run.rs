@@ -2,9 +2,9 @@
 
 use std::{pin::pin, sync::Arc, time::Duration};
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
 use mailbridge_core::{Code, Deadline, Error, Mailbox, Result, Scope, Verdict};
-use tokio::{task::JoinSet, time::Instant};
+use tokio::{sync::mpsc, task::JoinSet, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -52,21 +52,32 @@ impl Events {
         let drain = self.settings.drain;
         let health = self.health.clone();
         let mut running = self.start(stop.clone());
+        let keeper = running.keeper.clone();
+        // works on while the turns drain: a subscription that Graph has just granted is kept
+        let mut keeping = JoinSet::new();
+        if let Some(keeper) = keeper {
+            let stop = stop.clone();
+            keeping.spawn(async move { keeper.run(stop).await });
+        }
         running.work(&stop).await;
         health.draining();
         let tasks = &mut running.tasks;
-        let drained = async { while tasks.join_next().await.is_some() {} };
+        let drained = async {
+            while tasks.join_next().await.is_some() {}
+            while keeping.join_next().await.is_some() {}
+        };
         if tokio::time::timeout(drain, drained).await.is_err() {
             let (pipeline, left) = (&running.line.pipeline, running.tasks.len());
             tracing::warn!(%pipeline, left, "the drain time is over; what is left is read again");
             running.tasks.shutdown().await;
+            keeping.shutdown().await;
         }
         health.done();
         Ok(())
     }
 
     fn start(self, stop: CancellationToken) -> Running {
-        let Self { name, mail, changes, store, settings, health, .. } = self;
+        let Self { name, mail, changes, store, clock, settings, health, .. } = self;
         let output = |side, build| OutputHost::new(side, &name, build, health.clone());
         let keeper = settings.webhook.clone().map(|webhook| {
             let (changes, store) = (Arc::clone(&changes), Arc::clone(&store));
@@ -97,6 +108,7 @@ impl Events {
             after,
             changes,
             store,
+            clock,
             stop,
             pipeline: name.clone(),
             settings,
@@ -115,8 +127,8 @@ impl Running {
     async fn work(&mut self, stop: &CancellationToken) {
         let line = Arc::clone(&self.line);
         let keeper = self.keeper.clone();
-        let mut watching = pin!(watch(&line, keeper.as_deref(), stop));
-        let mut roster = Roster::new();
+        let (found, mut rosters) = mpsc::channel(1);
+        let mut watching = pin!(watch(&line, found));
         loop {
             self.begin_turns(stop).await;
             if stop.is_cancelled() {
@@ -135,7 +147,7 @@ impl Running {
                         self.turns.wake(mailbox, now);
                     }
                 }
-                all = roster.next(&line) => self.set(&all),
+                Some(all) = rosters.recv() => self.set(&all),
                 () = sleep_until(due) => {}
                 () = tokio::time::sleep(IDLE_CHECK) => {}
             }
@@ -158,7 +170,11 @@ impl Running {
             };
             let Some(mailbox) = self.turns.next(Instant::now()) else {
                 drop(pass);
-                self.hold.check().await;
+                tokio::select! {
+                    biased;
+                    () = stop.cancelled() => {}
+                    () = self.hold.check() => {}
+                }
                 return;
             };
             let line = Arc::clone(&self.line);
@@ -212,11 +228,15 @@ impl Running {
             }
             Err(error) => self.failed(&mailbox, &pass, &error),
         };
-        let next = self.turns.ended(&mailbox, what, idle_max, now);
-        let next = next.and_then(|at| SignedDuration::try_from(at - now).ok());
+        let Some(next) = self.turns.ended(&mailbox, what, idle_max, now) else {
+            // whose it was is not one of the pipeline's mailboxes any more
+            self.line.board.remove(&mailbox);
+            return;
+        };
+        let next = SignedDuration::try_from(next - now).ok();
         let subscribed = self.keeper.as_ref().map(|keeper| keeper.waking(&mailbox));
         self.line.board.note(&mailbox, |status| {
-            status.next_at = next.map(|wait| Timestamp::now() + wait);
+            status.next_at = next.map(|wait| self.line.now() + wait);
             status.subscribed_until = match subscribed {
                 Some(Waking::Awake(until)) => Some(until),
                 _ => None,
@@ -260,7 +280,7 @@ impl Running {
             }
             _ => tracing::debug!(%pipeline, %mailbox, %code, %error, "not read for now"),
         }
-        self.line.board.trouble(mailbox, state, error, Timestamp::now());
+        self.line.board.trouble(mailbox, state, error, self.line.now());
         ended
     }
 
@@ -275,20 +295,16 @@ impl Running {
 }
 
 /// What goes on beside the turns, until the pipeline stops.
-async fn watch(line: &Line, keeper: Option<&Keeper>, stop: &CancellationToken) {
+async fn watch(line: &Line, found: mpsc::Sender<Vec<Mailbox>>) {
     let dead_letters = async {
         match &line.quarantine.dead_letters {
             Some(output) => output.watch().await,
             None => std::future::pending().await,
         }
     };
-    let subscriptions = async {
-        match keeper {
-            Some(keeper) => keeper.run(stop.clone()).await,
-            None => std::future::pending().await,
-        }
-    };
-    tokio::join!(line.to.watch(), dead_letters, subscriptions);
+    let mut roster = Roster::new();
+    let rosters = async { while found.send(roster.next(line).await).await.is_ok() {} };
+    tokio::join!(line.to.watch(), dead_letters, rosters);
 }
 
 async fn woken(keeper: Option<&Keeper>) -> Vec<Mailbox> {
@@ -316,7 +332,7 @@ impl Roster {
         Self { due: Some(Instant::now()), failures: 0 }
     }
 
-    /// Who they are now, when that is to be found out. Cancel safe: what is asked is asked again.
+    /// Who they are now, when that is to be found out.
     async fn next(&mut self, line: &Line) -> Vec<Mailbox> {
         loop {
             sleep_until(self.due).await;

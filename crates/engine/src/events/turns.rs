@@ -36,6 +36,8 @@ pub(super) struct Turns {
 struct Entry {
     serial: u64,
     interval: Duration,
+    /// Not before then, also when it is woken: it has asked to be left alone.
+    closed: Option<Instant>,
     /// Its turn is under way.
     busy: bool,
     /// It was woken meanwhile: what it was told about may have come after it was read.
@@ -84,7 +86,8 @@ impl Turns {
         let spacing = (self.every / count).min(SPACING);
         for (place, mailbox) in (0_u32..).zip(new) {
             let interval = self.every;
-            let entry = Entry { serial: 0, interval, busy: false, again: false, failures: 0 };
+            let (serial, busy, again, failures) = (0, false, false, 0);
+            let entry = Entry { serial, interval, closed: None, busy, again, failures };
             self.entries.insert(mailbox.clone(), entry);
             self.schedule(mailbox, now + spacing * place);
         }
@@ -124,7 +127,8 @@ impl Turns {
         if entry.busy {
             entry.again = true;
         } else if entry.failures == 0 {
-            self.schedule(mailbox, now);
+            let due = entry.closed.map_or(now, |closed| closed.max(now));
+            self.schedule(mailbox, due);
         }
     }
 
@@ -157,6 +161,7 @@ impl Turns {
                 backoff::pause(entry.failures, min, max)
             }
         };
+        entry.closed = matches!(ended, Ended::After(_)).then_some(now + wait);
         let passed = matches!(ended, Ended::More | Ended::Told | Ended::Idle);
         if passed {
             entry.failures = 0;
@@ -254,6 +259,19 @@ mod tests {
         let second = turns.ended(&mailbox, failed, EVERY, first).unwrap();
         assert!(second - first > first - now, "later each time");
         assert_eq!(turns.failures(&mailbox), 2);
+    }
+
+    #[test]
+    fn a_mailbox_that_is_to_be_left_alone_is_also_when_it_is_woken() {
+        let (mut turns, mailbox, now) = one();
+        let pause = Duration::from_mins(5);
+        let due = turns.ended(&mailbox, Ended::After(pause), EVERY, now).unwrap();
+        turns.wake(&mailbox, now);
+        assert_eq!((due, turns.due()), (now + pause, Some(due)));
+        assert_eq!(turns.next(due).as_ref(), Some(&mailbox));
+        turns.ended(&mailbox, Ended::Idle, EVERY, due);
+        turns.wake(&mailbox, due);
+        assert_eq!(turns.due(), Some(due), "and no longer than that");
     }
 
     #[test]

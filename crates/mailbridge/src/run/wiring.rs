@@ -161,6 +161,7 @@ fn events(pipeline: EventsPipeline, connections: &Connections, shared: &Shared) 
         mail: Arc::clone(&connection) as Arc<dyn Mail>,
         changes: connection,
         store: Arc::new(StoreHost::new(state.build)),
+        clock: Arc::new(jiff::Timestamp::now),
         to: match &shared.report {
             Some(report) => Arc::new(Told::new(to.build, Arc::clone(report))),
             None => to.build,

@@ -23,7 +23,8 @@ fn found(received: Option<i64>, complete: bool) -> Found {
 }
 
 fn view(phase: Phase) -> View {
-    View { phase, since: Some(at(1_000)), checked: Some(at(60_000)), only_new: false }
+    let (since, begun, checked) = (Some(at(1_000)), Some(at(5_000)), Some(at(60_000)));
+    View { phase, since, begun, checked, only_new: false }
 }
 
 const ALL: [Phase; 4] = [Phase::Skim, Phase::First, Phase::Again, Phase::Steady];
@@ -34,14 +35,27 @@ fn what_was_there_before_now_is_noted_and_not_told() {
         let judged = view(Phase::Skim).judge(&found(Some(2_000), true), known, 2);
         assert_eq!(judged, Judgement::Note);
     }
+    let judged = view(Phase::Skim).judge(&found(None, false), Known::Never, 2);
+    assert_eq!(judged, Judgement::Note);
+}
+
+#[test]
+fn what_comes_between_now_and_the_first_look_is_told() {
+    let skim = view(Phase::Skim);
+    for known in [Known::Never, Known::Perhaps] {
+        let judged = skim.judge(&found(Some(5_000), true), known, 2);
+        assert_eq!(judged, Judgement::Tell(Change::Received));
+    }
+    let repeated = skim.judge(&found(Some(5_000), true), Known::Here(2), 2);
+    assert_eq!(repeated, Judgement::Ignore);
 }
 
 #[test]
 fn what_is_older_than_the_start_does_not_exist() {
-    for phase in [Phase::First, Phase::Again, Phase::Steady] {
+    for phase in ALL {
         let judged = view(phase).judge(&found(Some(999), true), Known::Never, 1);
         assert_eq!(judged, Judgement::Ignore);
-        let judged = view(phase).judge(&found(Some(1_000), true), Known::Never, 1);
+        let judged = view(phase).judge(&found(Some(5_000), true), Known::Never, 1);
         assert_eq!(judged, Judgement::Tell(Change::Received));
     }
 }

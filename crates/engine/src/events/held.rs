@@ -1,0 +1,70 @@
+//! A folder's record as a turn has it in hand: read from the store, and put back by compare-and-swap.
+
+use mailbridge_core::{Code, Error, Mailbox, Put, Result, Revision, changes::Folder};
+
+use super::{
+    folders::Place,
+    judge::View,
+    line::Line,
+    record::{self, Record},
+};
+
+/// A record as it stands in the store.
+pub(super) struct Held {
+    pub(super) record: Record,
+    revision: Option<Revision>,
+    /// It differs from what is stored.
+    pub(super) changed: bool,
+}
+
+impl Held {
+    pub(super) fn view(&self, only_new: bool) -> View {
+        let Record { phase, since, checked_at, .. } = &self.record;
+        let (phase, since, checked) = (*phase, *since, *checked_at);
+        View { phase, since, begun: self.record.begun(), checked, only_new }
+    }
+}
+
+impl Line {
+    /// The record of a folder. One that is new is stored before anything is read, so that what comes
+    /// from then on is told, also after a crash.
+    pub(super) async fn load(
+        &self,
+        mailbox: &Mailbox,
+        folder: &Folder,
+        places: &Place,
+    ) -> Result<Held> {
+        let key = record::key(&self.pipeline, mailbox, &folder.id);
+        if let Some((bytes, revision)) = self.store.get(&key).await? {
+            let mut record =
+                Record::from_bytes(&bytes).map_err(|error| error.with("folder", &folder.path))?;
+            // it may have been renamed since
+            record.folder = folder.clone();
+            return Ok(Held { record, revision: Some(revision), changed: false });
+        }
+        let (start, now) = places.start(folder, self.now());
+        let record = Record::new(mailbox, folder, start, now);
+        let mut held = Held { record, revision: None, changed: true };
+        self.commit(&mut held).await?;
+        Ok(held)
+    }
+
+    /// Moves the record. Everything before it is out.
+    pub(super) async fn commit(&self, held: &mut Held) -> Result<()> {
+        held.record.saved_at = self.now();
+        let Record { mailbox, folder, .. } = &held.record;
+        let key = record::key(&self.pipeline, mailbox, &folder.id);
+        match self.store.put(&key, held.record.to_bytes()?, held.revision).await? {
+            Put::Stored(revision) => {
+                (held.revision, held.changed) = (Some(revision), false);
+                let saved_at = held.record.saved_at;
+                self.board.note(mailbox, |status| status.cursor_at = Some(saved_at));
+                Ok(())
+            }
+            Put::Conflict => {
+                let detail = "another worker has read this folder meanwhile";
+                Err(Error::transient(Code::CursorTaken, detail).with("folder", &folder.path))
+            }
+        }
+    }
+}
