@@ -156,7 +156,7 @@ pub enum Target {
 /// A URL that messages are posted to.
 #[derive(Clone, Debug)]
 pub struct Post {
-    /// Where; https, or http on loopback.
+    /// Where; https, or http on loopback or where the operator says so.
     pub url: Url,
     /// Headers besides those of the message.
     pub headers: BTreeMap<String, SecretSource>,
@@ -191,7 +191,7 @@ struct TargetKeys {
     http: Option<SocketAddr>,
     /// In place of `path`: a URL, which gets a POST for each message. A 2xx accepts it; 400 and 422
     /// refuse it for good, 413 asks for a smaller one, and after anything else it comes again.
-    /// https, or http on loopback.
+    /// https, or http on loopback or with `insecure`.
     #[serde(default)]
     post: Option<String>,
     /// With `post`: headers besides those of the message, such as `authorization`.
@@ -204,26 +204,27 @@ struct TargetKeys {
     /// With `post`: how long an answer may take; 30s when absent.
     #[serde(default)]
     timeout: Option<Span>,
+    /// With `post`: whether the URL may be http on another machine, so that whoever is on the way
+    /// reads the messages; `false` when absent.
+    #[serde(default)]
+    insecure: Option<bool>,
 }
 
 impl TryFrom<TargetKeys> for Target {
     type Error = &'static str;
 
     fn try_from(keys: TargetKeys) -> Result<Self, &'static str> {
-        let TargetKeys { path, http, post, headers, signature, timeout } = keys;
-        let own = !headers.is_empty() || signature.is_some() || timeout.is_some();
+        let TargetKeys { path, http, post, headers, signature, timeout, insecure } = keys;
+        let own =
+            !headers.is_empty() || signature.is_some() || timeout.is_some() || insecure.is_some();
         match (path, http, post) {
-            (_, _, None) if own => Err("`headers`, `signature` and `timeout` go with `post`"),
+            (_, _, None) if own => {
+                Err("`headers`, `signature`, `timeout` and `insecure` go with `post`")
+            }
             (Some(path), None, None) => Ok(Self::Lines(path)),
             (None, Some(address), None) => Ok(Self::Outcomes(address)),
             (None, None, Some(url)) => {
-                let url = Url::parse(&url).map_err(|_| POST_EXPECTED)?;
-                let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
-                let here = host == "localhost"
-                    || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
-                if url.scheme() != "https" && !(url.scheme() == "http" && here) {
-                    return Err(POST_EXPECTED);
-                }
+                let url = post_url(&url, insecure.unwrap_or(false))?;
                 let timeout = timeout.map_or(POST_TIMEOUT, Span::get);
                 Ok(Self::Post(Box::new(Post { url, headers, signature, timeout })))
             }
@@ -236,7 +237,20 @@ impl TryFrom<TargetKeys> for Target {
 }
 
 const POST_EXPECTED: &str =
-    "`post` must be a URL such as https://example.org/mails; http on loopback only";
+    "`post` must be a URL such as https://example.org/mails; http on loopback, or with `insecure`";
+
+/// The URL, if messages may go there.
+fn post_url(text: &str, insecure: bool) -> Result<Url, &'static str> {
+    let url = Url::parse(text).map_err(|_| POST_EXPECTED)?;
+    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
+    let here =
+        host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
+    match url.scheme() {
+        "https" => Ok(url),
+        "http" if here || insecure => Ok(url),
+        _ => Err(POST_EXPECTED),
+    }
+}
 
 /// Where to keep state.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
@@ -338,9 +352,13 @@ mod tests {
         ] {
             assert!(matches!(parse(json!({ "post": good })), Ok(Target::Post(_))), "{good}");
         }
+        let asked = json!({ "post": "http://example.org/", "insecure": true });
+        assert!(matches!(parse(asked), Ok(Target::Post(_))));
         for bad in [
             json!({ "post": "http://example.org/" }),
-            json!({ "post": "ftp://example.org/" }),
+            json!({ "post": "http://example.org/", "insecure": false }),
+            json!({ "post": "ftp://example.org/", "insecure": true }),
+            json!({ "path": "a", "insecure": true }),
             json!({ "post": "example.org" }),
             json!({ "path": "a", "timeout": "3s" }),
             json!({ "path": "a", "post": "https://example.org/" }),

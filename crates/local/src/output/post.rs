@@ -5,7 +5,7 @@
 //! `id.timestamp.payload`, so that receivers verify it with a library. Redirects are not followed, and
 //! nothing is repeated here: whoever publishes comes again, with the same id.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
@@ -14,7 +14,11 @@ use jiff::Timestamp;
 use mailbridge_core::{Code, Error, Message, Output, Result, Secret, Verdict};
 use reqwest::{
     Client, Response, StatusCode,
-    header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER},
+    header::{
+        AUTHORIZATION, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, EXPECT, HOST, HeaderMap,
+        HeaderName, HeaderValue, PROXY_AUTHORIZATION, RETRY_AFTER, TE, TRAILER, TRANSFER_ENCODING,
+        UPGRADE,
+    },
     redirect, retry,
 };
 use sha2::{Digest as _, Sha256};
@@ -25,6 +29,23 @@ use crate::{config::Post, error};
 const SECRET_PREFIX: &str = "whsec_";
 /// A receiver is not waited for longer than it asks, and no longer than this.
 const RETRY_AFTER_MAX: Duration = Duration::from_mins(10);
+/// What a message does not say of its post: how it goes (RFC 9110, 7.6.1), and who posts it. A dead
+/// letter has the headers of somebody else's message.
+const OWN: [HeaderName; 11] = [
+    AUTHORIZATION,
+    CONNECTION,
+    CONTENT_LENGTH,
+    COOKIE,
+    EXPECT,
+    HOST,
+    PROXY_AUTHORIZATION,
+    TE,
+    TRAILER,
+    TRANSFER_ENCODING,
+    UPGRADE,
+];
+/// How the headers begin that a receiver verifies.
+const PROOF: &str = "webhook-";
 
 /// Posts to one URL.
 pub(crate) struct Posts {
@@ -57,6 +78,22 @@ impl Posts {
             headers.insert(name, value);
         }
         Ok(Self { client, post, headers })
+    }
+
+    /// The message's headers and those of the operator, who has the last word.
+    fn headers_of(&self, message: &Message) -> HeaderMap {
+        let mut headers = self.headers.clone();
+        for (name, value) in message.headers.iter() {
+            let name = name.parse::<HeaderName>();
+            if let (Ok(name), Ok(value)) = (name, HeaderValue::from_bytes(value))
+                && !OWN.contains(&name)
+                && !name.as_str().starts_with(PROOF)
+                && !self.headers.contains_key(&name)
+            {
+                headers.append(name, value);
+            }
+        }
+        headers
     }
 
     /// The headers that prove who posts.
@@ -93,13 +130,7 @@ fn key(secret: &Secret) -> Vec<u8> {
 #[async_trait]
 impl Output for Posts {
     async fn publish(&self, message: Message) -> Result<()> {
-        let mut headers = self.headers.clone();
-        for (name, value) in message.headers.iter() {
-            let name = name.parse::<HeaderName>();
-            if let (Ok(name), Ok(value)) = (name, HeaderValue::from_bytes(value)) {
-                headers.append(name, value);
-            }
-        }
+        let mut headers = self.headers_of(&message);
         if !headers.contains_key(CONTENT_TYPE) {
             headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
         }
@@ -132,7 +163,7 @@ impl Posts {
             }
             // it is busy, or its address or our access is wrong, which somebody puts right
             _ => {
-                let after = retry_after(response.headers());
+                let after = retry_after(response.headers(), SystemTime::now());
                 self.error(Verdict::Transient { after }, "the receiver does not accept")
             }
         };
@@ -150,9 +181,17 @@ impl Posts {
     }
 }
 
-fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    let seconds = headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse::<f64>().ok()?;
-    Duration::try_from_secs_f64(seconds).ok().map(|wait| wait.min(RETRY_AFTER_MAX))
+/// Seconds, or a date (RFC 9110, 10.2.3).
+fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
+    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    let wait = match text.parse::<f64>() {
+        Ok(seconds) => Duration::try_from_secs_f64(seconds).ok()?,
+        Err(_) => {
+            let date = httpdate::parse_http_date(text).ok()?;
+            date.duration_since(now).unwrap_or(Duration::ZERO)
+        }
+    };
+    Some(wait.min(RETRY_AFTER_MAX))
 }
 
 fn digest(payload: &[u8]) -> String {
@@ -261,6 +300,51 @@ mod tests {
             let served = serve(status).await;
             let error = posts(json!({}), &served.url).await.publish(message()).await.unwrap_err();
             assert_eq!((error.verdict(), error.code()), (Verdict::Permanent, code));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_message_says_neither_who_posts_nor_how() {
+        let served = serve(204).await;
+        let mut message = message();
+        for (name, value) in [
+            ("Content-Length", "3"),
+            ("transfer-encoding", "chunked"),
+            ("host", "elsewhere.example"),
+            ("connection", "close"),
+            ("Authorization", "Bearer theirs"),
+            ("x-key", "theirs"),
+            ("webhook-signature", "v1,forged"),
+        ] {
+            message.headers.push(name, value);
+        }
+        let target = json!({ "headers": { "X-Key": "ours" } });
+        posts(target, &served.url).await.publish(message).await.unwrap();
+        let (headers, body) = served.receiver.0.lock().unwrap().1.remove(0);
+        assert_eq!(&body[..], b"{\"a\":1}");
+        assert!(headers["host"].to_str().unwrap().starts_with("127.0.0.1:"), "{headers:?}");
+        let keys: Vec<_> = headers.get_all("x-key").iter().collect();
+        assert_eq!(keys, ["ours"]);
+        for name in ["authorization", "connection", "transfer-encoding", "webhook-signature"] {
+            assert!(!headers.contains_key(name), "{name}");
+        }
+        assert_eq!(headers["content-length"], "7");
+        assert_eq!(headers["ce-id"], "7", "all else is passed on");
+    }
+
+    #[test]
+    fn a_receiver_asks_for_seconds_or_a_time() {
+        let now = httpdate::parse_http_date("Sun, 06 Nov 1994 08:49:00 GMT").unwrap();
+        for (text, wait) in [
+            ("2.5", Some(Duration::from_millis(2500))),
+            ("Sun, 06 Nov 1994 08:49:37 GMT", Some(Duration::from_secs(37))),
+            ("Sun, 06 Nov 1994 08:48:00 GMT", Some(Duration::ZERO)),
+            ("86400", Some(RETRY_AFTER_MAX)),
+            ("-1", None),
+            ("soon", None),
+        ] {
+            let headers = HeaderMap::from_iter([(RETRY_AFTER, text.parse().unwrap())]);
+            assert_eq!(retry_after(&headers, now), wait, "{text}");
         }
     }
 
