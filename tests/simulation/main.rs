@@ -4,6 +4,7 @@
 mod at_least_once;
 mod copies;
 mod ends;
+mod events;
 mod expired;
 mod maybe;
 

@@ -1,7 +1,7 @@
 //! A bus with leases, delays and delivery counts, as JetStream has them.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -29,6 +29,8 @@ struct Inner {
 struct State {
     queue: Vec<Entry>,
     posted: Vec<Posted>,
+    /// The ids by which repeats are known.
+    ids: HashSet<String>,
     /// How often each target was published to, whatever came of it.
     tries: HashMap<&'static str, usize>,
     troubles: HashMap<&'static str, Trouble>,
@@ -116,6 +118,11 @@ impl Bus {
     /// Everything published, repeats by id dropped, as a stream would.
     pub fn posted(&self) -> Vec<Posted> {
         self.state().posted.clone()
+    }
+
+    /// Repeats of what was published so far are not known as such any more: its window is over.
+    pub fn forget_ids(&self) {
+        self.state().ids.clear();
     }
 
     /// Something is wrong with a target from now on.
@@ -260,8 +267,7 @@ impl State {
             }
             None | Some(Trouble::Small(_)) => true,
         };
-        let known = |posted: &Posted| posted.message.id == message.id;
-        if message.id.is_none() || !self.posted.iter().any(known) {
+        if message.id.as_ref().is_none_or(|id| self.ids.insert(id.clone())) {
             self.posted.push(Posted { target, message });
         }
         if confirmed { Ok(()) } else { unconfirmed() }

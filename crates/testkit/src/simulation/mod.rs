@@ -8,11 +8,13 @@
 mod bus;
 mod desk;
 mod mail;
+mod office;
 mod power;
 
 pub use bus::{Bus, Posted, Trouble};
 pub use desk::Desk;
 pub use mail::{Fault, Mailroom, Sight};
+pub use office::{Letter, Manners, Office};
 pub use power::Power;
 
 /// Deterministic numbers from a seed (SplitMix64).
