@@ -23,6 +23,8 @@ pub struct Place {
     pub options: Options,
     /// `nats-object` only: the bus whose object store it is.
     pub bus: Option<String>,
+    /// `nats-object` that files are put into only: whether to make the bucket where it is missing.
+    pub create: bool,
 }
 
 /// Settings of an object store by the names of the `object_store` crate, such as `region`,
@@ -31,7 +33,10 @@ pub struct Place {
 pub type Options = BTreeMap<String, SecretSource>;
 
 #[derive(Deserialize, JsonSchema)]
-#[serde(untagged, expecting = "expected a URL, or `prefix` with `private`, `options` or `bus`")]
+#[serde(
+    untagged,
+    expecting = "expected a URL, or `prefix` with `private`, `options`, `bus` or `create`"
+)]
 #[schemars(rename = "AttachmentPlace")]
 enum Shape {
     /// The URL alone.
@@ -60,16 +65,20 @@ struct Section {
     /// `nats-object` only: the bus whose object store it is.
     #[serde(default)]
     bus: Option<String>,
+    /// `nats-object` of a `store` only: whether to make the bucket where it is missing, on disk and
+    /// without a limit; `false` when absent.
+    #[serde(default)]
+    create: bool,
 }
 
 impl From<Shape> for Place {
     fn from(shape: Shape) -> Self {
         match shape {
             Shape::Url(prefix) => {
-                Self { prefix, private: false, options: Options::new(), bus: None }
+                Self { prefix, private: false, options: Options::new(), bus: None, create: false }
             }
-            Shape::Section(Section { prefix, private, options, bus }) => {
-                Self { prefix, private, options, bus }
+            Shape::Section(Section { prefix, private, options, bus, create }) => {
+                Self { prefix, private, options, bus, create }
             }
         }
     }

@@ -104,6 +104,9 @@ fn fetcher(
     of_bus: &dyn Fn(&str) -> Result<Arc<dyn Files>>,
 ) -> Result<Arc<dyn Files>> {
     keys_fit(place, prefix)?;
+    if place.create {
+        return Err(not_allowed("nothing is made where files are only read").with("key", "create"));
+    }
     Ok(match prefix.0.scheme() {
         "https" | "http" => Arc::new(Https::new(prefix.clone(), place.private)?),
         "file" => Arc::new(Folder::new(prefix)?),
@@ -125,6 +128,7 @@ pub(crate) fn keys_fit(place: &Place, prefix: &Prefix) -> Result<()> {
         ("private", place.private && !is_web(&prefix.0)),
         ("options", !place.options.is_empty() && !["s3", "az", "gs"].contains(&scheme)),
         ("bus", place.bus.is_some() && scheme != "nats-object"),
+        ("create", place.create && scheme != "nats-object"),
     ];
     match foreign.iter().find(|(_, foreign)| *foreign) {
         None => Ok(()),

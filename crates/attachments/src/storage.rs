@@ -31,8 +31,9 @@ use crate::{
 /// Bytes that are collected before they go to a disk.
 const BUFFER_BYTES: usize = 256 * 1024;
 
-/// Gives a bucket of a bus, by the names of the bus and of the bucket.
-pub type BucketOf<'a> = &'a dyn Fn(&str, &str) -> Result<Arc<dyn FileStore>>;
+/// Gives a bucket of a bus, by the names of the bus and of the bucket, and whether to make it where
+/// it is missing.
+pub type BucketOf<'a> = &'a dyn Fn(&str, &str, bool) -> Result<Arc<dyn FileStore>>;
 
 /// A place for files.
 #[derive(Debug)]
@@ -78,7 +79,9 @@ impl Storage {
                     return Err(not_allowed(detail).with("key", "bus"));
                 };
                 let bucket = prefix.url().host_str().unwrap_or_default();
-                Kind::Bus(of_bus(bus, bucket).map_err(|error| error.with("key", "bus"))?)
+                Kind::Bus(
+                    of_bus(bus, bucket, place.create).map_err(|error| error.with("key", "bus"))?,
+                )
             }
             _ => Kind::Objects(ObjectStores::new(&prefix, &place.options, variables)?),
         };

@@ -58,8 +58,9 @@ pub trait Plugin: Sized + Send + Sync + 'static {
         None
     }
 
-    /// A bucket for files, if it keeps any. Opens nothing.
-    fn file_store(&self, _bucket: &str) -> Option<Arc<dyn FileStore>> {
+    /// A bucket for files, if it keeps any; with `create`, it is made where it is missing. Opens
+    /// nothing.
+    fn file_store(&self, _bucket: &str, _create: bool) -> Option<Arc<dyn FileStore>> {
         None
     }
 
@@ -177,8 +178,8 @@ pub trait Bus: Send + Sync {
     ) -> Result<Arc<dyn Build<dyn StateStore>>, Malformed>;
     /// The files that it keeps, if it keeps any.
     fn files(&self) -> Option<Arc<dyn Files>>;
-    /// A bucket for files, if it keeps any.
-    fn file_store(&self, bucket: &str) -> Option<Arc<dyn FileStore>>;
+    /// See [`Plugin::file_store`].
+    fn file_store(&self, bucket: &str, create: bool) -> Option<Arc<dyn FileStore>>;
 }
 
 /// Takes a bus's name and configuration.
@@ -272,8 +273,8 @@ impl<P: Plugin> Bus for Erased<P> {
         self.0.files()
     }
 
-    fn file_store(&self, bucket: &str) -> Option<Arc<dyn FileStore>> {
-        self.0.file_store(bucket)
+    fn file_store(&self, bucket: &str, create: bool) -> Option<Arc<dyn FileStore>> {
+        self.0.file_store(bucket, create)
     }
 }
 

@@ -15,29 +15,72 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use async_nats::jetstream::object_store::ObjectMetadata;
+use async_nats::jetstream::{
+    ErrorCode,
+    object_store::{Config, ObjectMetadata, ObjectStore},
+    stream::Info,
+};
 use async_trait::async_trait;
 use bytes::Bytes;
 use mailbridge_core::{Code, Error, FileStore, FileWriter, Result};
+use serde_json::json;
 use tokio::{
     io::{self, AsyncRead, AsyncWriteExt as _, DuplexStream, ReadBuf},
     task::JoinSet,
 };
 
-use crate::{client::Connector, error};
+use crate::{
+    client::{Connector, Link},
+    error,
+    setup::object_add,
+};
 
 /// Bytes between whoever writes and the bucket.
 const PIPE_BYTES: usize = 256 * 1024;
+/// Bytes of one message of an object, where the server takes as many; as clients have it.
+const CHUNK_BYTES: usize = 128 * 1024;
 
 /// A bucket of the object store.
 pub(crate) struct Bucket {
     connector: Arc<Connector>,
     name: String,
+    /// Whether to make it where it is missing.
+    create: bool,
 }
 
 impl Bucket {
-    pub fn new(connector: Arc<Connector>, name: &str) -> Self {
-        Self { connector, name: name.to_owned() }
+    pub fn new(connector: Arc<Connector>, name: &str, create: bool) -> Self {
+        Self { connector, name: name.to_owned(), create }
+    }
+
+    /// The bucket, made now if that is asked for. Of two who make it at once, both have.
+    async fn open(&self, link: &Link) -> Result<ObjectStore> {
+        let failed = |cause: String| unavailable(cause).with("bucket", &self.name);
+        let failure = match link.jetstream.get_object_store(&self.name).await {
+            Ok(found) => return Ok(found),
+            Err(failure) => failure,
+        };
+        let asked = link.ask::<Info>(format!("STREAM.INFO.OBJ_{}", self.name), &json!({})).await;
+        let missing = matches!(&asked, Ok(Err(refusal))
+            if refusal.error_code() == ErrorCode::STREAM_NOT_FOUND);
+        if !missing {
+            return Err(failed(error::chain(&failure)));
+        }
+        if !self.create {
+            let error = failed("the bucket does not exist".to_owned());
+            return Err(error.with("command", object_add(&self.name)));
+        }
+        let config = Config {
+            bucket: self.name.clone(),
+            description: Some("made by mailbridge".to_owned()),
+            max_bytes: -1,
+            num_replicas: 1,
+            ..Config::default()
+        };
+        let made = link.jetstream.create_object_store(config).await;
+        let made = made.map_err(|failure| failed(error::chain(&failure)))?;
+        tracing::info!(bucket = %self.name, "made the bucket for files");
+        Ok(made)
     }
 }
 
@@ -51,18 +94,18 @@ impl fmt::Debug for Bucket {
 impl FileStore for Bucket {
     async fn create(&self, name: &str, content_type: Option<&str>) -> Result<Box<dyn FileWriter>> {
         let link = self.connector.link().await.map_err(unavailable)?;
-        let bucket = link.jetstream.get_object_store(&self.name).await;
-        let bucket = bucket.map_err(|failure| {
-            unavailable(error::chain(&failure))
-                .with("bucket", &self.name)
-                .with("command", format!("nats object add {}", self.name))
-        })?;
+        let bucket = self.open(&link).await?;
         let headers = content_type.map(|kind| {
             let mut headers = async_nats::HeaderMap::new();
             headers.insert("Content-Type", kind);
             headers
         });
-        let about = ObjectMetadata { name: name.to_owned(), headers, ..ObjectMetadata::default() };
+        let about = ObjectMetadata {
+            name: name.to_owned(),
+            headers,
+            chunk_size: Some(CHUNK_BYTES.min(link.client.max_payload())),
+            ..ObjectMetadata::default()
+        };
         let (pipe, from) = io::duplex(PIPE_BYTES);
         let whole = Arc::new(AtomicBool::new(false));
         let mut content = Content { from, whole: Arc::clone(&whole) };

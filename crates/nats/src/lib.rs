@@ -83,8 +83,8 @@ impl Plugin for Nats {
         Some(Arc::new(object::Objects::new(Arc::clone(&self.connector))))
     }
 
-    fn file_store(&self, bucket: &str) -> Option<Arc<dyn FileStore>> {
-        Some(Arc::new(bucket::Bucket::new(Arc::clone(&self.connector), bucket)))
+    fn file_store(&self, bucket: &str, create: bool) -> Option<Arc<dyn FileStore>> {
+        Some(Arc::new(bucket::Bucket::new(Arc::clone(&self.connector), bucket, create)))
     }
 
     async fn read_back(&self, target: &Target, name: &str, begin: Begin) -> Result<ReadBack> {

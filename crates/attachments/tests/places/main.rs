@@ -72,6 +72,7 @@ fn a_place_that_makes_no_sense_is_refused_by_its_key() {
             "0.options",
         ),
         (serde_json::json!("nats-object://b/"), "0.bus"),
+        (serde_json::json!({ "prefix": "nats-object://b/", "create": true }), "0.create"),
         (serde_json::json!({ "prefix": "nats-object://b/", "bus": "none" }), "0.bus"),
     ] {
         let error = files(serde_json::json!([place])).expect_err("a refusal");

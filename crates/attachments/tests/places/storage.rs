@@ -20,7 +20,7 @@ use crate::{content, files, serve, whole};
 
 fn storage(place: serde_json::Value) -> Result<Storage> {
     let place: Place = serde_json::from_value(place).expect("a place");
-    let no_bus = |_: &str, _: &str| -> Result<Arc<dyn FileStore>> {
+    let no_bus = |_: &str, _: &str, _: bool| -> Result<Arc<dyn FileStore>> {
         Err(Error::permanent(Code::ConfigInvalid, "no bus is configured"))
     };
     Storage::new(&place, &std::collections::HashMap::new(), &no_bus)
@@ -76,6 +76,7 @@ fn a_place_that_takes_no_files_is_refused() {
     for (place, key) in [
         (json!("https://files.example/"), None),
         (json!({ "prefix": "nats-object://files/" }), Some("bus")),
+        (json!({ "prefix": "s3://b/", "create": true }), Some("create")),
         (json!({ "prefix": "file:///srv/", "options": { "region": "x" } }), Some("options")),
         (json!({ "prefix": "s3://b/", "options": { "regoin": "x" } }), Some("options.regoin")),
     ] {

@@ -114,6 +114,11 @@ pub(crate) fn bucket_add(bucket: &str, limits: &Limits) -> String {
     format!("nats kv add {} --storage file{replicas}{ttl}", word(bucket))
 }
 
+/// Makes a bucket for files.
+pub(crate) fn object_add(bucket: &str) -> String {
+    format!("nats object add {} --storage file", word(bucket))
+}
+
 /// Gives a bucket's values another age, through the stream that it is made of.
 pub(crate) fn bucket_age(bucket: &str, age: &str) -> String {
     let age = if age == "none" { "0s" } else { age };

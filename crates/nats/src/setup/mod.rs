@@ -15,6 +15,7 @@ use std::time::Duration;
 use mailbridge_core::{Needs, Result};
 
 pub(crate) use bucket::ready as bucket;
+pub(crate) use command::object_add;
 pub(crate) use reader::{
     ACK_WAIT as READER_ACK_WAIT, Reader as ReaderReady, out as reader_out, ready as reader,
 };

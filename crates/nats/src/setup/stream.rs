@@ -64,7 +64,13 @@ pub(crate) async fn for_source(link: &Link, source: &Source) -> Result<Config> {
 /// Sees to it that something keeps what is published to the target.
 pub(crate) async fn for_target(link: &Link, target: &Target) -> Result<()> {
     let Some(name) = &target.stream else {
-        return somewhere(link, &target.filter()).await.map(drop);
+        let subject = target.filter();
+        let Place { stream, whole } = somewhere(link, &subject).await?;
+        if !whole {
+            tracing::warn!(%stream, %subject, "no stream holds all that may be published here: \
+                where none does, the pipeline will wait");
+        }
+        return Ok(());
     };
     let subjects = [target.filter()];
     let (create, retention) = (&target.create, Retention::Limits);
@@ -81,14 +87,28 @@ pub(crate) async fn for_target(link: &Link, target: &Target) -> Result<()> {
 
 /// The stream that keeps what is published to the target.
 pub(super) async fn keeper(link: &Link, target: &Target) -> Result<String> {
-    match &target.stream {
-        Some(name) => for_target(link, target).await.map(|()| name.clone()),
-        None => somewhere(link, &target.filter()).await,
+    if let Some(name) = &target.stream {
+        return for_target(link, target).await.map(|()| name.clone());
     }
+    let subject = target.filter();
+    let Place { stream, whole } = somewhere(link, &subject).await?;
+    if whole {
+        return Ok(stream);
+    }
+    let detail = "no single stream holds all that is published here; say which `stream`";
+    let error = Error::blocked(Code::BusMismatch, detail);
+    Err(error.with("stream", stream).with("subject", subject))
 }
 
-/// The stream that takes the subject.
-async fn somewhere(link: &Link, subject: &str) -> Result<String> {
+/// A stream that takes a subject, and whether it takes all that the subject may be.
+struct Place {
+    stream: String,
+    whole: bool,
+}
+
+/// The stream that takes the subject. The server names all that take some of it; if one takes all of
+/// it there is no other, because it refuses streams that overlap.
+async fn somewhere(link: &Link, subject: &str) -> Result<Place> {
     #[derive(serde::Deserialize)]
     struct Names {
         #[serde(default)]
@@ -98,7 +118,15 @@ async fn somewhere(link: &Link, subject: &str) -> Result<String> {
         link.ask::<Names>("STREAM.NAMES".to_owned(), &json!({ "subject": subject })).await?;
     let names = names.map_err(|error| error::refused("the streams cannot be listed", &error))?;
     let mut names = names.streams.unwrap_or_default().into_iter();
-    names.next().ok_or_else(|| nothing_keeps(subject))
+    let stream = names.next().ok_or_else(|| nothing_keeps(subject))?;
+    let whole = match names.next() {
+        Some(_) => false,
+        None if !subject.contains('*') => true,
+        None => find(link, &stream)
+            .await?
+            .is_some_and(|found| found.subjects.iter().any(|of| covers(of, subject))),
+    };
+    Ok(Place { stream, whole })
 }
 
 /// No stream takes this subject.
@@ -190,6 +218,8 @@ impl Plan<'_> {
             return Ok(());
         }
         let mut wanted = found.clone();
+        // the server refuses subjects of one stream that overlap
+        wanted.subjects.retain(|of| !missing.iter().any(|missing| covers(missing, of)));
         wanted.subjects.extend(missing.iter().cloned());
         let command = command::stream_subjects(self.name, &wanted.subjects);
         if !self.create.asked() {

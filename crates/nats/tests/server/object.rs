@@ -3,7 +3,7 @@
 use std::io::Cursor;
 
 use async_nats::jetstream::object_store::Config;
-use mailbridge_core::{Code, plugin::Plugin};
+use mailbridge_core::{Code, Verdict, plugin::Plugin};
 use mailbridge_testkit::server::NatsServer;
 use serde_json::json;
 
@@ -43,7 +43,7 @@ async fn an_object_is_read_in_ranges_and_changes_links_and_losses_are_told() {
 async fn a_file_is_in_the_bucket_once_it_is_whole() {
     let server = NatsServer::start().await.unwrap();
     let (stranger, nats) = (stranger(&server).await, nats(server.url(), json!({})));
-    let store = nats.file_store("files").unwrap();
+    let store = nats.file_store("files", false).unwrap();
     let error = store.create("a", None).await.err().expect("no bucket yet");
     assert_eq!(error.code(), Code::FileStoreUnavailable);
     assert!(error.to_string().contains("nats object add files"), "{error}");
@@ -74,4 +74,44 @@ async fn a_file_is_in_the_bucket_once_it_is_whole() {
         let from = usize::try_from(half).unwrap();
         assert_eq!(read, all[from..]);
     }
+}
+
+#[tokio::test]
+async fn a_bucket_is_made_if_that_was_asked_for_and_pieces_fit_the_server() {
+    let server = NatsServer::with_config("max_payload: 16384").await.unwrap();
+    let (stranger, nats) = (stranger(&server).await, nats(server.url(), json!({})));
+    let store = || nats.file_store("files", true).unwrap();
+    let (one, two) = (store(), store());
+    let (one, two) = tokio::join!(one.create("one", None), two.create("two", None));
+    let content = vec![7; 500_000];
+    for writer in [one, two] {
+        let mut writer = writer.unwrap();
+        for piece in content.chunks(200_000) {
+            writer.write(piece.to_vec().into()).await.unwrap();
+        }
+        let url = writer.finish().await.unwrap();
+        assert_eq!(nats.files().unwrap().open(&url).await.unwrap().bytes, 500_000);
+    }
+    let bucket = stranger.get_stream("OBJ_files").await.unwrap();
+    assert_eq!(bucket.cached_info().config.description.as_deref(), Some("made by mailbridge"));
+}
+
+#[tokio::test]
+async fn a_server_that_is_gone_is_not_a_bucket_that_is_missing() {
+    let mut server = NatsServer::start().await.unwrap();
+    let (stranger, nats) = (stranger(&server).await, nats(server.url(), json!({})));
+    let config = Config { bucket: "files".to_owned(), ..Config::default() };
+    stranger.create_object_store(config).await.unwrap();
+    let store = nats.file_store("files", true).unwrap();
+    let mut writer = store.create("one", None).await.unwrap();
+    server.stop().await.unwrap();
+    let written = writer.write(vec![7; 100].into()).await;
+    let error = match written {
+        Ok(()) => writer.finish().await.unwrap_err(),
+        Err(error) => error,
+    };
+    assert_eq!(error.code(), Code::FileStoreUnavailable);
+    assert!(matches!(error.verdict(), Verdict::Transient { .. }), "{error:?}");
+    let error = store.create("two", None).await.err().unwrap();
+    assert_eq!((error.code(), error.field("command")), (Code::FileStoreUnavailable, None));
 }

@@ -92,9 +92,10 @@ impl Assembly<'_> {
         named: &Named,
     ) -> Option<Arc<dyn FileStore>> {
         self.used.buses.extend(place.bus.clone());
-        let of_bus = |name: &str, bucket: &str| {
+        let of_bus = |name: &str, bucket: &str, create: bool| {
             let bus = named.buses.get(name).and_then(Option::as_ref);
-            bus.and_then(|bus| bus.bus.file_store(bucket)).ok_or_else(|| no_bucket(name, named))
+            let store = bus.and_then(|bus| bus.bus.file_store(bucket, create));
+            store.ok_or_else(|| no_bucket(name, named))
         };
         match Storage::new(place, &environment(), &of_bus) {
             Ok(storage) => Some(Arc::new(storage)),
