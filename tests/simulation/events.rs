@@ -144,7 +144,7 @@ impl World {
         let watched = |folder: &str| self.settings.folders.iter().any(|it| it == folder);
         let mut before = None;
         for _ in 0..200_000 {
-            let now = (self.bus.posted().len(), self.office.ids(watched));
+            let now = (self.bus.count(), self.office.ids(watched));
             if before.as_ref() != Some(&now) {
                 let told: HashSet<_> = self.told_as(Change::Received).into_iter().collect();
                 if now.1.iter().all(|id| told.contains(id)) {

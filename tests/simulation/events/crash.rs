@@ -3,11 +3,10 @@
 use std::{collections::HashSet, pin::pin};
 
 use mailbridge_core::contract::Change;
-use mailbridge_engine::events::{Start, after::Steps};
+use mailbridge_engine::events::{Settings, Start, after::Steps};
 use mailbridge_testkit::simulation::{Manners, Office, Power};
 
-use super::{World, settings};
-use crate::events::ALICE;
+use super::{ALICE, World, settings};
 
 /// Some mail that is there before, in two folders, and some that comes; one is moved from one to the
 /// other, one is deleted, one is read.
@@ -25,8 +24,7 @@ impl Story {
         let after = Steps { mark_read: true, ..Steps::default() };
         let changes = vec![Change::Received, Change::Moved, Change::Deleted];
         let settings = settings(&["inbox", "archive"], Start::All);
-        let world =
-            World::new(office, mailbridge_engine::events::Settings { after, changes, ..settings });
+        let world = World::new(office, Settings { after, changes, ..settings });
         Self { world, doomed: ids[2].clone() }
     }
 

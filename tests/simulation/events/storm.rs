@@ -59,7 +59,8 @@ fn world(seed: u64) -> World {
     };
     let mailboxes = Whose::Listed(MAILBOXES.map(Mailbox::new).to_vec());
     let settings = settings(&["inbox", "archive"], Start::All);
-    let world = World::new(office, Settings { mailboxes, changes, ..settings });
+    let every = Duration::from_mins(2);
+    let world = World::new(office, Settings { mailboxes, changes, every, ..settings });
     world.bus.trouble("events", Trouble::Unsure(10, Dice::new(seed)));
     world.desk.trouble(5, Dice::new(seed + 1));
     world

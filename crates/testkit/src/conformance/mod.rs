@@ -142,13 +142,7 @@ macro_rules! promises {
             headers_and_bytes_arrive_as_they_were_sent
             a_restart_of_the_bus_loses_nothing_and_repeats_nothing_done
         );
-        $crate::promises!(@module output $world;
-            what_publish_confirmed_is_there
-            headers_and_any_bytes_are_kept
-            a_repeated_id_is_accepted_and_stored_once
-            many_can_publish_at_once
-            what_was_confirmed_survives_a_restart
-        );
+        $crate::promises_of_output!($world);
         $crate::promises!(@module state $world;
             an_absent_key_reads_as_nothing
             create_succeeds_only_when_absent
@@ -175,6 +169,20 @@ macro_rules! promises {
                 }
             )+
         }
+    };
+}
+
+/// The same for an output alone, where there is nothing to read from.
+#[macro_export]
+macro_rules! promises_of_output {
+    ($world:expr) => {
+        $crate::promises!(@module output $world;
+            what_publish_confirmed_is_there
+            headers_and_any_bytes_are_kept
+            a_repeated_id_is_accepted_and_stored_once
+            many_can_publish_at_once
+            what_was_confirmed_survives_a_restart
+        );
     };
 }
 

@@ -125,6 +125,11 @@ impl Bus {
         self.state().ids.clear();
     }
 
+    /// How much was published, repeats by id not counted.
+    pub fn count(&self) -> usize {
+        self.state().posted.len()
+    }
+
     /// Something is wrong with a target from now on.
     pub fn trouble(&self, target: &'static str, trouble: Trouble) {
         self.state().troubles.insert(target, trouble);
