@@ -100,6 +100,12 @@ struct Draft {
     id: String,
 }
 
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct UploadSession {
+    upload_url: String,
+}
+
 const PROPERTY: &str = "String {00020329-0000-0000-c000-000000000046} Name floor";
 
 impl Graph {
@@ -129,6 +135,39 @@ impl Graph {
                 self.post(&format!("{drafts}/{id}/send"), Vec::new()).await?;
             }
         }
+        Ok(())
+    }
+
+    /// A draft with one large file, uploaded piece by piece, and sent.
+    pub async fn send_large(
+        &self,
+        mailbox: &str,
+        content: &bytes::Bytes,
+        piece_bytes: usize,
+    ) -> Result<(), Failure> {
+        let drafts = format!("/v1.0/users/{mailbox}/messages");
+        let mail = serde_json::json!({
+            "subject": "large", "body": { "contentType": "text", "content": "see the file" },
+            "toRecipients": [{ "emailAddress": { "address": "someone@example.org" } }],
+        });
+        let draft = self.post(&drafts, mail.to_string().into_bytes()).await?;
+        let draft: Draft = serde_json::from_slice(&draft)?;
+        let id: String = draft.id.bytes().map(encode).collect();
+        let item = serde_json::json!({ "AttachmentItem": {
+            "attachmentType": "file", "name": "large.bin", "size": content.len(),
+        }});
+        let path = format!("{drafts}/{id}/attachments/createUploadSession");
+        let session = self.post(&path, item.to_string().into_bytes()).await?;
+        let session: UploadSession = serde_json::from_slice(&session)?;
+        let mut from = 0;
+        while from < content.len() {
+            let to = (from + piece_bytes).min(content.len());
+            let range = format!("bytes {from}-{}/{}", to - 1, content.len());
+            let put = self.http.put(&session.upload_url).header("content-range", range);
+            put.body(content.slice(from..to)).send().await?.error_for_status()?;
+            from = to;
+        }
+        self.post(&format!("{drafts}/{id}/send"), Vec::new()).await?;
         Ok(())
     }
 

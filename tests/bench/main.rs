@@ -5,6 +5,8 @@
 //! here passes or fails by the clock.
 
 mod floor;
+mod inbound;
+mod large;
 mod report;
 mod rig;
 mod send;
@@ -24,6 +26,23 @@ usage: cargo xtask bench send [options]
   --concurrency N   sends at once, for every contender (64)
   --rounds N        runs of each contender, of which the median counts (3)
   --long N          requests of the memory run (100000)
+  --write           put the result into docs/benchmarks.md
+
+       cargo xtask bench inbound [options]
+
+  --messages N      mails of the backfill (100000)
+  --mailboxes N     mailboxes they are in (50)
+  --rounds N        runs of each contender, of which the median counts (3)
+  --long N          mails of the memory run's larger mailbox (100000)
+  --idle N          idle mailboxes (10000)
+  --mails N         mails that arrive while Graph calls (3000)
+  --only PART       backfill, memory, idle or wake
+  --write           put the result into docs/benchmarks.md
+
+       cargo xtask bench large [options]
+
+  --at-once N       sends of 150 MB at once (20)
+  --rounds N        runs of one send, of which the median counts (3)
   --write           put the result into docs/benchmarks.md";
 
 #[tokio::main]
@@ -31,6 +50,8 @@ async fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let result = match args.first().map(String::as_str) {
         Some("send") => send::run(&args[1..]).await,
+        Some("inbound") => inbound::run(&args[1..]).await,
+        Some("large") => large::run(&args[1..]).await,
         Some("worker") => worker(&args[1..]).await,
         _ => Err(USAGE.into()),
     };

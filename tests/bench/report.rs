@@ -33,13 +33,13 @@ impl Rates {
     }
 }
 
-fn median(values: &[f64]) -> f64 {
+pub fn median(values: &[f64]) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
     sorted.get(sorted.len() / 2).copied().unwrap_or_default()
 }
 
-fn ms(sorted: &[Duration], percent: usize) -> f64 {
+pub fn ms(sorted: &[Duration], percent: usize) -> f64 {
     let at = (sorted.len() * percent / 100).min(sorted.len().saturating_sub(1));
     sorted.get(at).map_or(0.0, |took| took.as_secs_f64() * 1e3)
 }
@@ -101,22 +101,27 @@ pub fn markdown(options: &Options, figures: &Figures) -> String {
     text
 }
 
-fn machine() -> String {
+pub fn machine() -> String {
     let cores = std::thread::available_parallelism().map_or(0, std::num::NonZero::get);
     let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = info.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or_default();
     format!("{cores} cores, {}", model.trim_start_matches(['\t', ' ', ':']))
 }
 
-const BEGIN: &str = "<!-- send: begin -->";
-const END: &str = "<!-- send: end -->";
+/// How busy the machine is with other things, if this is asked before anything begins: tasks that
+/// want to run, on average over one, five and fifteen minutes.
+pub fn load() -> String {
+    let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    load.split(' ').take(3).collect::<Vec<_>>().join(" ")
+}
 
-/// Puts the measured part between its marks.
-pub fn write(text: &str) -> Result<(), Failure> {
+/// Puts a measured part between its marks.
+pub fn write(name: &str, text: &str) -> Result<(), Failure> {
+    let (begin, end) = (format!("<!-- {name}: begin -->"), format!("<!-- {name}: end -->"));
     let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/benchmarks.md");
     let page = std::fs::read_to_string(file)?;
-    let (before, rest) = page.split_once(BEGIN).ok_or("the page has no begin mark")?;
-    let (_, after) = rest.split_once(END).ok_or("the page has no end mark")?;
-    std::fs::write(file, format!("{before}{BEGIN}\n\n{text}\n{END}{after}"))?;
+    let (before, rest) = page.split_once(&begin).ok_or("the page has no begin mark")?;
+    let (_, after) = rest.split_once(&end).ok_or("the page has no end mark")?;
+    std::fs::write(file, format!("{before}{begin}\n\n{text}\n{end}{after}"))?;
     Ok(())
 }

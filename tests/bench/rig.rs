@@ -42,9 +42,14 @@ pub struct Stored {
 
 impl Rig {
     pub async fn start() -> Result<Self, Failure> {
+        Self::start_with(&[]).await
+    }
+
+    /// With more options for the sandbox.
+    pub async fn start_with(sandbox: &[&str]) -> Result<Self, Failure> {
         let program = release_binary()?;
         let nats = NatsServer::start().await?;
-        let sandbox = Sandbox::start(&program).await?;
+        let sandbox = Sandbox::start(&program, sandbox).await?;
         let jetstream = jetstream::new(async_nats::connect(nats.url()).await?);
         Ok(Self { nats, sandbox, jetstream, program, runs: 0 })
     }
@@ -152,21 +157,21 @@ pipelines:
     }
 }
 
-/// The number in a request's id, wherever the payload has it: `"r17"`.
+/// The number in a request's id or in a mail's subject, wherever the payload has it: `"r17"`.
 fn number(payload: &[u8]) -> Option<usize> {
     let text = std::str::from_utf8(payload).ok()?;
-    let digits = &text[text.find("\"r")? + 2..];
-    digits[..digits.find('"')?].parse().ok()
+    text.split("\"r").skip(1).find_map(|rest| rest[..rest.find('"')?].parse().ok())
 }
 
 impl Sandbox {
     /// Starts the sandbox and gets a token from it, as any client would.
-    async fn start(program: &std::path::Path) -> Result<Self, Failure> {
+    async fn start(program: &std::path::Path, options: &[&str]) -> Result<Self, Failure> {
         let port = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
         let url = format!("http://127.0.0.1:{port}");
         let child = Command::new(program)
             .args(["sandbox", "--listen", &format!("127.0.0.1:{port}")])
             .args(["--no-budgets", "--forget"])
+            .args(options)
             .stdout(Stdio::null())
             .stderr(Stdio::inherit())
             .spawn()?;
@@ -205,6 +210,24 @@ pub fn end(child: &mut Child) {
     if let Err(error) = child.kill().and_then(|()| child.wait()) {
         eprintln!("a child does not end: {error}");
     }
+}
+
+/// What time it is, in nanoseconds since 1970.
+pub fn now() -> i128 {
+    jiff::Timestamp::now().as_nanosecond()
+}
+
+/// Between two such times.
+pub fn nanos(nanos: i128) -> Duration {
+    Duration::from_nanos(u64::try_from(nanos).unwrap_or_default())
+}
+
+/// A line of `/proc/PID/status`, in KiB.
+pub fn status_kib(process: u32, name: &str) -> Result<u64, Failure> {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+    let kib = line.and_then(|line| line.split_whitespace().next()).ok_or("no such line")?;
+    Ok(kib.parse()?)
 }
 
 /// The program as users build it.

@@ -9,7 +9,7 @@ use crate::{
     Failure,
     floor::{self, Graph, Mode},
     report::{self, Figures, Rates},
-    rig::{Rig, Streams, end},
+    rig::{Rig, Streams, end, nanos, now, status_kib},
 };
 
 pub struct Options {
@@ -65,7 +65,7 @@ pub async fn run(args: &[String]) -> Result<(), Failure> {
     let text = report::markdown(&bench.options, &figures);
     println!("{text}");
     if bench.options.write {
-        report::write(&text)?;
+        report::write("send", &text)?;
     }
     Ok(())
 }
@@ -168,7 +168,7 @@ impl Bench {
                 (done..upto).map(|n| payload(n, n % self.options.mailboxes)).collect();
             self.rig.publish_all(&streams, &payloads).await?;
             self.rig.read(&streams.outcomes, upto).await?;
-            points.push((upto, resident_kib(child.id())?));
+            points.push((upto, status_kib(child.id(), "VmRSS")?));
             done = upto;
         }
         end(&mut child);
@@ -266,20 +266,4 @@ fn rate(count: usize, took: Duration) -> f64 {
     #[expect(clippy::cast_precision_loss, reason = "counts here are small")]
     let count = count as f64;
     count / took.as_secs_f64()
-}
-
-fn nanos(nanos: i128) -> Duration {
-    Duration::from_nanos(u64::try_from(nanos).unwrap_or_default())
-}
-
-fn now() -> i128 {
-    jiff::Timestamp::now().as_nanosecond()
-}
-
-/// `VmRSS` of a process, in KiB.
-fn resident_kib(process: u32) -> Result<u64, Failure> {
-    let status = std::fs::read_to_string(format!("/proc/{process}/status"))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let kib = line.and_then(|line| line.split_whitespace().next()).ok_or("no VmRSS")?;
-    Ok(kib.parse()?)
 }

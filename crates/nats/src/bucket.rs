@@ -61,10 +61,14 @@ impl Bucket {
             Err(failure) => failure,
         };
         let asked = link.ask::<Info>(format!("STREAM.INFO.OBJ_{}", self.name), &json!({})).await;
-        let missing = matches!(&asked, Ok(Err(refusal))
-            if refusal.error_code() == ErrorCode::STREAM_NOT_FOUND);
-        if !missing {
-            return Err(failed(error::chain(&failure)));
+        match asked {
+            Ok(Err(refusal)) if refusal.error_code() == ErrorCode::STREAM_NOT_FOUND => {}
+            // somebody made it between the two questions
+            Ok(Ok(_)) => {
+                let found = link.jetstream.get_object_store(&self.name).await;
+                return found.map_err(|failure| failed(error::chain(&failure)));
+            }
+            _ => return Err(failed(error::chain(&failure))),
         }
         if !self.create {
             let error = failed("the bucket does not exist".to_owned());
