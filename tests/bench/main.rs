@@ -42,7 +42,7 @@ usage: cargo xtask bench send [options]
        cargo xtask bench large [options]
 
   --at-once N       sends of 150 MB at once (20)
-  --rounds N        runs of one send, of which the median counts (3)
+  --rounds N        runs of one send, of which the median counts (9)
   --write           put the result into docs/benchmarks.md";
 
 #[tokio::main]
