@@ -13,7 +13,7 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 use mailbridge_core::{
     Changes, Code, Deadline, Error, Mailbox, Result, StateStore, Verdict,
-    changes::{Ask, Page, Select},
+    changes::{Ask, Cursor, Folder, Page, Select},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -24,7 +24,6 @@ use super::{
     held::Held,
     make::Maker,
     quarantine::Quarantine,
-    record::Record,
     settings::Settings,
 };
 use crate::{host::OutputHost, ledger::Clock, metric};
@@ -61,6 +60,12 @@ pub(super) struct Turn {
     pub(super) told: u64,
     /// There is more to be read at once.
     pub(super) more: bool,
+}
+
+/// A page, and when it was asked for.
+struct Asked {
+    page: Page,
+    at: Timestamp,
 }
 
 impl Line {
@@ -138,13 +143,23 @@ impl Line {
         pages_max: usize,
         turn: &mut Turn,
     ) -> Result<()> {
-        let mut resyncs = 0;
+        let (mut resyncs, mut ahead) = (0, None);
         for pages in 1.. {
             self.serve_pending(&mut held[at]).await?;
-            let deadline = self.deadline();
-            let asked = self.now();
-            let page = match self.page(&held[at].record, &deadline).await {
-                Ok(page) => page,
+            let record = &held[at].record;
+            let asked = match ahead.take() {
+                Some(asked) => asked,
+                None => {
+                    self.ask(
+                        (&record.mailbox, &record.folder),
+                        record.cursor.as_ref(),
+                        record.asks_since(),
+                    )
+                    .await
+                }
+            };
+            let asked = match asked {
+                Ok(asked) => asked,
                 Err(error) if error.code() == Code::GraphCursorExpired && resyncs < RESYNCS_MAX => {
                     resyncs += 1;
                     self.begin_again(&mut held[at], &error);
@@ -152,9 +167,22 @@ impl Line {
                 }
                 Err(error) => return Err(error),
             };
-            let more = page.more;
-            turn.told += self.tell(held, at, (page, asked), &deadline).await?;
+            let (more, next) = (asked.page.more, asked.page.next.clone());
+            let goes_on = pages < pages_max && !self.stop.is_cancelled();
+            let place = (record.mailbox.clone(), record.folder.clone());
+            let following = async {
+                if more && goes_on {
+                    return Ok(Some(self.ask((&place.0, &place.1), Some(&next), None).await));
+                }
+                Ok(None)
+            };
+            // Graph answers while this page is told; what it answers is dropped where telling fails
+            let (told, following) = tokio::try_join!(self.tell(held, at, asked), following)?;
+            turn.told += told;
             let held = &mut held[at];
+            if held.record.cursor.as_ref() == Some(&next) {
+                ahead = following;
+            }
             let old = self.now().duration_since(held.record.saved_at) > CURSOR_AGE_MAX;
             if held.changed || old {
                 self.commit(held).await?;
@@ -171,17 +199,23 @@ impl Line {
         Ok(())
     }
 
-    async fn page(&self, record: &Record, deadline: &Deadline) -> Result<Page> {
+    async fn ask(
+        &self,
+        (mailbox, folder): (&Mailbox, &Folder),
+        cursor: Option<&Cursor>,
+        since: Option<Timestamp>,
+    ) -> Result<Asked> {
+        let (at, deadline) = (self.now(), self.deadline());
         let ask = Ask {
-            mailbox: &record.mailbox,
-            folder: &record.folder.id,
-            cursor: record.cursor.as_ref(),
+            mailbox,
+            folder: &folder.id,
+            cursor,
             select: &self.select,
-            since: record.asks_since(),
+            since,
             page_size: self.settings.page_size,
-            deadline,
+            deadline: &deadline,
         };
-        self.changes.page(&ask).await
+        Ok(Asked { page: self.changes.page(&ask).await?, at })
     }
 
     fn begin_again(&self, held: &mut Held, error: &Error) {
@@ -196,18 +230,12 @@ impl Line {
 
     /// Tells what is on a page, in its order, and moves the record, in memory. Says how many events
     /// are out.
-    async fn tell(
-        &self,
-        held: &mut [Held],
-        at: usize,
-        (page, asked): (Page, Timestamp),
-        deadline: &Deadline,
-    ) -> Result<u64> {
-        let Page { items, next, more } = page;
+    async fn tell(&self, held: &mut [Held], at: usize, asked: Asked) -> Result<u64> {
+        let (Page { items, next, more }, deadline) = (asked.page, self.deadline());
         let (mut told, read) = (0, items.len());
         let view = held[at].view(self.select.only_new);
         for item in items {
-            match self.item(held, at, &view, item, deadline).await {
+            match self.item(held, at, &view, item, &deadline).await {
                 Ok(out) => told += u64::from(out),
                 Err(error) => {
                     self.keep_told(&mut held[at], told).await;
@@ -219,7 +247,7 @@ impl Line {
         }
         let Held { record, changed, .. } = &mut held[at];
         let steady = record.is_steady();
-        record.advance(next, more, read, asked);
+        record.advance(next, more, read, asked.at);
         record.told += told;
         // an idle folder's cursor need not be written down each time: the one that stands is good
         *changed |= read > 0 || more || !steady || record.cursor.is_none();
