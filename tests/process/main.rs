@@ -28,3 +28,4 @@ mod rotation;
 mod stop;
 mod storm;
 mod tenants;
+mod unsendable;
