@@ -4,6 +4,7 @@
 //! absolute numbers are shown, and say more of the machine than of the program. Not a test: nothing
 //! here passes or fails by the clock.
 
+mod budgets;
 mod floor;
 mod inbound;
 mod large;
@@ -39,6 +40,14 @@ usage: cargo xtask bench send [options]
   --only PART       backfill, memory, idle or wake
   --write           put the result into docs/benchmarks.md
 
+       cargo xtask bench budgets [options]
+
+  --requests N      mails (10000)
+  --mailboxes N     mailboxes they are from, the n-th one's share as 1/n (200)
+  --scale N         how many times faster than in Graph the budgets come back (60)
+  --rounds N        runs, of which the median counts (3)
+  --write           put the result into docs/benchmarks.md
+
        cargo xtask bench large [options]
 
   --at-once N       sends of 150 MB at once (20)
@@ -49,6 +58,7 @@ usage: cargo xtask bench send [options]
 async fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let result = match args.first().map(String::as_str) {
+        Some("budgets") => budgets::run(&args[1..]).await,
         Some("send") => send::run(&args[1..]).await,
         Some("inbound") => inbound::run(&args[1..]).await,
         Some("large") => large::run(&args[1..]).await,

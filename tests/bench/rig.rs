@@ -45,8 +45,13 @@ impl Rig {
         Self::start_with(&[]).await
     }
 
-    /// With more options for the sandbox.
+    /// With more options for the sandbox, which has no budgets.
     pub async fn start_with(sandbox: &[&str]) -> Result<Self, Failure> {
+        Self::start_over(&[&["--no-budgets"], sandbox].concat()).await
+    }
+
+    /// With these options for the sandbox: with budgets, if it is not told otherwise.
+    pub async fn start_over(sandbox: &[&str]) -> Result<Self, Failure> {
         let program = release_binary()?;
         let nats = NatsServer::start().await?;
         let sandbox = Sandbox::start(&program, sandbox).await?;
@@ -170,7 +175,7 @@ impl Sandbox {
         let url = format!("http://127.0.0.1:{port}");
         let child = Command::new(program)
             .args(["sandbox", "--listen", &format!("127.0.0.1:{port}")])
-            .args(["--no-budgets", "--forget"])
+            .args(["--forget"])
             .args(options)
             .stdout(Stdio::null())
             .stderr(Stdio::inherit())
@@ -230,8 +235,11 @@ pub fn status_kib(process: u32, name: &str) -> Result<u64, Failure> {
     Ok(kib.parse()?)
 }
 
-/// The program as users build it.
+/// The program as users build it, or the one that `MAILBRIDGE_BIN` names.
 fn release_binary() -> Result<std::path::PathBuf, Failure> {
+    if let Some(program) = std::env::var_os("MAILBRIDGE_BIN") {
+        return Ok(program.into());
+    }
     let built = Command::new(env!("CARGO"))
         .args(["build", "--release", "--quiet", "--package", "mailbridge"])
         .status()?;

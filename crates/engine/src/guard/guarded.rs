@@ -19,12 +19,20 @@ const DAY: Duration = Duration::from_hours(24);
 const MAILBOXES_MAX: usize = 10_000;
 
 /// What a mailbox may send, by this worker. Nothing set is nothing limited.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Budgets {
     /// Mails in any minute.
     pub mails_per_minute: Option<u32>,
     /// Recipients in any 24 hours, as long as the worker runs.
     pub recipients_per_day: Option<u32>,
+    /// How many times shorter the minute and the day are than that, 1 or more: for measuring.
+    pub scale: u32,
+}
+
+impl Default for Budgets {
+    fn default() -> Self {
+        Self { mails_per_minute: None, recipients_per_day: None, scale: 1 }
+    }
 }
 
 /// `Mail` with guard rails.
@@ -45,7 +53,7 @@ impl Guarded {
     /// `mail` as it is, where nothing guards it. In a dry run it is asked whether it is ready, and for
     /// nothing else: drafts that others left stay.
     pub fn before(mail: Arc<dyn Mail>, budgets: Budgets, dry_run: bool) -> Arc<dyn Mail> {
-        if budgets == Budgets::default() && !dry_run {
+        if budgets.mails_per_minute.or(budgets.recipients_per_day).is_none() && !dry_run {
             return mail;
         }
         Arc::new(Self { mail, budgets, dry_run, spent: Mutex::default() })
@@ -60,8 +68,10 @@ impl Guarded {
         if spent.len() >= MAILBOXES_MAX && !spent.contains_key(mailbox) {
             spent.retain(|_, it| !it.mails.is_untouched(now) || !it.recipients.is_untouched(now));
         }
-        let budget =
-            |max: Option<u32>, window| Budget::new(max.map_or(u64::MAX, u64::from), window, now);
+        let scale = self.budgets.scale.max(1);
+        let budget = |max: Option<u32>, window: Duration| {
+            Budget::new(max.map_or(u64::MAX, u64::from), window / scale, now)
+        };
         let mine = spent.entry(mailbox.clone()).or_insert_with(|| Spent {
             mails: budget(self.budgets.mails_per_minute, MINUTE),
             recipients: budget(self.budgets.recipients_per_day, DAY),
@@ -203,8 +213,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_spent_budget_holds_its_mailbox_and_fails_nothing() {
-        let desk =
-            Desk::new(Budgets { mails_per_minute: Some(2), recipients_per_day: None }, false);
+        let desk = Desk::new(Budgets { mails_per_minute: Some(2), ..Budgets::default() }, false);
         for _ in 0..2 {
             desk.send("one@x.org", MAIL, Doubt::None).await.unwrap();
         }
@@ -224,7 +233,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn what_was_not_sent_costs_nothing() {
-        let one = Budgets { mails_per_minute: Some(1), recipients_per_day: Some(2) };
+        let one = Budgets { mails_per_minute: Some(1), recipients_per_day: Some(2), scale: 1 };
         let failures = [
             Error::transient(Code::GraphUnavailable, "not now"),
             Error::new(
@@ -248,8 +257,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn recipients_count_over_a_day() {
-        let desk =
-            Desk::new(Budgets { mails_per_minute: None, recipients_per_day: Some(5) }, false);
+        let desk = Desk::new(Budgets { recipients_per_day: Some(5), ..Budgets::default() }, false);
         for _ in 0..2 {
             desk.send("one@x.org", MAIL, Doubt::None).await.unwrap();
         }

@@ -194,6 +194,9 @@ pub(super) fn limits(limits: Limits) -> Result<Limits> {
     if limits.mailbox_upload_bytes_in_5_minutes < BODY_BYTES_MAX as u64 {
         return Err(refuse("limits.mailbox_upload_bytes_in_5_minutes", "give 4194304 or more"));
     }
+    if !(1..=600).contains(&limits.scale) {
+        return Err(refuse("limits.scale", "give 1 to 600"));
+    }
     Ok(limits)
 }
 

@@ -98,6 +98,9 @@ pub struct Limits {
     /// Bytes of requests in any 5 minutes, 4194304 or more; 157286400 when absent. A single larger
     /// attachment goes when nothing else is on its way.
     pub mailbox_upload_bytes_in_5_minutes: u64,
+    /// How many times shorter these minutes are, 1 to 600; 1 when absent. For a sandbox with
+    /// `--budgets-scale`: Graph's minutes are minutes.
+    pub scale: u32,
 }
 
 impl Default for Limits {
@@ -106,6 +109,7 @@ impl Default for Limits {
             mailbox_requests_at_once: 4,
             mailbox_requests_in_10_minutes: 10_000,
             mailbox_upload_bytes_in_5_minutes: 150 * 1024 * 1024,
+            scale: 1,
         }
     }
 }

@@ -102,6 +102,7 @@ fn each_mistake_is_refused_by_its_key_and_name() {
             "limits.mailbox_requests_at_once",
             "1",
         ),
+        ("limits", json!({ "scale": 0 }), "limits.scale", "600"),
     ];
     for (key, value, at, says) in cases {
         let (found, detail) = refused(with(key, value));

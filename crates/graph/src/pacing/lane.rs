@@ -40,10 +40,9 @@ struct State {
 impl Lane {
     pub(super) fn new(limits: &Limits) -> Self {
         let now = Instant::now();
-        let requests =
-            Budget::new(limits.mailbox_requests_in_10_minutes.into(), REQUESTS_WINDOW, now);
-        let upload_bytes =
-            Budget::new(limits.mailbox_upload_bytes_in_5_minutes, UPLOAD_WINDOW, now);
+        let budget = |max, window: Duration| Budget::new(max, window / limits.scale.max(1), now);
+        let requests = budget(limits.mailbox_requests_in_10_minutes.into(), REQUESTS_WINDOW);
+        let upload_bytes = budget(limits.mailbox_upload_bytes_in_5_minutes, UPLOAD_WINDOW);
         Self {
             slots: Arc::new(Semaphore::new(limits.mailbox_requests_at_once)),
             state: Mutex::new(State { gate: now, requests, upload_bytes }),

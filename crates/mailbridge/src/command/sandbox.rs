@@ -47,6 +47,11 @@ pub struct SandboxArgs {
     /// No budgets, so no 429: for measuring
     #[arg(long)]
     no_budgets: bool,
+    /// Graph's budgets, and 30 mails a minute, in windows so many times shorter: 60 makes seconds of
+    /// minutes. For measuring
+    #[arg(long, value_name = "TIMES", conflicts_with = "no_budgets")]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=600))]
+    budgets_scale: Option<u32>,
     /// Forget what was sent but for its number, so that memory stays flat in long runs
     #[arg(long)]
     forget: bool,
@@ -89,6 +94,10 @@ impl SandboxArgs {
         }
         if self.no_budgets {
             builder = builder.budgets(Budgets::off());
+        }
+        if let Some(times) = self.budgets_scale {
+            let budgets = Budgets::graph().with_mail_rate();
+            builder = builder.budgets(budgets.in_windows_divided_by(times));
         }
         if self.forget {
             builder = builder.keep_bodies(false).retain(KEPT_WHEN_FORGETTING);

@@ -206,6 +206,7 @@ mod tests {
             (json!({ "deadline": "0s" }), "deadline"),
             (json!({ "deadline_max": "1s" }), "deadline_max"),
             (json!({ "budgets": { "mails_per_minute": 0 } }), "budgets.mails_per_minute"),
+            (json!({ "budgets": { "scale": 0 } }), "budgets.scale"),
             (json!({ "recipients": { "redirect_to": "x" } }), "recipients.redirect_to"),
             (json!({ "retry": { "attempts_max": 0 } }), "retry.attempts_max"),
             (json!({ "retry": { "backoff_max": "1ms" } }), "retry.backoff_max"),

@@ -25,12 +25,14 @@ pub fn tell(text: &mut impl Write, settings: &Settings) -> fmt::Result {
     if let Some(to) = redirect_to {
         row("redirected", format!("every mail goes to {}, and to nobody else", to.address))?;
     }
-    let Budgets { mails_per_minute, recipients_per_day } = budgets;
+    let Budgets { mails_per_minute, recipients_per_day, scale } = budgets;
     let limits = [(mails_per_minute, "mails a minute"), (recipients_per_day, "recipients a day")];
     let limits: Vec<_> =
         limits.into_iter().filter_map(|(max, of)| Some(format!("{} {of}", (*max)?))).collect();
     if !limits.is_empty() {
-        row("budgets", format!("{} for each mailbox; what is more waits", limits.join(", ")))?;
+        let told = format!("{} for each mailbox; what is more waits", limits.join(", "));
+        let faster = format!("; all of this {scale} times as fast, for a sandbox");
+        row("budgets", if *scale > 1 { told + &faster } else { told })?;
     }
     if *dry_run {
         row("dry run", "nothing is sent or changed; outcomes say so".to_owned())?;
@@ -59,7 +61,11 @@ mod tests {
                 deny: vec!["all@x.org".to_owned()],
                 redirect_to: Some(Address::parse("staging@x.org")),
             },
-            budgets: Budgets { mails_per_minute: Some(30), recipients_per_day: Some(500) },
+            budgets: Budgets {
+                mails_per_minute: Some(30),
+                recipients_per_day: Some(500),
+                ..Budgets::default()
+            },
             dry_run: true,
             ..Settings::default()
         });

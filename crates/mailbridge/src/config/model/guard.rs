@@ -31,6 +31,10 @@ pub struct Budgets {
     /// Recipients in any 24 hours, 1 or more. Exchange Online refuses what is beyond 10,000.
     #[serde(default)]
     pub recipients_per_day: Option<u32>,
+    /// How many times shorter the minute and the day are, 1 to 600; 1 when absent. For a sandbox
+    /// with `--budgets-scale`: Exchange Online's minutes are minutes.
+    #[serde(default)]
+    pub scale: Option<u32>,
 }
 
 impl Recipients {
@@ -50,12 +54,15 @@ impl Recipients {
 impl Budgets {
     /// As the engine takes them.
     pub fn limits(self) -> guard::Budgets {
-        let Self { mails_per_minute, recipients_per_day } = self;
-        guard::Budgets { mails_per_minute, recipients_per_day }
+        let Self { mails_per_minute, recipients_per_day, scale } = self;
+        guard::Budgets { mails_per_minute, recipients_per_day, scale: scale.unwrap_or(1) }
     }
 
     /// What cannot be meant, by its key.
     pub fn mistakes(self) -> Option<(&'static str, String)> {
+        if self.scale.is_some_and(|scale| !(1..=600).contains(&scale)) {
+            return Some(("budgets.scale", "expected 1 to 600".to_owned()));
+        }
         let nothing = |limit: Option<u32>| limit == Some(0);
         let key = match (nothing(self.mails_per_minute), nothing(self.recipients_per_day)) {
             (true, _) => "budgets.mails_per_minute",
