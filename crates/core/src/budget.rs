@@ -52,6 +52,14 @@ impl Budget {
         }
     }
 
+    /// Counts now what was counted then: it was used later than it was asked for. There is room for
+    /// it, or it is too late to ask.
+    pub fn count_later(&mut self, amount: u64, then: Instant, now: Instant) {
+        self.give_back(amount, then, now);
+        self.counts[slot(self.current)] += amount;
+        self.sum += amount;
+    }
+
     /// Whether there is room for so many, or when there will be. More than the whole budget finds
     /// room when nothing else is counted: it could never be had otherwise.
     pub fn room_for(&mut self, amount: u64, now: Instant) -> Result<(), Instant> {
@@ -144,6 +152,20 @@ mod tests {
         assert!(budget.take(1, at(101)).is_err(), "nothing of then is counted any more");
         budget.give_back(1, at(70), at(70) + WINDOW * 2);
         assert!(budget.is_untouched(at(70) + WINDOW * 2));
+    }
+
+    #[test]
+    fn what_was_used_late_counts_for_a_window_from_then() {
+        let start = Instant::now();
+        let at = |second| start + Duration::from_secs(second);
+        let mut budget = Budget::new(1, WINDOW, start);
+        budget.take(1, at(0)).unwrap();
+        budget.count_later(1, at(0), at(300));
+        assert_eq!(budget.take(1, at(640)).unwrap_err(), at(930));
+        // later than a window after it was asked for
+        budget.take(1, at(930)).unwrap();
+        budget.count_later(1, at(930), at(2_000));
+        assert!(budget.take(1, at(2_599)).is_err());
     }
 
     #[test]

@@ -3,7 +3,8 @@
 //! A mailbox takes four requests at once and asks to slow down when it likes. A delivery whose turn
 //! is near waits here; one whose turn is far goes back to the bus, so that it does not take a slot
 //! of the worker from another mailbox. Each one sent back gets its own time to return: a queue
-//! that exists only as a clock.
+//! that exists only as a clock. It goes a little faster than the pipeline's own budget lets mails
+//! through: a time that nobody uses is lost, while one who comes too early only goes back again.
 //!
 //! The four at once and the budgets themselves are kept by `Mail`; this only learns from its answers.
 
@@ -29,7 +30,11 @@ const KNOWN_MAX: usize = 10_000;
 
 /// All mailboxes of a pipeline.
 #[derive(Clone, Default)]
-pub struct Mailboxes(Arc<Mutex<HashMap<Mailbox, State>>>);
+pub struct Mailboxes {
+    all: Arc<Mutex<HashMap<Mailbox, State>>>,
+    /// At which deliveries return to a mailbox whose budget is spent.
+    budget_pace: Option<Duration>,
+}
 
 #[derive(Default)]
 struct State {
@@ -40,6 +45,8 @@ struct State {
     took: Duration,
     /// Closed until then, because the mailbox asked for it.
     closed_until: Option<Instant>,
+    /// At which pace deliveries return to it then, if that is known.
+    closed_pace: Option<Duration>,
     /// When the next one that is sent back may return.
     next_return: Option<Instant>,
 }
@@ -53,9 +60,14 @@ pub enum Turn {
 }
 
 impl Mailboxes {
+    /// Mailboxes of which each may send once in so long.
+    pub fn paced(mail_each: Option<Duration>) -> Self {
+        Self { budget_pace: mail_each.map(|each| each * 3 / 4), ..Self::default() }
+    }
+
     /// Asks for a turn.
     pub fn enter(&self, mailbox: &Mailbox) -> Turn {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
         if all.len() >= KNOWN_MAX && !all.contains_key(mailbox) {
             let now = Instant::now();
             all.retain(|_, state| state.here > 0 || state.closed_until.is_some_and(|at| at > now));
@@ -67,23 +79,28 @@ impl Mailboxes {
             state.here += 1;
             return Turn::Here(Here { mailboxes: self.clone(), mailbox: mailbox.clone() });
         }
-        Turn::Back(state.send_back(now, closed.unwrap_or(now + state.took)))
+        let pace = closed.and(state.closed_pace).unwrap_or_else(|| state.pace());
+        Turn::Back(state.send_back(now, closed.unwrap_or(now + state.took), pace))
     }
 
     /// Whether a mailbox has asked to be left alone.
     pub fn is_closed(&self, mailbox: &Mailbox) -> bool {
-        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
         let until = all.get(mailbox).and_then(|state| state.closed_until);
         until.is_some_and(|until| until > Instant::now())
     }
 }
 
 impl State {
-    fn send_back(&mut self, now: Instant, earliest: Instant) -> Duration {
-        let pace = match self.here {
+    /// As it is seen to take deliveries.
+    fn pace(&self) -> Duration {
+        match self.here {
             0 => PACE_UNKNOWN,
             here => (self.took / here).clamp(Duration::from_millis(1), NEAR),
-        };
+        }
+    }
+
+    fn send_back(&mut self, now: Instant, earliest: Instant, pace: Duration) -> Duration {
         let due = self.next_return.map_or(earliest, |next| next.max(earliest));
         // Beyond the farthest return the clock stands: those come back together and ask again.
         self.next_return = Some((due + pace).min(now + FAR_MAX));
@@ -104,18 +121,22 @@ impl Here {
     }
 
     /// Closes the mailbox for a while, because it asked for it; says how long this delivery, which
-    /// met the closed door, goes back for.
-    pub fn close(&self, after: Duration) -> Duration {
+    /// met the closed door, goes back for. `by_budget`: it was not the mailbox but the pipeline's own
+    /// budget, whose pace is known.
+    pub fn close(&self, after: Duration, by_budget: bool) -> Duration {
+        let known = self.mailboxes.budget_pace.filter(|_| by_budget);
         self.change(|state| {
             let now = Instant::now();
             let until = now + after;
             state.closed_until = state.closed_until.max(Some(until));
-            state.send_back(now, until)
+            state.closed_pace = known;
+            let pace = known.unwrap_or_else(|| state.pace());
+            state.send_back(now, until, pace)
         })
     }
 
     fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
-        let mut all = self.mailboxes.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = self.mailboxes.all.lock().unwrap_or_else(PoisonError::into_inner);
         change(all.entry(self.mailbox.clone()).or_default())
     }
 }
@@ -147,13 +168,27 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_closed_mailbox_sends_back_and_the_others_go_on() {
         let mailboxes = Mailboxes::default();
-        stay(&mailboxes, "a@x").close(Duration::from_secs(5));
+        stay(&mailboxes, "a@x").close(Duration::from_secs(5), false);
         let waits: Vec<_> = (0..3).map(|_| back(&mailboxes, "a@x")).collect();
         assert!(waits.is_sorted() && waits[0] >= Duration::from_secs(5), "{waits:?}");
         assert!(waits[2] > waits[0], "each has its own time: {waits:?}");
         stay(&mailboxes, "b@x");
         tokio::time::advance(Duration::from_secs(6)).await;
         stay(&mailboxes, "a@x");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_spent_budget_is_come_back_to_a_little_faster_than_it_lets_through() {
+        let mailboxes = Mailboxes::paced(Some(Duration::from_secs(2)));
+        let here = stay(&mailboxes, "a@x");
+        here.close(Duration::from_secs(30), true);
+        let waits: Vec<_> = (0..41).map(|_| back(&mailboxes, "a@x").as_secs()).collect();
+        assert_eq!((waits[0], waits[40]), (31, 30 + 41 * 3 / 2));
+        let here = stay(&mailboxes, "b@x");
+        here.close(Duration::from_secs(30), false);
+        drop(here);
+        back(&mailboxes, "b@x");
+        assert_eq!(back(&mailboxes, "b@x").as_secs(), 30, "what graph closes is not the budget's");
     }
 
     #[tokio::test(start_paused = true)]

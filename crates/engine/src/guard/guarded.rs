@@ -35,6 +35,13 @@ impl Default for Budgets {
     }
 }
 
+impl Budgets {
+    /// How long a mailbox has for each of its mails, if there is a limit.
+    pub(crate) fn mail_each(self) -> Option<Duration> {
+        self.mails_per_minute.map(|mails| MINUTE / mails.max(1) / self.scale.max(1))
+    }
+}
+
 /// `Mail` with guard rails.
 pub struct Guarded {
     mail: Arc<dyn Mail>,
@@ -86,6 +93,16 @@ impl Guarded {
         })
     }
 
+    /// A mail that was counted then may have been sent as late as now: a large one takes minutes.
+    fn sent(&self, mailbox: &Mailbox, recipients: u64, then: Instant) {
+        let now = Instant::now();
+        let mut spent = self.spent.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(mine) = spent.get_mut(mailbox) {
+            mine.mails.count_later(1, then, now);
+            mine.recipients.count_later(recipients, then, now);
+        }
+    }
+
     /// A mail that was counted then has not been sent.
     fn give_back(&self, mailbox: &Mailbox, recipients: u64, then: Instant) {
         let now = Instant::now();
@@ -122,8 +139,11 @@ impl Mail for Guarded {
         let then = Instant::now();
         self.spend(mailbox, recipients, then)?;
         let result = self.mail.perform(attempt).await;
-        if result.as_ref().is_err_and(|error| error.verdict() != Verdict::InDoubt) {
-            self.give_back(mailbox, recipients, then);
+        match &result {
+            Err(error) if error.verdict() != Verdict::InDoubt => {
+                self.give_back(mailbox, recipients, then);
+            }
+            _ => self.sent(mailbox, recipients, then),
         }
         result
     }

@@ -251,7 +251,10 @@ impl Line {
             }
             Decision::Wait { scope, after } => {
                 let back = match scope {
-                    Scope::Mailbox => step.here.close(after.unwrap_or(MAILBOX_PAUSE)),
+                    Scope::Mailbox => {
+                        let by_budget = error.code() == Code::MailboxBudget;
+                        step.here.close(after.unwrap_or(MAILBOX_PAUSE), by_budget)
+                    }
                     Scope::Connection => step.pass.close(&error, after),
                 };
                 memory.harmless(false);

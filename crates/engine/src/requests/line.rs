@@ -80,7 +80,7 @@ impl Line {
         let labels = [("pipeline", pipeline.clone())];
         Self {
             memory: Memory::new(settings.settle_time),
-            mailboxes: Mailboxes::default(),
+            mailboxes: Mailboxes::paced(settings.budgets.mail_each()),
             // a rehearsal sends nothing that could come back
             senders: settings.bounces.filter(|_| !settings.dry_run).map(|_| Senders::default()),
             received: metrics::counter!(metric::RECEIVED, &labels),
