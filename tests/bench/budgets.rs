@@ -215,7 +215,7 @@ fn start(rig: &Rig, streams: &Streams, mode: Mode, scale: u32) -> Result<Child, 
 /// As the reference has the limits, but for the pace.
 fn config(rig: &Rig, streams: &Streams, mode: Mode, scale: u32) -> String {
     let config = rig.config(streams, mode, IN_FLIGHT);
-    let config = config.replace("\nbuses:", &format!("\n    limits: {{ scale: {scale} }}\nbuses:"));
+    let config = config.replace("buses:", &format!("    limits: {{ scale: {scale} }}\nbuses:"));
     let budgets = format!("{{ mails_per_minute: {MAILS_PER_MINUTE}, scale: {scale} }}");
     format!("{}\n      budgets: {budgets}\n", config.trim_end())
 }

@@ -7,6 +7,7 @@
 mod budgets;
 mod floor;
 mod inbound;
+mod kafka;
 mod large;
 mod report;
 mod rig;
@@ -48,6 +49,15 @@ usage: cargo xtask bench send [options]
   --rounds N        runs, of which the median counts (3)
   --write           put the result into docs/benchmarks.md
 
+       cargo xtask bench kafka [options]        (wants `cargo xtask services`)
+
+  --requests N      requests in each run (20000)
+  --mailboxes N     mailboxes they go to (500)
+  --messages N      mails of the backfill, in 50 mailboxes (30000)
+  --rounds N        runs of each contender, of which the median counts (3)
+  --only PART       requests, events or rebalance
+  --write           put the result into docs/benchmarks.md
+
        cargo xtask bench large [options]
 
   --at-once N       sends of 150 MB at once (20)
@@ -61,6 +71,7 @@ async fn main() -> ExitCode {
         Some("budgets") => budgets::run(&args[1..]).await,
         Some("send") => send::run(&args[1..]).await,
         Some("inbound") => inbound::run(&args[1..]).await,
+        Some("kafka") => kafka::run(&args[1..]).await,
         Some("large") => large::run(&args[1..]).await,
         Some("worker") => worker(&args[1..]).await,
         _ => Err(USAGE.into()),

@@ -129,10 +129,9 @@ impl Rig {
         Ok(stored)
     }
 
-    /// The configuration of a mailbridge that does this run's work.
-    pub fn config(&self, streams: &Streams, mode: Mode, concurrency: usize) -> String {
+    /// The connection `bench` of a configuration, which is the sandbox.
+    pub fn connection(&self) -> String {
         let Sandbox { url, .. } = &self.sandbox;
-        let Streams { requests, outcomes } = streams;
         format!(
             "
 connections:
@@ -143,7 +142,15 @@ connections:
     client_id: {DEMO_CLIENT_ID}
     credential: {{ client_secret: '{DEMO_CLIENT_SECRET}' }}
     cloud: {{ login: '{url}', graph: '{url}' }}
-buses:
+"
+        )
+    }
+
+    /// The configuration of a mailbridge that does this run's work.
+    pub fn config(&self, streams: &Streams, mode: Mode, concurrency: usize) -> String {
+        let Streams { requests, outcomes } = streams;
+        format!(
+            "{connection}buses:
   events: {{ nats: {{ servers: ['{nats}'] }} }}
 pipelines:
   bench:
@@ -156,6 +163,7 @@ pipelines:
       outcomes: {{ bus: events, subject: {outcomes}.out }}
       dead_letters: {{ bus: events, subject: {outcomes}.dead }}
 ",
+            connection = self.connection(),
             nats = self.nats.url(),
             mode = mode.as_str(),
         )
@@ -163,7 +171,7 @@ pipelines:
 }
 
 /// The number in a request's id or in a mail's subject, wherever the payload has it: `"r17"`.
-fn number(payload: &[u8]) -> Option<usize> {
+pub fn number(payload: &[u8]) -> Option<usize> {
     let text = std::str::from_utf8(payload).ok()?;
     text.split("\"r").skip(1).find_map(|rest| rest[..rest.find('"')?].parse().ok())
 }

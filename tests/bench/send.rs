@@ -233,7 +233,7 @@ impl Bench {
 }
 
 /// A request of about 2 KB.
-fn payload(n: usize, mailbox: usize) -> String {
+pub fn payload(n: usize, mailbox: usize) -> String {
     let text = "All work and no play makes a dull mail. ".repeat(46);
     serde_json::json!({
         "id": format!("r{n}"),
@@ -262,7 +262,7 @@ pipelines:
     )
 }
 
-fn rate(count: usize, took: Duration) -> f64 {
+pub fn rate(count: usize, took: Duration) -> f64 {
     #[expect(clippy::cast_precision_loss, reason = "counts here are small")]
     let count = count as f64;
     count / took.as_secs_f64()

@@ -8,7 +8,7 @@ use std::{
 };
 
 use async_nats::jetstream::stream;
-use mailbridge_sandbox::{DEMO_CLIENT_ID, DEMO_CLIENT_SECRET, DEMO_DOMAIN, DEMO_TENANT_ID};
+use mailbridge_sandbox::DEMO_DOMAIN;
 use serde_json::Value;
 
 use crate::{
@@ -101,18 +101,8 @@ impl World {
     }
 
     fn config(&self, stream: &str, plan: &Plan) -> Result<String, Failure> {
-        let url = &self.rig.sandbox.url;
         let mut text = format!(
-            "
-connections:
-  bench:
-    provider: microsoft365
-    grant_type: client_credentials
-    tenant: {DEMO_TENANT_ID}
-    client_id: {DEMO_CLIENT_ID}
-    credential: {{ client_secret: '{DEMO_CLIENT_SECRET}' }}
-    cloud: {{ login: '{url}', graph: '{url}' }}
-buses:
+            "{connection}buses:
   events: {{ nats: {{ servers: ['{nats}'] }} }}
 state: {{ bus: events, bucket: state-{stream}, create: true }}
 {pipeline}
@@ -120,6 +110,7 @@ state: {{ bus: events, bucket: state-{stream}, create: true }}
       connection: bench
       mailboxes:
 ",
+            connection = self.rig.connection(),
             nats = self.rig.nats.url(),
             pipeline = plan.pipeline,
         );
