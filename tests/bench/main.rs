@@ -9,6 +9,7 @@ mod floor;
 mod inbound;
 mod kafka;
 mod large;
+mod pool;
 mod report;
 mod rig;
 mod send;
@@ -58,6 +59,12 @@ usage: cargo xtask bench send [options]
   --only PART       requests, events or rebalance
   --write           put the result into docs/benchmarks.md
 
+       cargo xtask bench pool [options]
+
+  --requests N      requests in each run (8000)
+  --workers N       workers at most, of 1, 2, 4 and 8 (8)
+  --write           put the result into docs/benchmarks.md
+
        cargo xtask bench large [options]
 
   --at-once N       sends of 150 MB at once (20)
@@ -72,6 +79,7 @@ async fn main() -> ExitCode {
         Some("send") => send::run(&args[1..]).await,
         Some("inbound") => inbound::run(&args[1..]).await,
         Some("kafka") => kafka::run(&args[1..]).await,
+        Some("pool") => pool::run(&args[1..]).await,
         Some("large") => large::run(&args[1..]).await,
         Some("worker") => worker(&args[1..]).await,
         _ => Err(USAGE.into()),
