@@ -6,6 +6,7 @@
 mod content;
 mod cursor;
 mod start;
+mod storm;
 mod wake;
 mod world;
 

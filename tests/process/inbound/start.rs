@@ -39,17 +39,17 @@ async fn a_time_takes_all_that_is_newer_however_many() {
         ..Plan::default()
     };
     let world = World::new(plan).await;
-    for (from, count) in [("2026-01-01T00:00:00Z", 500), ("2026-02-01T00:00:00Z", 6_000)] {
+    for (from, count) in [("2026-01-01T00:00:00Z", 500), ("2026-02-01T00:00:00Z", 12_000)] {
         let received = Some(from.parse().expect("a time"));
         let seed = count;
         let bulk = Bulk { received, seed, step_seconds: 1.0, ..Bulk::new(rig::mailbox(0), count) };
         world.handle().receive_many(&bulk).expect("they arrive");
     }
     let _program = world.start();
-    world.published(6_000, LOAD).await;
+    world.published(12_000, LOAD).await;
     world.arrive(0, 1, "new");
-    world.published(6_001, SOON).await;
+    world.published(12_001, SOON).await;
     let told = subjects(&world).await;
-    assert_eq!(told.len(), 6_001);
-    assert_eq!((told[0].as_str(), told[5_999].as_str()), ("Message 1", "Message 6000"));
+    assert_eq!(told.len(), 12_001);
+    assert_eq!((told[0].as_str(), told[11_999].as_str()), ("Message 1", "Message 12000"));
 }

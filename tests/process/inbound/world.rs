@@ -134,15 +134,16 @@ impl World {
     }
 
     pub async fn messages(&self, stream: &str) -> Vec<jetstream::message::StreamMessage> {
+        /// Asked for at once.
+        const AHEAD: usize = 64;
         let mut stream = self.jetstream.get_stream(stream).await.expect("the stream");
         let state = stream.info().await.expect("stream info").state.clone();
-        let mut messages = Vec::new();
-        for sequence in state.first_sequence..=state.last_sequence {
-            if state.messages > 0 {
-                messages.push(stream.get_raw_message(sequence).await.expect("a message"));
-            }
+        if state.messages == 0 {
+            return Vec::new();
         }
-        messages
+        let sequences = futures_util::stream::iter(state.first_sequence..=state.last_sequence);
+        let messages = sequences.map(|sequence| stream.get_raw_message(sequence)).buffered(AHEAD);
+        messages.map(|message| message.expect("a message")).collect().await
     }
 
     /// Waits until so many events are in the stream.
