@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use mailbridge_sandbox::NotificationFaults;
+use mailbridge_sandbox::{NotificationFaults, Operation};
 
 use super::world::{Plan, World};
 use crate::rig::{SOON, until};
@@ -76,10 +76,26 @@ async fn calls_that_are_lost_and_doubled_cost_time_and_no_event() {
     let _program = world.start();
     world.green().await;
     subscribed(&world, 3).await;
-    for round in 0..30 {
-        world.arrive(round % 3, 2, &format!("round{round}"));
+    let began = Instant::now();
+    for round in 0..100 {
+        world.arrive(round % 3, 3, &format!("round{round}"));
         tokio::task::yield_now().await;
     }
     world.assert_as_in_inboxes(3).await;
-    assert_eq!(world.publications(), 60, "twice called is not twice told");
+    // one at a time: where its call is lost, only the backstop tells it
+    for round in 1..=15 {
+        world.arrive(round % 3, 1, &format!("single{round}"));
+        world.published(300 + round as u64, SOON).await;
+    }
+    world.assert_as_in_inboxes(3).await;
+    assert_eq!(world.publications(), 315, "twice called is not twice told");
+    let calls = world.handle().notifications();
+    assert!(calls.lost > 30 && calls.doubled > 30, "{calls:?}");
+    // a page for a call at most, and a look a second at each mailbox
+    let looks = 3 * (began.elapsed().as_secs() + 2);
+    let requests = world.handle().requests();
+    let answers = requests.get(&Operation::MessageDelta);
+    let asked: u64 = answers.into_iter().flat_map(|answers| answers.values()).sum();
+    println!("{asked} requests, {calls:?}, {looks} looks");
+    assert!(asked <= calls.made + calls.doubled + looks, "{asked} requests, {calls:?}");
 }
