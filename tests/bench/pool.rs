@@ -53,6 +53,8 @@ impl Options {
                 other => return Err(format!("no such option: {other}\n{}", crate::USAGE).into()),
             }
         }
+        // as many to each mailbox
+        options.requests -= options.requests % MAILBOXES;
         Ok(options)
     }
 }

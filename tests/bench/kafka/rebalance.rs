@@ -3,16 +3,14 @@
 
 use std::{
     collections::HashMap,
-    process::Child,
     time::{Duration, Instant},
 };
 
 use rdkafka::{Message as _, message::OwnedMessage};
-use rustix::process::{Pid, Signal, kill_process};
 
 use super::{
     broker::{Broker, millis},
-    requests::{config, record},
+    requests::{PARTITIONS, config, prime, record, stop},
 };
 use crate::{
     Failure,
@@ -21,7 +19,6 @@ use crate::{
 };
 
 const MEMBERS: usize = 4;
-const PARTITIONS: i32 = 12;
 const MAILBOXES: usize = 48;
 /// Of each member, so that a member more is a pace more.
 const IN_FLIGHT: usize = 8;
@@ -40,15 +37,13 @@ struct Counted {
 pub async fn measure() -> Result<String, Failure> {
     let rig = Rig::start_with(&["--latency", LATENCY]).await?;
     let broker = Broker::start().await?;
-    for (what, partitions) in [("send", PARTITIONS), ("out", 1), ("dead", 1)] {
-        broker.topic(&format!("rebalance.{what}"), partitions).await?;
-    }
+    let config = config(&rig, &broker, "rebalance", Mode::Once, IN_FLIGHT);
+    prime(&rig, &broker, "rebalance", &config, MAILBOXES).await?;
     let records: Vec<_> = (0..REQUESTS).map(|n| record(n, n % MAILBOXES)).collect();
     broker.produce("rebalance.send", &records).await?;
-    let config = config(&rig, &broker, "rebalance", Mode::Once, IN_FLIGHT);
     let mut members = vec![broker.run(&rig, "member0", &config)?];
     let mut counted = Counted { total: 0, since: Instant::now(), longest: Duration::ZERO };
-    while counted.total == 0 {
+    while counted.total <= MAILBOXES as u64 {
         counted.look(&rig).await?;
     }
     counted.longest = Duration::ZERO;
@@ -61,13 +56,15 @@ pub async fn measure() -> Result<String, Failure> {
     }
     gaps.push(("three join, one after the other", counted.take()));
     for number in 0..2 {
-        gone.push(stop(members.remove(0))?);
+        gone.push(members.remove(0));
+        gone.last().map_or(Ok(()), stop)?;
         let again = format!("again{number}");
         members.push(broker.run(&rig, &again, &config)?);
         counted.watch(&rig, STEP).await?;
     }
     gaps.push(("a rolling restart of two", counted.take()));
-    gone.push(stop(members.remove(0))?);
+    gone.push(members.remove(0));
+    gone.last().map_or(Ok(()), stop)?;
     counted.watch(&rig, STEP).await?;
     gaps.push(("one leaves", counted.take()));
     members.iter_mut().chain(&mut gone).for_each(end);
@@ -119,13 +116,6 @@ impl Counted {
     fn take(&mut self) -> Duration {
         std::mem::take(&mut self.longest)
     }
-}
-
-/// As an operator stops it.
-fn stop(member: Child) -> Result<Child, Failure> {
-    let id = Pid::from_raw(i32::try_from(member.id())?).ok_or("no process")?;
-    kill_process(id, Signal::TERM)?;
-    Ok(member)
 }
 
 /// Which mailbox had to wait longest between two of its mails, and how long.

@@ -135,7 +135,8 @@ async fn consumer(connector: &Connector, source: &Source) -> Result<ClientConfig
         // what is fetched ahead is fetched again after a pause
         ("queued.max.messages.kbytes", "8192"),
         ("queued.min.messages", "2000"),
-        ("fetch.wait.max.ms", "250"),
+        // a partition that was paused is read again after this long; new records come at once
+        ("fetch.wait.max.ms", "100"),
     ] {
         // the consumer protocol of KIP-848 knows no strategy
         let has = client.get(name).is_some()
