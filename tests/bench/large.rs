@@ -65,7 +65,7 @@ pub async fn run(args: &[String]) -> Result<(), Failure> {
 async fn allow_large(rig: &Rig) -> Result<(), Failure> {
     let url = format!("{}/_sandbox/limits", rig.sandbox.url);
     let limits = json!({ "message_bytes": 2 * FILE_BYTES });
-    reqwest::Client::new().post(url).json(&limits).send().await?.error_for_status()?;
+    reqwest::Client::builder().build()?.post(url).json(&limits).send().await?.error_for_status()?;
     Ok(())
 }
 

@@ -76,16 +76,16 @@ pub async fn run(args: &[String]) -> Result<(), Failure> {
     for workers in [1, 2, 4, 8].into_iter().filter(|workers| *workers <= options.most) {
         // windows are empty when a round begins
         tokio::time::sleep(Duration::from_mins(10) / u32::try_from(SCALE)?).await;
-        let (pace, refused) = measure(&mut rig, &options, workers).await?;
+        let (speed, refused) = measure(&mut rig, &options, workers).await?;
         if workers == 1 {
-            alone = pace;
+            alone = speed;
         }
-        eprintln!("{workers}: {pace:.0}/s, {refused:.2} % refused");
+        eprintln!("{workers}: {speed:.0}/s, {refused:.2} % refused");
         writeln!(
             page,
-            "| {workers} | {pace:.0} | {:.2} | {:.2} | {refused:.2} % |",
-            pace / (alone * rate(workers, Duration::from_secs(1))),
-            pace / budget
+            "| {workers} | {speed:.0} | {:.2} | {:.2} | {refused:.2} % |",
+            speed / (alone * rate(workers, Duration::from_secs(1))),
+            speed / budget
         )?;
     }
     let late = failover(&mut rig, &options).await?;
@@ -156,7 +156,7 @@ async fn fill(rig: &mut Rig, requests: usize) -> Result<Streams, Failure> {
         ..pull::Config::default()
     };
     rig.jetstream.get_stream(&streams.requests).await?.create_consumer(consumer).await?;
-    rig.publish_all(&streams, &payloads(&vec![requests / MAILBOXES; MAILBOXES])).await?;
+    rig.publish_all(&streams, &payloads(&[requests / MAILBOXES; MAILBOXES])).await?;
     Ok(streams)
 }
 

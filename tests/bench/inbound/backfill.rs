@@ -130,7 +130,7 @@ fn rate(count: usize, took: Duration) -> f64 {
 pub async fn memory(options: &Options) -> Result<String, Failure> {
     let mut text = String::from("Resident memory (MiB) while one mailbox is read:\n\n| mails |");
     for part in 1..=10 {
-        write!(text, " {}0 % |", part)?;
+        write!(text, " {part}0 % |")?;
     }
     text += " at most | mails a second |\n|---|---|---|---|---|---|---|---|---|---|---|---|---|\n";
     let mut world = World::new(&[]).await?;

@@ -36,7 +36,7 @@ pub async fn measure(options: &Options) -> Result<String, Failure> {
         (last, at) = (count, now);
         resident = run.kib("VmRSS")?.max(resident);
     }
-    processor = run.processor()? - processor;
+    processor = run.processor()?.saturating_sub(processor);
     let most = run.kib("VmHWM")?;
     world.end(run).await?;
     let (mean, spread) = spread(&rates);

@@ -13,6 +13,7 @@ use rdkafka::{
     client::DefaultClientContext,
     consumer::{BaseConsumer, Consumer as _},
     message::{OwnedHeaders, OwnedMessage},
+    metadata::MetadataTopic,
     producer::{FutureProducer, FutureRecord},
     util::Timeout,
 };
@@ -85,7 +86,7 @@ impl Broker {
         let consumer: BaseConsumer = client.create()?;
         let metadata = consumer.fetch_metadata(Some(topic), Duration::from_secs(10))?;
         let mut all = TopicPartitionList::new();
-        for partition in metadata.topics().iter().flat_map(|topic| topic.partitions()) {
+        for partition in metadata.topics().iter().flat_map(MetadataTopic::partitions) {
             all.add_partition_offset(topic, partition.id(), Offset::Beginning)?;
         }
         consumer.assign(&all)?;

@@ -56,7 +56,7 @@ pub async fn measure(options: &Options) -> Result<String, Failure> {
 }
 
 async fn fill(rig: &Rig, each: usize) -> Result<(), Failure> {
-    let http = reqwest::Client::new();
+    let http = reqwest::Client::builder().build()?;
     for mailbox in mailboxes() {
         let bulk = json!({
             "mailbox": mailbox, "count": each, "seed": each, "body_bytes": [500, 3_500],

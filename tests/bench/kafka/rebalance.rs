@@ -3,6 +3,7 @@
 
 use std::{
     collections::HashMap,
+    fmt::Write as _,
     time::{Duration, Instant},
 };
 
@@ -80,11 +81,11 @@ pub async fn measure() -> Result<String, Failure> {
          answers after {LATENCY}, {sent} mails sent. Longest time without a mail:\n\n| | |\n|---|---|\n"
     );
     for (what, gap) in gaps {
-        page += &format!("| {what} | **{:.2} s** |\n", gap.as_secs_f64());
+        writeln!(page, "| {what} | **{:.2} s** |", gap.as_secs_f64())?;
     }
     let (mailbox, gap) = quietest(&outcomes);
-    page +=
-        &format!("| of one mailbox ({mailbox}), over all of that | {:.2} s |\n", gap.as_secs_f64());
+    let gap = gap.as_secs_f64();
+    writeln!(page, "| of one mailbox ({mailbox}), over all of that | {gap:.2} s |")?;
     Ok(page)
 }
 
