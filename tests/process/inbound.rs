@@ -3,8 +3,10 @@
 //! What the stream holds is compared with what is really in the folders, never with what the program
 //! says of itself.
 
+mod changes;
 mod content;
 mod cursor;
+mod forms;
 mod start;
 mod storm;
 mod wake;

@@ -40,6 +40,8 @@ pub struct World {
 #[derive(Clone)]
 pub struct Plan {
     pub mailboxes: usize,
+    /// In their place: what the pipeline finds its mailboxes by.
+    pub rule: &'static str,
     /// How often they are looked at.
     pub every: &'static str,
     /// Lines for the pipeline, six spaces deep.
@@ -52,7 +54,14 @@ pub struct Plan {
 impl Default for Plan {
     fn default() -> Self {
         let sandbox = Sandbox::builder().seed(7).budgets(Budgets::graph());
-        Self { mailboxes: 3, every: "1s", pipeline: "      start: all", wake: false, sandbox }
+        Self {
+            mailboxes: 3,
+            every: "1s",
+            rule: "",
+            pipeline: "      start: all",
+            wake: false,
+            sandbox,
+        }
     }
 }
 
@@ -203,9 +212,10 @@ impl World {
 }
 
 fn config(plan: &Plan, identity: &str, nats: &str, sandbox: &str, http: SocketAddr) -> String {
-    let Plan { mailboxes, every, pipeline, wake, .. } = plan;
+    let Plan { mailboxes, rule, every, pipeline, wake, .. } = plan;
     let mailboxes: Vec<_> = (0..*mailboxes).map(rig::mailbox).collect();
-    let mailboxes = mailboxes.join(", ");
+    let list = format!("[{}]", mailboxes.join(", "));
+    let mailboxes = if rule.is_empty() { &list } else { *rule };
     let wake = if *wake {
         format!("      wake: {{ webhook: {{ public_url: \"http://{http}\" }} }}")
     } else {
@@ -225,7 +235,7 @@ pipelines:
   support:
     events:
       connection: contoso
-      mailboxes: [{mailboxes}]
+      mailboxes: {mailboxes}
       every: {every}
       to: {{ bus: events, subject: "mail.event.{{mailbox}}" }}
       dead_letters: {{ bus: events, subject: mail.dead }}

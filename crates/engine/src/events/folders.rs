@@ -21,8 +21,10 @@ use tokio::time::Instant;
 
 use super::{line::Line, record, settings::Start};
 
-/// How often it is asked whether there are other folders now.
+/// How often it is asked whether there are other folders now, at least.
 const ASK: Duration = Duration::from_mins(1);
+/// And after how many looks at a mailbox.
+const LOOKS: u32 = 4;
 
 /// The folders of all mailboxes of a pipeline.
 pub(super) struct Places {
@@ -96,7 +98,7 @@ impl Places {
         }
         let known = self.others().get(mailbox).cloned();
         if let Some(place) = &known
-            && place.asked.elapsed() < ASK
+            && place.asked.elapsed() < ASK.min(line.settings.every * LOOKS)
         {
             return Ok(Arc::clone(place));
         }
