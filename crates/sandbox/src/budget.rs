@@ -65,6 +65,7 @@ impl Budgets {
     }
 
     /// The same limits, and Exchange Online's 30 mails a minute.
+    #[must_use]
     pub const fn with_mail_rate(self) -> Self {
         Self { messages_per_minute: Some(30), ..self }
     }
