@@ -28,8 +28,6 @@ use crate::{
     threads::Threads,
 };
 
-/// How many records are read ahead, twice over; their payloads are in memory.
-const AHEAD: usize = 16;
 
 /// What stands in a topic.
 struct Back(Arc<Shared>);
@@ -80,14 +78,14 @@ pub(crate) async fn read(
             .map_err(|failure| error::failed("what stands in the topic is not told", &failure))
     });
     let (until, count) = stands.await??;
-    let shared = Arc::new(Shared::new(AHEAD));
+    let shared = Arc::new(Shared::new(usize::MAX));
     let anew = begin == Begin::Anew;
     let count = (!anew).then_some(count);
     shared.lot().until = Some(until);
     let mut context = context(connector, &source, &shared).await?;
     context.anew = anew;
     let consumer = subscribe(client, context, &source).await?;
-    drive(threads, consumer, &source, usize::MAX)?;
+    drive(threads, consumer, &source)?;
     let input = Box::new(Counted { inner: Back(Arc::clone(&shared)), shared });
     Ok(ReadBack { input, count })
 }

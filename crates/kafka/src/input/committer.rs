@@ -20,7 +20,7 @@ use crate::{error, partition::Place};
 /// How long the thread sleeps at most.
 const SLEEP_MAX: Duration = Duration::from_secs(1);
 /// Between two commits, so that one speaks for many.
-const EVERY: Duration = Duration::from_millis(5);
+const EVERY: Duration = Duration::from_millis(1);
 /// Before a commit that failed is sent again.
 const AGAIN: Duration = Duration::from_millis(100);
 

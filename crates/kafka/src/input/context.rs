@@ -75,7 +75,7 @@ impl Context {
         let places = find::places(list);
         {
             let mut lot = self.shared.lot();
-            lot.forget(&places);
+            lot.ahead.forget(&places);
             for place in &places {
                 if let Some(partition) = lot.partitions.get_mut(place) {
                     partition.leave();

@@ -37,11 +37,9 @@ const AWAY_MAX: Duration = Duration::from_secs(20);
 pub(super) struct Driver {
     pub consumer: Arc<BaseConsumer<Context>>,
     pub shared: Arc<Shared>,
-    pub open_max: usize,
     /// For probes.
     pub topic: String,
     pub paused: HashSet<Place>,
-    pub reading_stopped: bool,
     /// Since when no broker answers, and when that was last found.
     pub away: Option<(Instant, Instant)>,
 }
@@ -67,7 +65,12 @@ impl Driver {
         while !self.shared.has_ended() {
             let polled = self.consumer.poll(Duration::ZERO);
             match polled.map(|polled| polled.map(|record| self.read(&record))) {
-                Some(Ok(())) => self.away = None,
+                Some(Ok(enough)) => {
+                    self.away = None;
+                    if !enough {
+                        continue;
+                    }
+                }
                 Some(Err(failure)) => self.failed(&failure),
                 // an event was served, and hides what comes after it
                 None if self.called() => {}
@@ -81,15 +84,16 @@ impl Driver {
         self.consumer.context().called.swap(false, Ordering::Relaxed)
     }
 
-    fn read(&self, record: &BorrowedMessage<'_>) {
+    /// Takes a record over, and says whether enough of its partition is read.
+    fn read(&self, record: &BorrowedMessage<'_>) -> bool {
         let place = Place { topic: record.topic().into(), number: record.partition() };
-        let Ok(offset) = u64::try_from(record.offset()) else { return };
+        let Ok(offset) = u64::try_from(record.offset()) else { return false };
         let epoch = self.shared.lot().partitions.get(&place).map(|partition| partition.epoch);
-        let Some(epoch) = epoch else { return };
+        let Some(epoch) = epoch else { return false };
         let message = message(record);
         let bytes = message.payload.len() + message.key.as_ref().map_or(0, bytes::Bytes::len) + 256;
         let position = position(&place, offset, record.timestamp());
-        self.shared.put(Record { place, epoch, offset, position, bytes, message });
+        self.shared.put(Record { place, epoch, offset, position, bytes, message })
     }
 
     fn failed(&mut self, failure: &KafkaError) {
@@ -126,14 +130,9 @@ impl Driver {
     /// Stops reading where enough is read or open, and begins again where it is not.
     fn pause_and_resume(&mut self) {
         let lot = self.shared.lot();
-        if self.shared.is_full(&lot) {
-            self.reading_stopped = true;
-        } else if self.shared.is_low(&lot) {
-            self.reading_stopped = false;
-        }
         let ours = lot.partitions.iter().filter(|(_, it)| !it.is_revoked());
         let wanted: HashMap<&Place, bool> =
-            ours.map(|(p, it)| (p, self.reading_stopped || it.is_full(self.open_max))).collect();
+            ours.map(|(place, _)| (place, self.shared.pauses(&lot, place))).collect();
         self.paused.retain(|place| wanted.contains_key(place));
         let changed = |pause: bool| -> Vec<Place> {
             let wanted = wanted.iter().filter(|(_, want)| **want == pause);

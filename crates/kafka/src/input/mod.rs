@@ -6,6 +6,7 @@
 //! parked by `Redeliver` while its offset stays open; at `open_max` open records a partition is
 //! paused, alone.
 
+mod ahead;
 mod back;
 mod committer;
 mod context;
@@ -66,11 +67,11 @@ pub(crate) async fn join(
     for topic in &source.topics {
         setup::topic(connector, &link, topic, &source.create, &[]).await?;
     }
-    let shared = Arc::new(Shared::new(needs.in_flight));
+    let shared = Arc::new(Shared::new(source.open_max as usize));
     let context = context(connector, source, &shared).await?;
     let client = consumer(connector, source).await?;
     let consumer = subscribe(client, context, source).await?;
-    drive(threads, consumer, source, source.open_max as usize)?;
+    drive(threads, consumer, source)?;
     // each partition bounds what it has open, so nothing is left for this bound to do
     let input = Redeliver::new(Log(Arc::clone(&shared)), usize::MAX);
     Ok(Box::new(Counted { inner: Bounded::new(input, needs.in_flight), shared }))
@@ -104,19 +105,12 @@ async fn subscribe(
 }
 
 /// Starts the threads of a consumer. They end when its input is dropped.
-fn drive(
-    threads: &Threads,
-    consumer: BaseConsumer<Context>,
-    source: &Source,
-    open_max: usize,
-) -> Result<()> {
+fn drive(threads: &Threads, consumer: BaseConsumer<Context>, source: &Source) -> Result<()> {
     let driver = Driver {
         shared: Arc::clone(&consumer.context().shared),
         consumer: Arc::new(consumer),
-        open_max,
         topic: source.topics.first().cloned().unwrap_or_default(),
         paused: HashSet::new(),
-        reading_stopped: false,
         away: None,
     };
     let thread = thread::Builder::new().name("kafka-input".to_owned()).spawn(|| driver.run());

@@ -2,7 +2,7 @@
 //! and not handed out yet, and the commit that is on its way. No call to librdkafka is made here.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::HashMap,
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, atomic::AtomicBool},
     time::Duration,
 };
@@ -15,13 +15,14 @@ use tokio::{
     time::Instant,
 };
 
-use super::receipt::KafkaReceipt;
+use super::{
+    ahead::{Ahead, First},
+    receipt::KafkaReceipt,
+};
 use crate::partition::{Commit, Partition, Place, Turn};
 
 /// How long the brokers may take to confirm a commit.
 const CONFIRM_TIMEOUT: Duration = Duration::from_secs(10);
-/// Bytes of records read ahead, at which reading stops.
-const BUFFER_BYTES_MAX: usize = 8 << 20;
 
 /// See the module.
 pub(super) struct Shared {
@@ -36,7 +37,8 @@ pub(super) struct Shared {
     wake: Condvar,
     /// For the committer's.
     due: Condvar,
-    buffer_max: usize,
+    /// Records of a partition that may be open.
+    open_max: usize,
     /// Brokers that take no notes get none.
     pub without_notes: AtomicBool,
 }
@@ -45,8 +47,8 @@ pub(super) struct Shared {
 #[derive(Default)]
 pub(super) struct Lot {
     pub partitions: HashMap<Place, Partition>,
-    buffer: VecDeque<Record>,
-    buffer_bytes: usize,
+    /// Read, and not handed out yet.
+    pub ahead: Ahead,
     /// Why the input ends.
     failed: Option<Error>,
     /// Nobody wants records any more.
@@ -73,7 +75,7 @@ pub(super) struct Record {
 }
 
 impl Shared {
-    pub fn new(in_flight: usize) -> Self {
+    pub fn new(open_max: usize) -> Self {
         Self {
             lot: Mutex::default(),
             committing: Mutex::default(),
@@ -81,7 +83,7 @@ impl Shared {
             news: watch::Sender::default(),
             wake: Condvar::new(),
             due: Condvar::new(),
-            buffer_max: (2 * in_flight).max(16),
+            open_max,
             without_notes: AtomicBool::new(false),
         }
     }
@@ -152,9 +154,7 @@ impl Shared {
         if let Some(error) = &lot.failed {
             return Err(error.clone());
         }
-        let was_full = self.is_full(&lot);
-        let (taken, commit) = lot.take();
-        let wake = was_full && !self.is_full(&lot);
+        let (taken, commit, wake) = lot.take(self.open_max);
         drop(lot);
         if commit {
             self.commit();
@@ -168,8 +168,8 @@ impl Shared {
         }))
     }
 
-    /// Keeps a record for whoever comes next.
-    pub fn put(&self, record: Record) {
+    /// Keeps a record for whoever comes next. Says whether enough of its partition is read now.
+    pub fn put(&self, record: Record) -> bool {
         let mut lot = self.lot();
         let mut wanted = true;
         if let Some(until) = &lot.until {
@@ -177,12 +177,10 @@ impl Shared {
             let (place, next) = (record.place.clone(), record.offset + 1);
             lot.read.insert(place, next);
         }
-        if wanted {
-            lot.buffer_bytes += record.bytes;
-            lot.buffer.push_back(record);
-        }
+        let enough = wanted && lot.ahead.put(record);
         drop(lot);
         self.arrived.notify_one();
+        enough
     }
 
     /// Notes that a partition was read to its end, which is not before where reading ends.
@@ -199,7 +197,7 @@ impl Shared {
     pub fn is_read(&self) -> bool {
         let lot = self.lot();
         let Some(until) = &lot.until else { return false };
-        lot.buffer.is_empty()
+        lot.ahead.is_empty()
             && until.iter().all(|(place, until)| {
                 let ours = lot.partitions.get(place).filter(|it| !it.is_revoked());
                 let read = lot.read.get(place).copied().unwrap_or_default();
@@ -207,15 +205,10 @@ impl Shared {
             })
     }
 
-    /// Whether enough is read ahead. Less than that is refilled at once: what a paused partition
-    /// had fetched is fetched again, so it must not be paused for each record.
-    pub fn is_full(&self, lot: &Lot) -> bool {
-        lot.buffer.len() >= self.buffer_max || lot.buffer_bytes >= BUFFER_BYTES_MAX
-    }
-
-    /// Whether there is room for a good many.
-    pub fn is_low(&self, lot: &Lot) -> bool {
-        lot.buffer.len() <= self.buffer_max / 2 && lot.buffer_bytes <= BUFFER_BYTES_MAX / 2
+    /// Whether a partition is not to be read for now.
+    pub fn pauses(&self, lot: &Lot, place: &Place) -> bool {
+        let full = lot.partitions.get(place).is_some_and(|it| it.is_full(self.open_max));
+        full || lot.ahead.pauses(place)
     }
 
     /// Waits until the commit of a change is confirmed, or never will be.
@@ -251,52 +244,35 @@ impl Lot {
         self.partitions.get_mut(place).filter(|it| it.epoch == epoch)
     }
 
-    /// The first record whose turn it is, and whether there is something new to commit.
-    fn take(&mut self) -> (Option<(Record, SeenBefore)>, bool) {
-        let mut waiting: Vec<Place> = Vec::new();
-        let mut commit = false;
-        let mut index = 0;
-        while let Some(record) = self.buffer.get(index) {
-            if waiting.contains(&record.place) {
-                index += 1;
-                continue;
-            }
-            let turn = match self.partitions.get_mut(&record.place) {
-                Some(partition) if partition.epoch == record.epoch => {
-                    let turn = partition.take(record.offset, record.bytes);
-                    if turn == Turn::Wait {
-                        partition.reach(record.offset);
-                    }
-                    commit |= partition.is_changed();
-                    turn
-                }
-                _ => Turn::Skip,
+    /// The first record whose turn it is, whether there is something new to commit, and whether a
+    /// partition may be read on.
+    fn take(&mut self, open_max: usize) -> (Option<(Record, SeenBefore)>, bool, bool) {
+        let (mut commit, mut seen) = (false, SeenBefore::No);
+        let Self { partitions, ahead, .. } = self;
+        let taken = ahead.take(|record| {
+            let partition = partitions.get_mut(&record.place);
+            let Some(partition) = partition.filter(|it| it.epoch == record.epoch) else {
+                return First::Skip;
             };
+            if partition.is_full(open_max) {
+                return First::Pass;
+            }
+            let turn = partition.take(record.offset, record.bytes);
+            if turn == Turn::Wait {
+                partition.reach(record.offset);
+            }
+            commit |= partition.is_changed();
             match turn {
-                Turn::Wait => {
-                    waiting.push(record.place.clone());
-                    index += 1;
-                }
-                Turn::Skip => drop(self.remove(index)),
+                Turn::Wait => First::Pass,
+                Turn::Skip => First::Skip,
                 Turn::Now(seen_before) => {
-                    let taken = self.remove(index).map(|record| (record, seen_before));
-                    return (taken, commit);
+                    seen = seen_before;
+                    First::Take
                 }
             }
-        }
-        (None, commit)
-    }
-
-    fn remove(&mut self, index: usize) -> Option<Record> {
-        let record = self.buffer.remove(index)?;
-        self.buffer_bytes -= record.bytes;
-        Some(record)
-    }
-
-    /// Forgets what was read ahead of these partitions.
-    pub fn forget(&mut self, places: &[Place]) {
-        self.buffer.retain(|record| !places.contains(&record.place));
-        self.buffer_bytes = self.buffer.iter().map(|record| record.bytes).sum();
+        });
+        let wake = taken.as_ref().is_some_and(|(_, low)| *low);
+        (taken.map(|(record, _)| (record, seen)), commit, wake)
     }
 
     /// What is to be committed, of all partitions or of these.
