@@ -25,6 +25,7 @@ pub mod ledger;
 mod mailboxes;
 mod memory;
 pub mod metric;
+pub mod pool;
 mod requests;
 mod settings;
 mod waiting;

@@ -1,0 +1,143 @@
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use mailbridge_core::{Put, Result, Revision, StateStore};
+
+use super::{Member, SLICES, owner};
+
+const LEASE: Duration = Duration::from_secs(15);
+const TICK: Duration = Duration::from_secs(3);
+
+/// Values with revisions that are never used again, and how often it was written.
+#[derive(Default)]
+struct Fake(Mutex<(BTreeMap<String, (Bytes, Revision)>, u64)>);
+
+impl Fake {
+    fn swap(&self, key: &str, value: Option<Bytes>, expected: Option<Revision>) -> Put {
+        let (all, last) = &mut *self.0.lock().unwrap();
+        if all.get(key).map(|it| it.1) != expected {
+            return Put::Conflict;
+        }
+        *last += 1;
+        match value {
+            Some(value) => all.insert(key.to_owned(), (value, Revision(*last))),
+            None => all.remove(key),
+        };
+        Put::Stored(Revision(*last))
+    }
+
+    fn writes(&self) -> u64 {
+        self.0.lock().unwrap().1
+    }
+}
+
+#[async_trait]
+impl StateStore for Fake {
+    async fn get(&self, key: &str) -> Result<Option<(Bytes, Revision)>> {
+        Ok(self.0.lock().unwrap().0.get(key).cloned())
+    }
+
+    async fn put(&self, key: &str, value: Bytes, expected: Option<Revision>) -> Result<Put> {
+        Ok(self.swap(key, Some(value), expected))
+    }
+
+    async fn delete(&self, key: &str, expected: Revision) -> Result<Put> {
+        Ok(self.swap(key, None, Some(expected)))
+    }
+
+    async fn list(&self, prefix: &str) -> Result<Vec<String>> {
+        let all = self.0.lock().unwrap();
+        Ok(all.0.keys().filter(|key| key.starts_with(prefix)).cloned().collect())
+    }
+}
+
+fn two() -> (Arc<Fake>, Member, Member) {
+    let store = Arc::new(Fake::default());
+    let member = || Member::new(store.clone(), "p", LEASE);
+    let (one, other) = (member(), member());
+    (store, one, other)
+}
+
+fn idle(_: u16) -> bool {
+    false
+}
+
+fn counts(one: &Member, other: &Member) -> (usize, usize) {
+    let twice = (0..SLICES).filter(|it| one.holds(*it) && other.holds(*it)).count();
+    assert_eq!(twice, 0, "a slice has two owners");
+    let of = |member: &Member| (0..SLICES).filter(|it| member.holds(*it)).count();
+    (of(one), of(other))
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_alone_has_all_at_once_and_writes_one_record_from_then_on() {
+    let (store, mut one, other) = two();
+    assert_eq!(one.tick(idle).await.unwrap(), 0);
+    assert_eq!(counts(&one, &other).0, usize::from(SLICES));
+    let before = store.writes();
+    one.tick(idle).await.unwrap();
+    assert_eq!(store.writes() - before, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_joins_is_given_a_share_but_not_what_is_busy() {
+    let (_store, mut one, mut other) = two();
+    one.tick(idle).await.unwrap();
+    let share = other.tick(idle).await.unwrap();
+    assert!(share > 64, "{share}");
+    one.tick(|_| true).await.unwrap();
+    assert_eq!(other.tick(idle).await.unwrap(), share);
+    one.tick(idle).await.unwrap();
+    assert_eq!(other.tick(idle).await.unwrap(), 0);
+    assert_eq!(counts(&one, &other), (256 - share, share));
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_leaves_is_not_waited_for() {
+    let (_store, mut one, mut other) = two();
+    one.tick(idle).await.unwrap();
+    one.leave().await.unwrap();
+    assert_eq!(other.tick(idle).await.unwrap(), 0);
+    assert_eq!(counts(&one, &other), (0, 256));
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_sleeps_too_long_has_nothing_when_it_wakes() {
+    let (_store, mut one, mut other) = two();
+    one.tick(idle).await.unwrap();
+    let share = other.tick(idle).await.unwrap();
+    for _ in 0..4 {
+        tokio::time::advance(TICK).await;
+        assert_eq!(other.tick(idle).await.unwrap(), share, "its lease is not over");
+    }
+    assert_eq!(counts(&one, &other), (0, 0), "it knows before the others do");
+    tokio::time::advance(TICK).await;
+    assert_eq!(other.tick(idle).await.unwrap(), 0);
+    assert_eq!(counts(&one, &other), (0, 256));
+    one.tick(idle).await.unwrap();
+    assert_eq!(counts(&one, &other), (0, 256), "it joins anew, with nothing");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_sleeps_unseen_goes_on() {
+    let (_store, mut one, other) = two();
+    one.tick(idle).await.unwrap();
+    tokio::time::advance(LEASE * 2).await;
+    assert_eq!(counts(&one, &other), (0, 0));
+    one.tick(idle).await.unwrap();
+    assert_eq!(counts(&one, &other), (256, 0));
+}
+
+#[test]
+fn who_joins_moves_only_what_becomes_theirs() {
+    let before: Vec<_> = (0..9).map(|it| format!("w{it}")).collect();
+    let after: Vec<_> = (0..10).map(|it| format!("w{it}")).collect();
+    let moved = (0..SLICES).filter(|it| owner(*it, &before) != owner(*it, &after));
+    assert!(moved.clone().all(|it| owner(it, &after) == after.last()));
+    assert!((5..60).contains(&moved.count()));
+}
