@@ -90,6 +90,11 @@ async fn a_bus_that_goes_away_and_comes_back_gets_every_event() {
     let mut program = world.start();
     world.published(100, LOAD).await;
     world.nats.stop().await.expect("it stops");
+    until(SOON, "/readyz says that the bus is gone", async || {
+        let answer = world.get("/readyz").await.unwrap_or_default();
+        answer.contains("\"ready\":false") && answer.contains("bus_")
+    })
+    .await;
     world.arrive(0, 20, "meanwhile");
     world.nats.start_again().await.expect("it starts again");
     world.published(250, LOAD).await;

@@ -1,5 +1,7 @@
 //! What is in events, what is done after them, and mails that are hard to read.
 
+use std::collections::BTreeSet;
+
 use mailbridge_core::contract::AttachmentKind;
 use mailbridge_sandbox::{Bulk, Pointer};
 use sha2::{Digest as _, Sha256};
@@ -77,6 +79,29 @@ async fn after_its_event_a_mail_is_marked_and_moved() {
     let unread = world.held(0, "archive").into_iter().filter(|mail| !mail.is_read).count();
     assert_eq!(unread, 0);
     assert_eq!(world.received().await[&rig::mailbox(0)].len(), 25, "each was told once");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn after_its_event_a_mail_is_deleted_also_by_one_that_was_killed() {
+    let plan = Plan {
+        mailboxes: 1,
+        pipeline: "      start: all\n      page_size: 10\n      after: { delete: true }",
+        ..Plan::default()
+    };
+    let world = World::new(plan).await;
+    world.arrive(0, 30, "old");
+    for killed_at in [5, 15] {
+        let mut program = world.start();
+        world.published(killed_at, SOON).await;
+        program.kill9().expect("it runs");
+        program.wait_exit(SOON).await.expect("it is gone");
+    }
+    let _program = world.start();
+    world.published(30, SOON).await;
+    until(LOAD, "the inbox is empty", async || world.held(0, "inbox").is_empty()).await;
+    let ids: BTreeSet<_> =
+        world.received().await[&rig::mailbox(0)].iter().map(|it| it.message_id.0.clone()).collect();
+    assert_eq!((ids.len(), world.stored().await), (30, 30), "none was deleted untold");
 }
 
 /// What comes from the internet and is hardly a mail.
