@@ -33,6 +33,8 @@ pub struct Member {
     /// What the records of the others were, and since when this worker has seen them so.
     seen: HashMap<String, (Revision, Instant)>,
     held: BTreeSet<Slice>,
+    /// Whose records may have this worker's name: those held, and those where the store failed.
+    named: BTreeSet<Slice>,
 }
 
 impl Member {
@@ -40,8 +42,8 @@ impl Member {
     pub fn new(store: Arc<dyn StateStore>, pool: &str, lease: Duration) -> Self {
         let (pool, name) = (pool.to_owned(), fresh());
         let (revision, renewed) = (None, None);
-        let (seen, held) = (HashMap::new(), BTreeSet::new());
-        Self { store, pool, lease, name, revision, renewed, seen, held }
+        let (seen, held, named) = (HashMap::new(), BTreeSet::new(), BTreeSet::new());
+        Self { store, pool, lease, name, revision, renewed, seen, held, named }
     }
 
     /// Whether a slice is this worker's now. To be asked before anything is done that others see.
@@ -69,7 +71,7 @@ impl Member {
             let mine = owner(slice, &members) == Some(&self.name);
             if mine && !self.held.contains(&slice) {
                 waits += usize::from(!self.take(slice, &members).await?);
-            } else if !mine && self.held.contains(&slice) && !busy(slice) {
+            } else if !mine && self.named.contains(&slice) && !busy(slice) {
                 self.release(slice).await?;
             }
         }
@@ -82,6 +84,7 @@ impl Member {
     /// The store's. What was not given back is free when the lease is over.
     pub async fn leave(&mut self) -> Result<()> {
         self.held.clear();
+        self.named.clear();
         self.renewed = None;
         if let Some(revision) = self.revision.take() {
             // slices of a name that is no member's are free
@@ -104,6 +107,7 @@ impl Member {
         } else {
             tracing::warn!(pool = %self.pool, "the lease was over; this worker joins anew");
             self.held.clear();
+            self.named.clear();
             (self.name, self.revision, self.renewed) = (fresh(), None, None);
         }
         Box::pin(self.renew()).await
@@ -147,6 +151,7 @@ impl Member {
             Some((_, revision)) => Some(revision),
             None => None,
         };
+        self.named.insert(slice);
         let taken = matches!(self.store.put(&key, mine, expected).await?, Put::Stored(_));
         if taken {
             self.held.insert(slice);
@@ -173,6 +178,7 @@ impl Member {
         {
             self.store.put(&key, Bytes::new(), Some(revision)).await?;
         }
+        self.named.remove(&slice);
         Ok(())
     }
 

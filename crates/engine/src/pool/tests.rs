@@ -1,21 +1,25 @@
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use mailbridge_core::{Put, Result, Revision, StateStore};
+use mailbridge_core::{Code, Error, Put, Result, Revision, StateStore};
 
 use super::{Member, SLICES, owner};
 
 const LEASE: Duration = Duration::from_secs(15);
 const TICK: Duration = Duration::from_secs(3);
 
-/// Values with revisions that are never used again, and how often it was written.
+/// Values with revisions that are never used again, and how often it was written; whether puts of
+/// slices fail without effect.
 #[derive(Default)]
-struct Fake(Mutex<(BTreeMap<String, (Bytes, Revision)>, u64)>);
+struct Fake(Mutex<(BTreeMap<String, (Bytes, Revision)>, u64)>, AtomicBool);
 
 impl Fake {
     fn swap(&self, key: &str, value: Option<Bytes>, expected: Option<Revision>) -> Put {
@@ -43,6 +47,9 @@ impl StateStore for Fake {
     }
 
     async fn put(&self, key: &str, value: Bytes, expected: Option<Revision>) -> Result<Put> {
+        if key.contains("/slice/") && self.1.load(Ordering::Relaxed) {
+            return Err(Error::transient(Code::StateFailed, "not now"));
+        }
         Ok(self.swap(key, Some(value), expected))
     }
 
@@ -95,6 +102,20 @@ async fn who_joins_is_given_a_share_but_not_what_is_busy() {
     one.tick(idle).await.unwrap();
     assert_eq!(other.tick(idle).await.unwrap(), 0);
     assert_eq!(counts(&one, &other), (256 - share, share));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_could_not_be_given_back_is_given_back_later() {
+    let (store, mut one, mut other) = two();
+    one.tick(idle).await.unwrap();
+    other.tick(idle).await.unwrap();
+    store.1.store(true, Ordering::Relaxed);
+    one.tick(idle).await.unwrap_err();
+    store.1.store(false, Ordering::Relaxed);
+    one.tick(idle).await.unwrap();
+    assert_eq!(other.tick(idle).await.unwrap(), 0, "no slice stays nobody's");
+    let (ones, others) = counts(&one, &other);
+    assert_eq!(ones + others, usize::from(SLICES));
 }
 
 #[tokio::test(start_paused = true)]
