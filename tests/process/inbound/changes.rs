@@ -111,7 +111,7 @@ async fn folders_below_are_followed_also_new_ones_and_one_that_goes_hurts_no_oth
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_members_of_a_group_are_read_and_one_that_is_denied_is_parked() {
+async fn the_members_of_a_group_are_read_new_ones_too_and_one_that_is_denied_is_parked() {
     let plan = Plan {
         mailboxes: 0,
         rule: "{ group: 22222222-3333-4444-5555-666666666666 }",
@@ -127,7 +127,7 @@ async fn the_members_of_a_group_are_read_and_one_that_is_denied_is_parked() {
     for mailbox in [0, 2] {
         world.arrive(mailbox, 5, "old");
     }
-    let _program = world.start();
+    let mut program = world.start();
     world.published(10, SOON).await;
     let status = async || {
         let status = world.get("/status").await.unwrap_or_default();
@@ -145,4 +145,20 @@ async fn the_members_of_a_group_are_read_and_one_that_is_denied_is_parked() {
     let metrics = world.get("/metrics").await.expect("metrics");
     let parked = metrics.lines().find(|line| line.contains("state=\"parked\""));
     assert!(parked.is_some_and(|line| line.ends_with(" 1")), "{parked:?}");
+
+    // who joins, and who is let in again, is read whole; a start asks at once
+    let group = Group::new("support").with_id("22222222-3333-4444-5555-666666666666");
+    let group = (1..4).fold(group, |group, n| group.member(rig::mailbox(n)));
+    world.handle().set_group(DOMAIN, group).expect("the tenant");
+    world.handle().set_mailbox(&rig::mailbox(1), MailboxState::Ok).expect("it is there");
+    program.sigterm().expect("it runs");
+    assert!(program.wait_exit(SOON).await.expect("it stops").success());
+    for (mailbox, count) in [(0, 3), (1, 4), (3, 2)] {
+        world.arrive(mailbox, count, "meanwhile");
+    }
+    let _program = world.start();
+    world.published(16, SOON).await;
+    let received = world.received().await;
+    let of = |n: usize| received.get(&rig::mailbox(n)).map_or(0, Vec::len);
+    assert_eq!((of(0), of(1), of(3)), (5, 4, 2), "who has left is read no more");
 }
