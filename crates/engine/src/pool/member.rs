@@ -48,7 +48,7 @@ impl Member {
 
     /// Whether a slice is this worker's now. To be asked before anything is done that others see.
     pub fn holds(&self, slice: Slice) -> bool {
-        let lasts = self.lease - self.lease / MARGIN;
+        let lasts = self.lease.saturating_sub(self.lease / MARGIN);
         self.held.contains(&slice) && self.renewed.is_some_and(|at| at.elapsed() < lasts)
     }
 

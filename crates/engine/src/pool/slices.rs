@@ -16,7 +16,7 @@ pub fn slice_of(name: &str) -> Slice {
 
 /// Whose a slice is to be, by rendezvous hashing: who comes takes only what becomes theirs, and of who
 /// goes only what they had moves.
-pub fn owner<'a>(slice: Slice, members: &'a [String]) -> Option<&'a String> {
+pub fn owner(slice: Slice, members: &[String]) -> Option<&String> {
     members.iter().max_by_key(|member| (weight(&format!("{slice}/{member}")), *member))
 }
 

@@ -19,7 +19,9 @@ const TICK: Duration = Duration::from_secs(3);
 /// Values with revisions that are never used again, and how often it was written; whether puts of
 /// slices fail without effect.
 #[derive(Default)]
-struct Fake(Mutex<(BTreeMap<String, (Bytes, Revision)>, u64)>, AtomicBool);
+struct Fake(Mutex<(Values, u64)>, AtomicBool);
+
+type Values = BTreeMap<String, (Bytes, Revision)>;
 
 impl Fake {
     fn swap(&self, key: &str, value: Option<Bytes>, expected: Option<Revision>) -> Put {
