@@ -162,3 +162,23 @@ async fn the_members_of_a_group_are_read_new_ones_too_and_one_that_is_denied_is_
     let of = |n: usize| received.get(&rig::mailbox(n)).map_or(0, Vec::len);
     assert_eq!((of(0), of(1), of(3)), (5, 4, 2), "who has left is read no more");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn only_users_whom_the_filter_means_are_read() {
+    let rule = "{ users: \"mail eq 'm1@contoso.example'\" }";
+    let world = World::new(Plan { mailboxes: 0, rule, ..Plan::default() }).await;
+    let roles = ["Mail.ReadWrite", "User.Read.All"];
+    world.handle().set_app_roles(DEMO_CLIENT_ID, &roles).expect("the app");
+    for mailbox in 0..3 {
+        world.arrive(mailbox, 5, "old");
+    }
+    let _program = world.start();
+    world.published(5, SOON).await;
+    world.arrive(0, 1, "to another");
+    world.arrive(1, 1, "new");
+    world.published(6, SOON).await;
+    let received = world.received().await;
+    let read: Vec<_> =
+        received.iter().map(|(mailbox, mails)| (mailbox.clone(), mails.len())).collect();
+    assert_eq!(read, [(rig::mailbox(1), 6)]);
+}

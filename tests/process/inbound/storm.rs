@@ -151,7 +151,7 @@ async fn files_up_to_a_hundred_megabytes_are_stored_whole_in_flat_memory() {
         }
     }
     assert_eq!(sizes, [0, 1, 3_000_000, 20_000_000, LARGE as u64, LARGE as u64]);
-    println!("{} KiB above idle at most", most);
+    println!("{most} KiB above idle at most");
     assert!(most < 64 * 1024, "{most} KiB above idle, for files of {LARGE} bytes");
 }
 
