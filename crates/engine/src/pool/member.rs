@@ -1,9 +1,10 @@
 //! One worker's membership, and the slices it holds.
 //!
 //! No two clocks are compared. A worker counts its own lease from *before* its last renewal that
-//! succeeded; the others count from when they first *saw* that revision, which is later. Whose record
-//! stayed the same for a whole lease is buried: the record is deleted at that revision. So a renewal
-//! that comes late finds no record, and the worker begins anew under another name, with nothing.
+//! succeeded; the others count from when they first *saw* that revision, which is later. Whose
+//! record stayed the same for a whole lease is buried: the record is deleted at that revision. So a
+//! renewal that comes late finds no record, and the worker begins anew under another name, with
+//! nothing.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -57,9 +58,9 @@ impl Member {
         &self.held
     }
 
-    /// Renews, buries who is gone, gives back what is to be another's and is not `busy`, and takes what
-    /// is its own and free. To be called some times per lease, and more often while it has to wait for
-    /// others. Returns how many slices it still waits for.
+    /// Renews, buries who is gone, gives back what is to be another's and is not `busy`, and takes
+    /// what is its own and free. To be called some times per lease, and more often while it has to
+    /// wait for others. Returns how many slices it still waits for.
     ///
     /// # Errors
     /// The store's. What is held lasts as long as the lease does.
@@ -101,7 +102,7 @@ impl Member {
             (self.revision, self.renewed) = (Some(revision), Some(started));
             return Ok(());
         }
-        // nobody else writes this key: either an earlier renewal came through after all, or it is gone
+        // nobody else writes this key: an earlier renewal came through after all, or it is gone
         if let Some((_, revision)) = self.store.get(&key).await? {
             self.revision = Some(revision);
         } else {

@@ -14,8 +14,8 @@ pub fn slice_of(name: &str) -> Slice {
     Slice::try_from(number).unwrap_or_default()
 }
 
-/// Whose a slice is to be, by rendezvous hashing: who comes takes only what becomes theirs, and of who
-/// goes only what they had moves.
+/// Whose a slice is to be, by rendezvous hashing: who comes takes only what becomes theirs, and of
+/// who goes only what they had moves.
 pub fn owner(slice: Slice, members: &[String]) -> Option<&String> {
     members.iter().max_by_key(|member| (weight(&format!("{slice}/{member}")), *member))
 }
