@@ -1,6 +1,9 @@
 //! Workers that are killed and added, and a broker that restarts in the middle.
 
-use std::collections::HashMap;
+use std::{
+    collections::HashMap,
+    time::{Duration, Instant},
+};
 
 use mailbridge_sandbox::{Budgets, Sandbox};
 use mailbridge_testkit::server::KafkaServer;
@@ -8,10 +11,16 @@ use mailbridge_testkit::server::KafkaServer;
 use super::rig::{Place, Plan, Rig, Worker};
 use crate::rig::{LOAD, mailbox, request};
 
-const COUNT: usize = 2_000;
+/// Requests of the storm, unless `MAILBRIDGE_TEST_REQUESTS` says how many.
+const COUNT: usize = 3_000;
 const MAILBOXES: usize = 40;
 const PARTITIONS: i32 = 12;
 const WORKERS: usize = 4;
+
+fn count() -> usize {
+    let count = std::env::var("MAILBRIDGE_TEST_REQUESTS").ok();
+    count.map_or(COUNT, |count| count.parse().expect("a number of requests"))
+}
 
 /// Produces `count` requests, keyed by mailbox; where each stands.
 async fn load(rig: &Rig, count: usize) -> Vec<Place> {
@@ -49,14 +58,15 @@ fn assert_nothing_unfinished_is_committed(rig: &Rig, places: &[Place]) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn workers_killed_and_added_and_a_broker_restarted_double_and_lose_nothing() {
+    let count = count();
     let mut server = KafkaServer::start().await.expect("a broker");
     let sandbox = Sandbox::builder().seed(11).budgets(Budgets::graph());
     let plan = Plan { partitions: PARTITIONS, sandbox, ..Plan::default() };
     let rig = Rig::over(&server.broker(), plan).await;
-    let places = load(&rig, COUNT).await;
+    let places = load(&rig, count).await;
     let mut workers: Vec<Worker> = (0..WORKERS).map(|_| rig.start()).collect();
     for step in 1..=5u64 {
-        rig.sent(COUNT as u64 * step / 7, LOAD).await;
+        rig.sent(count as u64 * step / 7, LOAD).await;
         assert_nothing_unfinished_is_committed(&rig, &places);
         if step == 3 {
             server.stop().await.expect("it stops");
@@ -68,8 +78,22 @@ async fn workers_killed_and_added_and_a_broker_restarted_double_and_lose_nothing
         }
     }
     rig.drained(&ends(&places), LOAD).await;
-    rig.assert_exactly_once(COUNT);
+    rig.assert_exactly_once(count);
     for worker in workers {
+        worker.stop().await;
+    }
+}
+
+/// A group waits 45 s for a member that went without a word.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_worker_that_stops_lets_its_partitions_go_and_the_next_has_them_at_once() {
+    let rig = Rig::new(Plan::default()).await;
+    for n in 0..3 {
+        let worker = rig.start();
+        rig.produce("a", request(n, &mailbox(n)).as_bytes()).await;
+        let began = Instant::now();
+        rig.sent(n as u64 + 1, LOAD).await;
+        assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
         worker.stop().await;
     }
 }

@@ -12,11 +12,12 @@ use crate::health::Reporter;
 /// An input that is rebuilt when it fails.
 pub struct InputHost {
     pipeline: String,
-    build: Arc<dyn Build<dyn Input>>,
-    health: Reporter,
+    /// Goes before what it is built from, which may wait for it at the end of the program.
     input: Option<Box<dyn Input>>,
     /// A build under way; kept over calls, so that a caller that looks away does not begin it anew.
     building: Option<BoxFuture<'static, Result<Box<dyn Input>>>>,
+    build: Arc<dyn Build<dyn Input>>,
+    health: Reporter,
     failures: u32,
     /// Not before this.
     retry_at: Option<Instant>,

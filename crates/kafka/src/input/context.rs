@@ -68,6 +68,10 @@ impl Context {
         }
         drop(lot);
         self.answer(consumer, &begin, true);
+        // a pause outlives the assignment that it was for
+        if let Err(failure) = consumer.resume(&begin) {
+            tracing::debug!(%failure, "what was assigned was not read on");
+        }
         self.shared.commit();
     }
 
