@@ -28,7 +28,6 @@ use crate::{
     threads::Threads,
 };
 
-
 /// What stands in a topic.
 struct Back(Arc<Shared>);
 
