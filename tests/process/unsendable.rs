@@ -24,7 +24,7 @@ async fn desk() -> (Desk, tempfile::TempDir) {
     (Desk::new("", &places).await, folder)
 }
 
-fn mail(attachment: Value) -> Value {
+fn mail(attachment: &Value) -> Value {
     json!({ "to": "ann@example.org", "subject": "s", "text": "t", "attachments": [attachment] })
 }
 
@@ -41,7 +41,7 @@ fn nested(parts: usize, content: usize) -> String {
     raw.push_str("Content-Type: text/plain\r\n\r\n");
     raw.push_str(&"words \r\n".repeat(content / 8));
     for depth in (0..parts).rev() {
-        raw.push_str(&format!("\r\n--b{depth}--\r\n"));
+        raw.extend(["\r\n--b", &depth.to_string(), "--\r\n"]);
     }
     raw
 }
@@ -66,13 +66,13 @@ async fn files_that_are_not_what_they_should_be_are_refused_by_name_and_the_next
         (json!({ "name": "a.bin", "url": url("large.bin") }), "request_attachment_too_large"),
     ];
     for (attachment, code) in cases {
-        let id = desk.taken(desk.post(&mail(attachment.clone()))).await;
+        let id = desk.taken(desk.post(&mail(&attachment))).await;
         let outcome = desk.ended(&id).await["outcome"].take();
         assert_eq!((&outcome["status"], &outcome["code"]), (&json!("rejected"), &json!(code)));
         assert!(outcome["reason"].as_str().is_some_and(|reason| !reason.is_empty()), "{outcome}");
     }
     let good =
-        desk.taken(desk.post(&mail(json!({ "name": "e.txt", "url": url("empty.txt") })))).await;
+        desk.taken(desk.post(&mail(&json!({ "name": "e.txt", "url": url("empty.txt") })))).await;
     assert_eq!(desk.ended(&good).await["outcome"]["status"], "accepted");
     let truth = desk.handle().truth();
     assert_eq!((truth.sent_total(), truth.drafts_left()), (1, 0));
