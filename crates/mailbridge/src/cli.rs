@@ -2,12 +2,22 @@
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::{
     command::{
-        check::Check, cursor::Cursor, doctor::Doctor, explain::Explain, render::Render,
-        replay::Replay, run::Run, sandbox::SandboxArgs, schema::SchemaOf, send::Send, test::Test,
+        check::Check,
+        cursor::Cursor,
+        doctor::Doctor,
+        explain::Explain,
+        manual::{Completions, Man},
+        render::Render,
+        replay::Replay,
+        run::Run,
+        sandbox::SandboxArgs,
+        schema::SchemaOf,
+        send::Send,
+        test::Test,
     },
     config::{
         model::{Level, LogFormat},
@@ -84,6 +94,12 @@ enum Command {
     Schema(SchemaOf),
     /// Say what a code means, and what to do about it
     Explain(Explain),
+    /// Print the completions of a shell
+    #[command(hide = true)]
+    Completions(Completions),
+    /// Write the manual pages
+    #[command(hide = true)]
+    Man(Man),
 }
 
 /// The whole program, with these bus plugins.
@@ -116,6 +132,8 @@ impl Command {
             Self::Send(send) => send.run(registry, wishes).await,
             Self::Schema(schema) => schema.run(registry),
             Self::Explain(explain) => explain.run(),
+            Self::Completions(completions) => completions.run(Cli::command()),
+            Self::Man(man) => man.run(Cli::command()),
         }
     }
 }

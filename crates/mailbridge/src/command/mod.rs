@@ -4,6 +4,7 @@ pub mod check;
 pub mod cursor;
 pub mod doctor;
 pub mod explain;
+pub mod manual;
 pub mod render;
 pub mod replay;
 pub mod run;
