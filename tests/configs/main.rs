@@ -3,6 +3,7 @@
 
 mod broken;
 mod compose;
+mod deploy;
 mod guide;
 mod posted;
 mod program;
