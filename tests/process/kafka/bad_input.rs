@@ -14,9 +14,10 @@ async fn an_unknown_topic_is_named_with_the_command_that_makes_it_and_waited_for
     let rig = Rig::new(Plan { topics: false, ..Plan::default() }).await;
     let worker = rig.start();
     let said = worker.ready(503, "bus_stream_missing").await;
-    for part in [&*rig.topic("send"), "UNKNOWN_TOPIC_OR_PARTITION", "kafka-topics.sh"] {
-        assert!(said.contains(part), "{part}: {said}");
-    }
+    // the sides of a pipeline tell of their own topics, whichever comes first
+    let named = ["send", "outcome", "dead"].iter().any(|side| said.contains(&rig.topic(side)));
+    assert!(named && said.contains("kafka-topics.sh"), "{said}");
+    worker.ready(503, "UNKNOWN_TOPIC_OR_PARTITION").await;
     for (what, partitions) in [("send", 3), ("outcome", 1), ("dead", 1)] {
         rig.make_topic(what, partitions).await;
     }

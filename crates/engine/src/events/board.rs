@@ -21,6 +21,9 @@ pub struct Status {
     pub mailbox: Mailbox,
     /// What is done about it.
     pub state: State,
+    /// When this worker first knew of it.
+    #[serde(skip)]
+    pub(super) known_since: Option<Timestamp>,
     /// When it was last known that everything is told.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub up_to_date_at: Option<Timestamp>,
@@ -145,6 +148,7 @@ impl Board {
         let status = all.entry(mailbox.as_str().to_lowercase()).or_insert_with(|| Status {
             mailbox: mailbox.clone(),
             state: State::Waiting,
+            known_since: None,
             up_to_date_at: None,
             cursor_at: None,
             next_at: None,

@@ -132,7 +132,7 @@ impl Places {
             }
             (Folders::Same(_), None) => return Err(nothing()),
             (Folders::All(folders, Some(cursor)), kept) => {
-                let kept = self.kept(kept, mailbox, folders, cursor, line.now());
+                let kept = self.kept(kept, mailbox, folders, cursor, line.known_since(mailbox));
                 self.keep(line, &key, kept, revision).await?
             }
         };

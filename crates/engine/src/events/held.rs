@@ -42,7 +42,7 @@ impl Line {
             record.folder = folder.clone();
             return Ok(Held { record, revision: Some(revision), changed: false });
         }
-        let (start, now) = places.start(folder, self.now());
+        let (start, now) = places.start(folder, self.known_since(mailbox));
         let record = Record::new(mailbox, folder, start, now);
         let mut held = Held { record, revision: None, changed: true };
         self.commit(&mut held).await?;

@@ -131,6 +131,12 @@ impl Line {
         (self.clock)()
     }
 
+    /// When *now* was for a mailbox that is read from now on: not when its turn came, which may be
+    /// late, but when the pipeline began, or found it.
+    pub(super) fn known_since(&self, mailbox: &Mailbox) -> Timestamp {
+        self.board.get(mailbox).and_then(|status| status.known_since).unwrap_or_else(|| self.now())
+    }
+
     pub(super) fn deadline(&self) -> Deadline {
         Deadline::new(self.settings.deadline, self.settings.deadline_max)
     }

@@ -193,7 +193,10 @@ impl Running {
             self.line.places.gone(mailbox);
         }
         for mailbox in all {
-            self.line.board.note(mailbox, |_| {});
+            let now = self.line.now();
+            self.line.board.note(mailbox, |status| {
+                status.known_since.get_or_insert(now);
+            });
         }
         if let Some(keeper) = &self.keeper {
             let only = match self.line.settings.folders.as_slice() {
