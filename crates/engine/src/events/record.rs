@@ -142,8 +142,12 @@ impl Record {
     }
 
     /// Of a folder that is read from now on: when now was. What was received since then is told.
+    ///
+    /// Graph tells when a mail was received to the second (learn.microsoft.com, message), so what came in
+    /// the same second counts as having come since.
     pub(super) fn begun(&self) -> Option<Timestamp> {
-        self.since.and_then(|since| since.checked_add(BEFORE_NOW).ok())
+        let begun = self.since?.checked_add(BEFORE_NOW).ok()?;
+        Timestamp::from_second(begun.as_second()).ok()
     }
 
     /// The folder is read from its beginning, and from this time on everything is told, also what was
