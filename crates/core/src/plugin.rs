@@ -22,6 +22,8 @@ use crate::{
 pub trait Plugin: Sized + Send + Sync + 'static {
     /// The key under `buses.<name>`, such as `nats`.
     const NAME: &'static str;
+    /// Whether it has [`Plugin::output_with_store`].
+    const COMMITS: bool = false;
     /// `buses.<name>.<NAME>`: how to reach the bus.
     type Config: DeserializeOwned + JsonSchema;
     /// A pipeline's `from`, less its `bus` key: what to read.
@@ -48,6 +50,16 @@ pub trait Plugin: Sized + Send + Sync + 'static {
 
     /// Builds an output.
     async fn output(&self, target: &Self::Target) -> Result<Box<dyn Output>>;
+
+    /// Builds an output whose `commit` stores values in this store along with the messages, where the
+    /// bus knows how. What is stored is kept for ever.
+    async fn output_with_store(
+        &self,
+        target: &Self::Target,
+        _store: &Self::Store,
+    ) -> Result<Box<dyn Output>> {
+        self.output(target).await
+    }
 
     /// Opens a state store. What is kept forever and what is not may share the configuration, and
     /// never share a key.
@@ -170,6 +182,13 @@ pub trait Bus: Send + Sync {
     ) -> Result<Arc<dyn SourceEnd>, Malformed>;
     /// Takes an `outcomes`, `dead_letters` or `to` section.
     fn target(self: Arc<Self>, section: Value) -> Result<Arc<dyn TargetEnd>, Malformed>;
+    /// Takes a `to` section and the `state` section of the same bus; none, where the bus does not
+    /// know how to commit to both. See [`Plugin::output_with_store`].
+    fn target_with_state(
+        self: Arc<Self>,
+        target: Value,
+        state: Value,
+    ) -> Result<Option<Arc<dyn TargetEnd>>, Malformed>;
     /// Takes a `state` section.
     fn state(
         self: Arc<Self>,
@@ -243,7 +262,8 @@ impl From<&crate::Error> for Malformed {
 struct Erased<P>(P);
 
 struct Source<P: Plugin>(Arc<Erased<P>>, P::Source, Needs);
-struct Target<P: Plugin>(Arc<Erased<P>>, P::Target);
+/// With the store that it commits to, if it does.
+struct Target<P: Plugin>(Arc<Erased<P>>, P::Target, Option<P::Store>);
 struct Store<P: Plugin>(Arc<Erased<P>>, P::Store, Keep);
 
 impl<P: Plugin> Bus for Erased<P> {
@@ -258,7 +278,18 @@ impl<P: Plugin> Bus for Erased<P> {
     }
 
     fn target(self: Arc<Self>, section: Value) -> Result<Arc<dyn TargetEnd>, Malformed> {
-        Ok(Arc::new(Target(self, parse(section)?)))
+        Ok(Arc::new(Target(self, parse(section)?, None)))
+    }
+
+    fn target_with_state(
+        self: Arc<Self>,
+        target: Value,
+        state: Value,
+    ) -> Result<Option<Arc<dyn TargetEnd>>, Malformed> {
+        if !P::COMMITS {
+            return Ok(None);
+        }
+        Ok(Some(Arc::new(Target(self, parse(target)?, Some(parse(state)?)))))
     }
 
     fn state(
@@ -299,7 +330,10 @@ impl<P: Plugin> SourceEnd for Source<P> {
 #[async_trait]
 impl<P: Plugin> Build<dyn Output> for Target<P> {
     async fn build(&self) -> Result<Box<dyn Output>> {
-        self.0.0.output(&self.1).await
+        match &self.2 {
+            Some(store) => self.0.0.output_with_store(&self.1, store).await,
+            None => self.0.0.output(&self.1).await,
+        }
     }
 }
 

@@ -39,6 +39,37 @@ pub trait Input: Send {
 pub trait Output: Send + Sync {
     /// Publishes one message.
     async fn publish(&self, message: Message) -> Result<()>;
+
+    /// Publishes messages and stores a value, all of it or nothing, where the output was built with
+    /// the store that the value is for ([`crate::plugin::Plugin::output_with_store`]).
+    ///
+    /// - Nothing of what did not happen is seen by consumers that read what is committed.
+    /// - Whoever commits for a share of the work takes it over. What another had begun for it has
+    ///   no effect, however late it goes on.
+    /// - [`Put::Conflict`] means that the value was not at the expected revision, or that another has
+    ///   taken the share over: the stored value tells who was first.
+    /// - An error means that it may or may not have happened: the stored value tells. One with the
+    ///   field `message` means that nothing has, and whose fault it is, counted from 0.
+    async fn commit(&self, _commit: Commit<'_>) -> Result<Put> {
+        let detail = "this output stores no values along with messages";
+        Err(Error::permanent(Code::Internal, detail))
+    }
+}
+
+/// Messages and a value that stand or fall together. See [`Output::commit`].
+#[derive(Clone, Debug)]
+pub struct Commit<'a> {
+    /// The share of the work that this is about, of which there are some dozens. One commit follows
+    /// another within it.
+    pub share: &'a str,
+    /// In the order in which they are published. There may be none.
+    pub messages: &'a [Message],
+    /// The value's key in the state store.
+    pub key: &'a str,
+    /// What is stored there.
+    pub value: Bytes,
+    /// What stands there; nothing, with `None`.
+    pub expected: Option<Revision>,
 }
 
 /// Reads messages as requests, for one pipeline.

@@ -7,12 +7,15 @@ use super::{
     judge::View,
     line::Line,
     record::{self, Record},
+    stage::Stage,
 };
 
 /// A record as it stands in the store.
 pub(super) struct Held {
     pub(super) record: Record,
-    revision: Option<Revision>,
+    pub(super) revision: Option<Revision>,
+    /// What goes out with the record.
+    pub(super) stage: Stage,
     /// It differs from what is stored.
     pub(super) changed: bool,
 }
@@ -40,21 +43,29 @@ impl Line {
                 Record::from_bytes(&bytes).map_err(|error| error.with("folder", &folder.path))?;
             // it may have been renamed since
             record.folder = folder.clone();
-            return Ok(Held { record, revision: Some(revision), changed: false });
+            let stage = Stage::default();
+            return Ok(Held { record, revision: Some(revision), stage, changed: false });
         }
         let (start, now) = places.start(folder, self.known_since(mailbox));
         let record = Record::new(mailbox, folder, start, now);
-        let mut held = Held { record, revision: None, changed: true };
+        let stage = Stage::default();
+        let mut held = Held { record, revision: None, stage, changed: true };
         self.commit(&mut held).await?;
         Ok(held)
     }
 
-    /// Moves the record. Everything before it is out.
+    /// Moves the record. Everything before it is out then.
     pub(super) async fn commit(&self, held: &mut Held) -> Result<()> {
         held.record.saved_at = self.now();
+        let put = if self.commits {
+            self.commit_together(held).await?
+        } else {
+            let Record { mailbox, folder, .. } = &held.record;
+            let key = record::key(&self.pipeline, mailbox, &folder.id);
+            self.store.put(&key, held.record.to_bytes()?, held.revision).await?
+        };
         let Record { mailbox, folder, .. } = &held.record;
-        let key = record::key(&self.pipeline, mailbox, &folder.id);
-        match self.store.put(&key, held.record.to_bytes()?, held.revision).await? {
+        match put {
             Put::Stored(revision) => {
                 (held.revision, held.changed) = (Some(revision), false);
                 let saved_at = held.record.saved_at;

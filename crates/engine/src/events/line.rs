@@ -4,6 +4,8 @@
 //! record -> page -> judge -> make -> publish, one after the other, confirmed -> COMMIT RECORD -> after
 //! ```
 //!
+//! Where the bus can, a page's events and the record are committed together instead.
+//!
 //! The record moves last, by compare-and-swap. Whatever fails or breaks off before leaves it where it
 //! was, and the page is read again; what was published of it has the same ids then. Whoever loses the
 //! swap is not the one who reads this folder, and stops.
@@ -46,6 +48,8 @@ pub(super) struct Line {
     pub(super) clock: Clock,
     pub(super) maker: Maker,
     pub(super) to: OutputHost,
+    /// Events and the record that they move go together.
+    pub(super) commits: bool,
     pub(super) quarantine: Quarantine,
     pub(super) after: After,
     pub(super) places: Places,
@@ -242,11 +246,18 @@ impl Line {
         let view = held[at].view(self.select.only_new);
         for item in items {
             match self.item(held, at, &view, item, &deadline).await {
-                Ok(out) => told += u64::from(out),
+                Ok(out) => {
+                    told += u64::from(out);
+                    held[at].record.told += u64::from(out);
+                }
                 Err(error) => {
                     self.keep_told(&mut held[at], told).await;
                     return Err(error);
                 }
+            }
+            if held[at].stage.is_full() {
+                // what is in memory is bounded; the rest of the page follows from the same cursor
+                self.commit(&mut held[at]).await?;
             }
             // what was made stays made: the time without progress begins anew
             deadline.progress();
@@ -254,7 +265,6 @@ impl Line {
         let Held { record, changed, .. } = &mut held[at];
         let steady = record.is_steady();
         record.advance(next, more, read, asked.at);
-        record.told += told;
         // an idle folder's cursor need not be written down each time: the one that stands is good
         *changed |= read > 0 || more || !steady || record.cursor.is_none();
         let read = u64::try_from(read).unwrap_or(u64::MAX);
@@ -273,7 +283,6 @@ impl Line {
         if told == 0 {
             return;
         }
-        held.record.told += told;
         if let Err(error) = self.commit(held).await {
             let (pipeline, code) = (&self.pipeline, error.code());
             tracing::debug!(%pipeline, %code, %error, "what was told of a page is not kept");

@@ -23,6 +23,7 @@ mod recent;
 pub mod record;
 mod run;
 mod settings;
+mod stage;
 mod tell;
 mod turns;
 pub mod wake;
@@ -52,6 +53,9 @@ pub struct Events {
     pub clock: Clock,
     /// Where events go.
     pub to: Arc<dyn Build<dyn Output>>,
+    /// Whether what `to` commits is in `store`: then events and the record that they move go
+    /// together.
+    pub commits: bool,
     /// Where it is told of mails that no event can be made of, if anywhere.
     pub dead_letters: Option<Arc<dyn Build<dyn Output>>>,
     /// Where large content is put, if anywhere.

@@ -77,7 +77,7 @@ impl Events {
     }
 
     fn start(self, stop: CancellationToken) -> Running {
-        let Self { name, mail, changes, store, clock, settings, health, .. } = self;
+        let Self { name, mail, changes, store, clock, settings, health, commits, .. } = self;
         let output = |side, build| OutputHost::new(side, &name, build, health.clone());
         let keeper = settings.webhook.clone().map(|webhook| {
             let (changes, store) = (Arc::clone(&changes), Arc::clone(&store));
@@ -102,6 +102,7 @@ impl Events {
             select: settings.include.select(&settings.changes),
             to: output(Side::Events, self.to),
             quarantine: Quarantine { pipeline: name.clone(), dead_letters },
+            commits,
             places: Places::new(settings.folders.clone(), settings.start),
             board: self.board,
             maker,

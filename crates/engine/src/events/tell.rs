@@ -13,9 +13,7 @@ use super::{
     line::Line,
     make::{Making, News},
     recent,
-    record::Record,
 };
-use crate::metric;
 
 impl Line {
     /// Tells one item, and says whether an event is out.
@@ -71,13 +69,12 @@ impl Line {
             found = whole;
         }
         let (id, received) = (found.id.clone(), found.received);
-        let record = &mut held[at].record;
         let told = match judged {
             Judgement::Ignore | Judgement::Fetch => return Ok(false),
             Judgement::Note => false,
             Judgement::Tell(change) => {
                 let version =
-                    self.publish(record, change, id.clone(), Some(found), deadline).await?;
+                    self.publish(&mut held[at], change, id.clone(), Some(found), deadline).await?;
                 match version {
                     Some(version) => {
                         stamp = version.unwrap_or(stamp);
@@ -87,6 +84,7 @@ impl Line {
                 }
             }
         };
+        let record = &mut held[at].record;
         record.recent.add(&id, received, stamp);
         if told && judged == Judgement::Tell(Change::Received) && !self.after.steps.is_empty() {
             record.pending.add(id);
@@ -97,7 +95,7 @@ impl Line {
     /// It is not in the folder any more: where it is now says what happened.
     async fn removed(&self, held: &mut Held, id: MessageId, deadline: &Deadline) -> Result<bool> {
         let settings = &self.settings;
-        let record = &mut held.record;
+        let record = &held.record;
         let (moves, deletes) = (settings.tells(Change::Moved), settings.tells(Change::Deleted));
         if (!moves && !deletes) || record.phase == Phase::Skim {
             return Ok(false);
@@ -116,14 +114,14 @@ impl Line {
         if !settings.tells(change) {
             return Ok(false);
         }
-        self.publish(record, change, id, found, deadline).await.map(|told| told.is_some())
+        self.publish(held, change, id, found, deadline).await.map(|told| told.is_some())
     }
 
-    /// Makes an event and publishes it, if it is wanted. Says whether it is out, with the stamp of the
-    /// version that it tells where that is known.
+    /// Makes an event and publishes it, if it is wanted. Says whether it is out, or goes out with the
+    /// record, with the stamp of the version that it tells where that is known.
     async fn publish(
         &self,
-        record: &Record,
+        held: &mut Held,
         change: Change,
         id: MessageId,
         found: Option<Found>,
@@ -132,6 +130,7 @@ impl Line {
         if !self.settings.tells(change) {
             return Ok(None);
         }
+        let Held { record, stage, .. } = held;
         let (mailbox, folder) = (&record.mailbox, record.folder.path.as_str());
         let news = News { mailbox, folder, change, id: id.clone(), found };
         let published = async {
@@ -140,26 +139,26 @@ impl Line {
                 Making::PassedBy | Making::Gone => return Ok(None),
             };
             let mut made = made;
+            let stamp = made.version.as_deref().map(|version| recent::stamp(Some(version), None));
             loop {
                 let message = self.maker.message(&made)?;
+                if self.commits {
+                    stage.push(made, message);
+                    return Ok(Some(stamp));
+                }
                 match self.to.publish(message).await {
-                    Ok(()) => break,
+                    Ok(()) => {
+                        self.count(&made);
+                        return Ok(Some(stamp));
+                    }
                     Err(error)
                         if error.code() == Code::BusPayloadTooLarge
                             && self.maker.shrink(&mut made, deadline).await? => {}
                     Err(error) => return Err(error),
                 }
             }
-            let stamp = made.version.as_deref().map(|version| recent::stamp(Some(version), None));
-            Ok(Some(stamp))
         };
         match published.await {
-            Ok(Some(stamp)) => {
-                metrics::counter!(metric::EVENTS, "pipeline" => self.pipeline.clone(),
-                    "change" => change.as_str())
-                .increment(1);
-                Ok(Some(stamp))
-            }
             Err(error) if error.verdict() == Verdict::Permanent => {
                 self.quarantine.put(mailbox, folder, Some(&id), &error).await?;
                 Ok(None)

@@ -14,7 +14,7 @@ use futures_util::{
     FutureExt as _,
     future::{BoxFuture, Shared},
 };
-use mailbridge_core::{Error, Message, Output, Result, Verdict, plugin::Build};
+use mailbridge_core::{Commit, Error, Message, Output, Put, Result, Verdict, plugin::Build};
 use tokio::time::Instant;
 
 use super::pause;
@@ -76,11 +76,23 @@ impl OutputHost {
     pub async fn publish(&self, message: Message) -> Result<()> {
         let output = self.output().await?;
         let published = output.publish(message).await;
+        self.noted(&output, published)
+    }
+
+    /// Commits; see [`Output::commit`].
+    pub async fn commit(&self, commit: Commit<'_>) -> Result<Put> {
+        let output = self.output().await?;
+        let committed = output.commit(commit).await;
+        self.noted(&output, committed)
+    }
+
+    /// What a call came to, for those who call next.
+    fn noted<T>(&self, output: &Arc<dyn Output>, published: Result<T>) -> Result<T> {
         let mut slot = self.slot();
         match &published {
             // What became of another instance meanwhile is told by those who use that.
-            _ if !slot.holds(&output) => {}
-            Ok(()) => self.recovered(&mut slot),
+            _ if !slot.holds(output) => {}
+            Ok(_) => self.recovered(&mut slot),
             // The message is at fault, which says nothing of the output.
             Err(error) if error.verdict() == Verdict::Permanent => {}
             Err(error) => {

@@ -100,6 +100,8 @@ pub struct EventsPipeline {
     pub state: Port<dyn Build<dyn StateStore>>,
     /// Where events go.
     pub to: Port<dyn TargetEnd>,
+    /// Whether `to` commits events and what is kept in `state` together.
+    pub commits: bool,
     /// Where it is told of what no event can be made of.
     pub dead_letters: Option<Port<dyn TargetEnd>>,
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use mailbridge_core::{
-    Message, Output, Result,
+    Commit, Message, Output, Put, Result,
     plugin::{Build, TargetEnd},
 };
 
@@ -43,5 +43,14 @@ impl Output for Telling {
         self.output.publish(message).await?;
         self.report.event(&labels);
         Ok(())
+    }
+
+    async fn commit(&self, commit: Commit<'_>) -> Result<Put> {
+        let messages = commit.messages;
+        let put = self.output.commit(commit).await?;
+        if matches!(put, Put::Stored(_)) {
+            messages.iter().for_each(|message| self.report.event(&message.labels));
+        }
+        Ok(put)
     }
 }

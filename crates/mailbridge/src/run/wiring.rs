@@ -155,7 +155,8 @@ pub fn requests(
 
 /// An events pipeline that is ready to run; nothing, without its connection.
 fn events(pipeline: EventsPipeline, connections: &Connections, shared: &Shared) -> Option<Events> {
-    let EventsPipeline { name, section, filter, files, state, to, dead_letters } = pipeline;
+    let EventsPipeline { name, section, filter, files, state, to, commits, dead_letters } =
+        pipeline;
     let connection = Arc::clone(connections.mails.get(&section.connection)?);
     Some(Events {
         mail: Arc::clone(&connection) as Arc<dyn Mail>,
@@ -166,6 +167,7 @@ fn events(pipeline: EventsPipeline, connections: &Connections, shared: &Shared) 
             Some(report) => Arc::new(Told::new(to.build, Arc::clone(report))),
             None => to.build,
         },
+        commits,
         dead_letters: dead_letters.map(|port| port.build as Arc<dyn Build<dyn Output>>),
         files,
         filter,

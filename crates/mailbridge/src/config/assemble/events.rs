@@ -1,6 +1,6 @@
 //! Pipelines of kind `events`: from a mailbox to a bus.
 
-use std::sync::Arc;
+use std::{cell::Cell, sync::Arc};
 
 use mailbridge_attachments::{Place, Storage};
 use mailbridge_compose::EventFilter;
@@ -38,7 +38,19 @@ impl Assembly<'_> {
         // As with requests: the ends are taken from the section as it stands.
         let part = |part: &str| section.get(part).filter(|part| !part.is_null()).cloned();
         let target = |bus: Arc<dyn Bus>, section| bus.target(section);
-        let to = part("to").map(|to| self.port(&under(key, "to"), to, named, target));
+        let commits = Cell::new(false);
+        let to = part("to").map(|to| {
+            let state = self.state_of(&to);
+            let target = |bus: Arc<dyn Bus>, section: Value| {
+                let together = state.clone().and_then(|state| {
+                    // what is wrong with either is told where it is read by itself
+                    Arc::clone(&bus).target_with_state(section.clone(), state).ok().flatten()
+                });
+                commits.set(together.is_some());
+                together.map_or_else(|| bus.target(section), Ok)
+            };
+            self.port(&under(key, "to"), to, named, target)
+        });
         let dead_letters = part("dead_letters")
             .map(|to| self.port(&under(key, "dead_letters"), to, named, target));
         let state = self.cursors(key, named);
@@ -58,6 +70,7 @@ impl Assembly<'_> {
             },
             state: state?,
             to: to??,
+            commits: commits.get(),
             dead_letters: match dead_letters {
                 None => None,
                 Some(dead_letters) => Some(dead_letters?),
@@ -129,6 +142,13 @@ impl Assembly<'_> {
                 None
             }
         }
+    }
+
+    /// The file's `state` less its bus, if that is also the bus of this section.
+    fn state_of(&self, section: &Value) -> Option<Value> {
+        let mut state = self.state.clone()?;
+        let bus = state.as_object_mut()?.remove("bus")?;
+        (section.get("bus") == Some(&bus)).then_some(state)
     }
 
     /// Where it is kept how far each folder was read.
