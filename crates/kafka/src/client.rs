@@ -34,6 +34,9 @@ use crate::{
 pub(crate) const ASK_TIMEOUT: Duration = Duration::from_secs(5);
 /// What is kept on its way to the brokers, at most. Beyond it, publishing waits.
 const QUEUED_KBYTES_MAX: &str = "65536";
+/// A topic's limit is for what is sent together: what fits alone must not be refused for the company
+/// it came in (kafka.apache.org, topic configuration, `max.message.bytes`).
+const BATCH_BYTES_MAX: &str = "65536";
 /// Longer than any topic takes: the topic's own limit is what counts.
 const MESSAGE_BYTES_MAX: &str = "104857600";
 
@@ -138,11 +141,20 @@ impl Connector {
         if let Some(link) = link.as_ref().filter(|link| link.is_usable()) {
             return Ok(Arc::clone(link));
         }
+        let watch = self.watch().await?;
+        let producer = self.producer().await?.create_with_context(watch.clone());
+        let producer = producer.map_err(|error| unusable(&error))?;
+        Ok(Arc::clone(link.insert(Arc::new(Link { producer, watch }))))
+    }
+
+    /// The configuration of any producer.
+    pub async fn producer(&self) -> Result<ClientConfig> {
         let mut client = self.client().await?;
         client.set("enable.idempotence", "true");
         for (name, value) in [
             ("message.max.bytes", MESSAGE_BYTES_MAX),
             ("queue.buffering.max.kbytes", QUEUED_KBYTES_MAX),
+            ("batch.size", BATCH_BYTES_MAX),
             ("linger.ms", "1"),
             ("message.timeout.ms", "30000"),
         ] {
@@ -150,10 +162,7 @@ impl Connector {
                 client.set(name, value);
             }
         }
-        let watch = self.watch().await?;
-        let producer = client.create_with_context(watch.clone());
-        let producer = producer.map_err(|error| unusable(&error))?;
-        Ok(Arc::clone(link.insert(Arc::new(Link { producer, watch }))))
+        Ok(client)
     }
 }
 

@@ -36,6 +36,7 @@ pub use config::{
 /// The bus plugin `kafka`: one configured cluster.
 pub struct Kafka {
     connector: Arc<client::Connector>,
+    stores: state::Stores,
     /// Last, so that what they use is gone before they are waited for.
     threads: threads::Threads,
 }
@@ -43,6 +44,7 @@ pub struct Kafka {
 #[async_trait]
 impl Plugin for Kafka {
     const NAME: &'static str = "kafka";
+    const COMMITS: bool = true;
     type Config = Config;
     type Source = Source;
     type Target = Target;
@@ -50,7 +52,8 @@ impl Plugin for Kafka {
 
     fn new(name: &str, config: Config) -> Result<Self> {
         let connector = Arc::new(client::Connector::new(name, config)?);
-        Ok(Self { connector, threads: threads::Threads::default() })
+        let (stores, threads) = (state::Stores::default(), threads::Threads::default());
+        Ok(Self { connector, stores, threads })
     }
 
     fn check_source(&self, source: &Source, needs: &Needs) -> Result<()> {
@@ -62,7 +65,12 @@ impl Plugin for Kafka {
     }
 
     async fn output(&self, target: &Target) -> Result<Box<dyn Output>> {
-        Ok(Box::new(output::KafkaOutput::new(&self.connector, target).await?))
+        Ok(Box::new(output::KafkaOutput::new(&self.connector, target, None).await?))
+    }
+
+    async fn output_with_store(&self, target: &Target, store: &Store) -> Result<Box<dyn Output>> {
+        let store = self.open(store, Keep::Forever).await?;
+        Ok(Box::new(output::KafkaOutput::new(&self.connector, target, Some(store)).await?))
     }
 
     async fn read_back(&self, target: &Target, name: &str, begin: Begin) -> Result<ReadBack> {
@@ -74,6 +82,12 @@ impl Plugin for Kafka {
     }
 
     async fn store(&self, store: &Store, keep: Keep) -> Result<Box<dyn StateStore>> {
-        Ok(Box::new(state::open(&self.connector, &self.threads, store, keep).await?))
+        Ok(Box::new(state::Opened(self.open(store, keep).await?)))
+    }
+}
+
+impl Kafka {
+    async fn open(&self, store: &Store, keep: Keep) -> Result<Arc<state::KafkaStore>> {
+        self.stores.open(&self.connector, &self.threads, store, keep).await
     }
 }

@@ -135,7 +135,7 @@ impl WriteBack {
             return Err(Error::permanent(Code::ConfigInvalid, detail));
         };
         let target = Target::to(first, source.create.clone())?;
-        let output = KafkaOutput::new(connector, &target).await?;
+        let output = KafkaOutput::new(connector, &target, None).await?;
         Ok(Self { output, topics: source.topics.clone() })
     }
 }

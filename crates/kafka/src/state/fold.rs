@@ -85,6 +85,11 @@ impl Fold {
         self.standing.get(key).map(|standing| standing.offset)
     }
 
+    /// Everything below this was read.
+    pub fn reach(&mut self, next: u64) {
+        self.next = self.next.max(next);
+    }
+
     /// Passes over an offset at which there is nothing to apply.
     pub fn skip(&mut self, offset: u64, time_ms: i64) {
         self.next = self.next.max(offset + 1);

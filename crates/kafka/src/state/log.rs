@@ -56,6 +56,15 @@ pub(super) struct Lot {
     woken: bool,
 }
 
+impl Lot {
+    /// Announces a proposal, so that its effect is told.
+    pub fn expect(&mut self, name: &str) -> oneshot::Receiver<Effect> {
+        let (told, effect) = oneshot::channel();
+        self.awaited.insert(name.to_owned(), told);
+        effect
+    }
+}
+
 impl Default for Shared {
     fn default() -> Self {
         Self { lot: Mutex::default(), wake: Condvar::new(), news: watch::Sender::default() }
@@ -87,16 +96,15 @@ impl Shared {
         self.wake();
     }
 
+    /// Whether it is of any use.
+    pub fn is_well(&self) -> bool {
+        let lot = self.lot();
+        lot.failed.is_none() && !lot.stopped
+    }
+
     fn fail(&self, error: Error) {
         self.lot().failed.get_or_insert(error);
         self.tell();
-    }
-
-    /// Announces a proposal, so that its effect is told.
-    pub fn expect(&self, name: &str) -> oneshot::Receiver<Effect> {
-        let (told, effect) = oneshot::channel();
-        self.lot().awaited.insert(name.to_owned(), told);
-        effect
     }
 
     /// Nobody waits for it any more.
@@ -179,6 +187,13 @@ impl Reader {
                 Some(Err(failure)) => self.failed(&failure),
                 None => nothing += 1,
             }
+        }
+        // the ends of transactions have offsets too, which no record shows
+        let position = self.consumer.position().ok();
+        let position =
+            position.and_then(|all| all.find_partition(&self.topic, 0)?.offset().to_raw());
+        if let Some(next) = position.and_then(|next| u64::try_from(next).ok()) {
+            self.shared.lot().fold.reach(next);
         }
     }
 
@@ -290,5 +305,5 @@ fn read(record: &BorrowedMessage<'_>, name: &str, offset: u64, time_ms: i64) -> 
     Some(Proposal { name: name.to_owned(), offset, time_ms, seen, expects, value })
 }
 
-/// For the link's producer: a record without a place of its own.
+/// A record of state.
 pub(super) type Record<'a> = FutureRecord<'a, str, [u8]>;

@@ -10,7 +10,8 @@ mod topic;
 mod write;
 
 use std::{
-    sync::Arc,
+    collections::HashMap,
+    sync::{Arc, Weak},
     thread,
     time::{Duration, Instant},
 };
@@ -21,13 +22,15 @@ use mailbridge_core::{Code, Error, Keep, LIST_MAX, Put, Result, Revision, StateS
 use rdkafka::{
     Offset, TopicPartitionList,
     consumer::{BaseConsumer, Consumer as _},
+    message::OwnedHeaders,
     util::Timeout,
 };
+use tokio::sync::{Mutex, oneshot};
 use uuid::Uuid;
 
 use self::{
     fold::Effect,
-    log::{Reader, Record, Shared},
+    log::{Lot, Reader, Record, Shared},
 };
 use crate::{
     client::{Connector, Link, Watch, blocking, unusable},
@@ -55,15 +58,65 @@ pub(crate) struct KafkaStore {
     topic: String,
 }
 
-/// Opens a store: makes or checks its topic, and reads it to its end.
-pub(crate) async fn open(
+/// What somebody is about to write, and wants to know the effect of.
+pub(crate) struct Proposed {
+    name: String,
+    headers: OwnedHeaders,
+    effect: oneshot::Receiver<Effect>,
+    shared: Arc<Shared>,
+}
+
+impl Proposed {
+    /// The record to write.
+    pub fn record<'a>(&'a self, topic: &'a str, value: &'a [u8]) -> Record<'a> {
+        let record = Record::to(topic).partition(0).key(&self.name).payload(value);
+        record.headers(self.headers.clone())
+    }
+}
+
+impl Drop for Proposed {
+    fn drop(&mut self) {
+        self.shared.forget(&self.name);
+    }
+}
+
+/// The stores that are open, so that a topic is read and held in memory once.
+#[derive(Default)]
+pub(crate) struct Stores(Mutex<HashMap<String, Weak<KafkaStore>>>);
+
+impl Stores {
+    /// Opens a store, or gives the one that is open: makes or checks its topic, and reads it to its
+    /// end.
+    pub async fn open(
+        &self,
+        connector: &Connector,
+        threads: &Threads,
+        store: &Store,
+        keep: Keep,
+    ) -> Result<Arc<KafkaStore>> {
+        let link = connector.link().await?;
+        let topic = topic::ready(connector, &link, store, keep).await?;
+        // who comes meanwhile waits, and finds what was opened
+        let mut stores = self.0.lock().await;
+        if let Some(store) = stores.get(&topic).and_then(Weak::upgrade)
+            && store.shared.is_well()
+        {
+            store.catch_up().await?;
+            return Ok(store);
+        }
+        let store = Arc::new(open(connector, link, threads, topic, keep).await?);
+        stores.insert(store.topic.clone(), Arc::downgrade(&store));
+        Ok(store)
+    }
+}
+
+async fn open(
     connector: &Connector,
+    link: Arc<Link>,
     threads: &Threads,
-    store: &Store,
+    name: String,
     keep: Keep,
 ) -> Result<KafkaStore> {
-    let link = connector.link().await?;
-    let name = topic::ready(connector, &link, store, keep).await?;
     let mut client = connector.client().await?;
     client
         // never joined: it reads the one partition whoever else does
@@ -107,6 +160,16 @@ pub(crate) async fn open(
 }
 
 impl KafkaStore {
+    /// Its topic's name.
+    pub fn topic(&self) -> &str {
+        &self.topic
+    }
+
+    /// Returns once everything is read that was committed when this was called.
+    pub async fn catch_up(&self) -> Result<()> {
+        self.shared.catch_up().await
+    }
+
     /// Proposes until it is decided. `value` of none deletes.
     async fn propose(&self, key: &str, value: Option<Bytes>, expected: Option<u64>) -> Result<Put> {
         let mut sure = false;
@@ -125,34 +188,46 @@ impl KafkaStore {
                 return Ok(Put::Conflict);
             }
             match self.write(key, value.as_ref()).await? {
-                Some(offset) => return Ok(Put::Stored(Revision(offset))),
+                Some(revision) => return Ok(Put::Stored(revision)),
                 // everything up to it was read meanwhile
                 None => sure = true,
             }
         }
     }
 
-    /// Writes a proposal on what stands now; its offset, if it took effect.
-    async fn write(&self, key: &str, value: Option<&Bytes>) -> Result<Option<u64>> {
-        let name = format!("{key}#{}", Uuid::now_v7().simple());
-        let headers = {
-            let lot = self.shared.lot();
-            write::headers(lot.fold.next(), lot.fold.standing(key), value.is_none())
-        };
-        let effect = self.shared.expect(&name);
+    /// Writes a proposal on what stands now; its revision, if it took effect.
+    async fn write(&self, key: &str, value: Option<&Bytes>) -> Result<Option<Revision>> {
+        let proposed = self.propose_on(&mut self.shared.lot(), key, value.is_none());
         let payload = value.map_or(&[][..], |value| value);
-        let record = Record::to(&self.topic).partition(0).key(&name).payload(payload);
-        let sent = self.link.producer.send(record.headers(headers), Timeout::Never).await;
-        let offset = match sent {
-            Ok(delivered) => delivered.offset,
+        let record = proposed.record(&self.topic, payload);
+        match self.link.producer.send(record, Timeout::Never).await {
+            Ok(delivered) => self.settle(proposed, delivered.offset).await,
             Err((failure, _)) => {
-                self.shared.forget(&name);
                 let failed = error::failed("the brokers did not take a value", &failure);
-                return Err(state_failed(failed).with("topic", &self.topic));
+                Err(state_failed(failed).with("topic", &self.topic))
             }
-        };
-        let Ok(Ok(effect)) = tokio::time::timeout(BACK_WITHIN, effect).await else {
-            self.shared.forget(&name);
+        }
+    }
+
+    /// A proposal for somebody else to write, if the key is as expected by what has been read.
+    pub fn proposal(&self, key: &str, expected: Option<Revision>) -> Option<Proposed> {
+        let mut lot = self.shared.lot();
+        let found = lot.fold.value(key).map(|(_, revision)| Revision(revision));
+        (found == expected).then(|| self.propose_on(&mut lot, key, false))
+    }
+
+    fn propose_on(&self, lot: &mut Lot, key: &str, deletes: bool) -> Proposed {
+        let name = format!("{key}#{}", Uuid::now_v7().simple());
+        let headers = write::headers(lot.fold.next(), lot.fold.standing(key), deletes);
+        let effect = lot.expect(&name);
+        Proposed { name, headers, effect, shared: Arc::clone(&self.shared) }
+    }
+
+    /// Waits for what becomes of a proposal that stands in the log at this offset, and strikes out
+    /// what is superseded. Its revision, if it took effect.
+    pub async fn settle(&self, mut proposed: Proposed, offset: i64) -> Result<Option<Revision>> {
+        let effect = tokio::time::timeout(BACK_WITHIN, &mut proposed.effect).await;
+        let Ok(Ok(effect)) = effect else {
             let detail = "a value that was written was not read back in time";
             return Err(Error::transient(Code::StateFailed, detail).with("topic", &self.topic));
         };
@@ -161,10 +236,10 @@ impl KafkaStore {
                 if let Some(before) = before {
                     write::strike(&self.link, &self.topic, &before);
                 }
-                Ok(u64::try_from(offset).ok())
+                Ok(u64::try_from(offset).ok().map(Revision))
             }
             Effect::Void => {
-                write::strike(&self.link, &self.topic, &name);
+                write::strike(&self.link, &self.topic, &proposed.name);
                 Ok(None)
             }
         }
@@ -199,26 +274,29 @@ impl Drop for KafkaStore {
     }
 }
 
+/// A store that others may have open too.
+pub(crate) struct Opened(pub Arc<KafkaStore>);
+
 #[async_trait]
-impl StateStore for KafkaStore {
+impl StateStore for Opened {
     async fn get(&self, key: &str) -> Result<Option<(Bytes, Revision)>> {
-        self.shared.catch_up().await?;
-        let found = self.shared.lot().fold.value(key);
+        self.0.catch_up().await?;
+        let found = self.0.shared.lot().fold.value(key);
         Ok(found.map(|(value, offset)| (value, Revision(offset))))
     }
 
     async fn put(&self, key: &str, value: Bytes, expected: Option<Revision>) -> Result<Put> {
-        self.propose(key, Some(value), expected.map(|Revision(offset)| offset)).await
+        self.0.propose(key, Some(value), expected.map(|Revision(offset)| offset)).await
     }
 
     async fn delete(&self, key: &str, Revision(expected): Revision) -> Result<Put> {
-        self.propose(key, None, Some(expected)).await
+        self.0.propose(key, None, Some(expected)).await
     }
 
     async fn list(&self, prefix: &str) -> Result<Vec<String>> {
-        self.shared.catch_up().await?;
+        self.0.catch_up().await?;
         let keys =
-            self.shared.lot().fold.keys(prefix).take(LIST_MAX + 1).map(str::to_owned).collect();
+            self.0.shared.lot().fold.keys(prefix).take(LIST_MAX + 1).map(str::to_owned).collect();
         listed(prefix, keys)
     }
 }

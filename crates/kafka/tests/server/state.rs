@@ -29,11 +29,13 @@ async fn add(store: &dyn StateStore, key: &str) {
 #[tokio::test(flavor = "multi_thread")]
 async fn many_writers_lose_no_count() {
     let rig = rig().await;
-    let (kafka, topic) = (rig.kafka(), unique("count"));
+    let topic = unique("count");
     let state = store(json!({ "topic": topic, "create": true }));
-    let mut stores = Vec::new();
+    let (mut workers, mut stores) = (Vec::new(), Vec::new());
     for _ in 0..4 {
+        let kafka = rig.kafka();
         stores.push(kafka.store(&state, Keep::Forever).await.unwrap());
+        workers.push(kafka);
     }
     let adding = stores.iter().map(|store| async {
         for _ in 0..20 {
@@ -41,7 +43,7 @@ async fn many_writers_lose_no_count() {
         }
     });
     futures_util::future::join_all(adding).await;
-    let late = kafka.store(&state, Keep::Forever).await.unwrap();
+    let late = rig.kafka().store(&state, Keep::Forever).await.unwrap();
     assert_eq!(late.get("shared").await.unwrap().unwrap().0, "80");
 }
 

@@ -1,0 +1,261 @@
+//! Events and a value of state in one Kafka transaction.
+//!
+//! Each share of the work has a transactional id. Who begins to commit for a share initialises its
+//! producer, by which the brokers abort what another has open there and refuse what that one does
+//! later; then it reads the state to its end. So what it finds to stand is what stands, until it is
+//! itself refused. The value goes into the transaction last, so that the state's log waits for no
+//! event (`docs/adr`).
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use mailbridge_core::{Code, Error, Put, Result, Revision};
+use rdkafka::{
+    error::KafkaError,
+    producer::{DeliveryFuture, FutureProducer, FutureRecord, Producer as _},
+    types::RDKafkaErrorCode as Kafka,
+};
+use tokio::sync::Mutex as Turn;
+
+use crate::{
+    client::{Connector, Watch, blocking, unusable},
+    error,
+    state::{KafkaStore, Proposed},
+};
+
+/// How long a transaction may be open. Who reads what is committed waits so long for what a worker
+/// leaves that is killed in the middle, unless another takes its share over before.
+const OPEN_MAX: &str = "10000";
+/// A record must be with the brokers in less than that.
+const SENT_WITHIN: &str = "8000";
+/// How long the brokers may take to begin and to end.
+const ENDED_WITHIN: Duration = Duration::from_secs(20);
+const WHAT: &str = "the brokers did not commit the events";
+
+type Producer = Arc<FutureProducer<Watch>>;
+
+/// Commits, share by share.
+pub(super) struct Commits {
+    connector: Arc<Connector>,
+    store: Arc<KafkaStore>,
+    /// What is committed by, and by one at a time. Without a producer, the share is not ours.
+    shares: Mutex<HashMap<String, Arc<Turn<Option<Producer>>>>>,
+}
+
+/// A value that goes with the records.
+pub(super) struct Value<'a> {
+    pub key: &'a str,
+    pub bytes: &'a Bytes,
+    pub expected: Option<Revision>,
+}
+
+/// Why a transaction came to nothing.
+enum Failure {
+    /// Another has taken the share over.
+    Fenced,
+    /// It was given up, and the producer is as before.
+    Aborted(Error),
+    /// Nobody knows, or the producer is of no use any more.
+    Open(Error),
+}
+
+impl Commits {
+    pub fn new(connector: &Arc<Connector>, store: Arc<KafkaStore>) -> Self {
+        Self { connector: Arc::clone(connector), store, shares: Mutex::default() }
+    }
+
+    /// See [`mailbridge_core::Output::commit`].
+    pub async fn commit(
+        &self,
+        share: &str,
+        records: Vec<FutureRecord<'_, [u8], [u8]>>,
+        value: Value<'_>,
+    ) -> Result<Put> {
+        let turn = {
+            let mut shares = self.shares.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(shares.entry(share.to_owned()).or_default())
+        };
+        let mut turn = turn.lock().await;
+        // whoever breaks off here leaves the share without a producer, as after a failure
+        let producer = match turn.take() {
+            Some(producer) => producer,
+            None => self.take_over(share).await?,
+        };
+        let Some(proposed) = self.store.proposal(value.key, value.expected) else {
+            *turn = Some(producer);
+            return Ok(Put::Conflict);
+        };
+        match self.transact(&producer, records, &proposed, value.bytes).await {
+            Ok(offset) => {
+                *turn = Some(producer);
+                drop(turn);
+                let stands = self.store.settle(proposed, offset).await?;
+                Ok(stands.map_or(Put::Conflict, Put::Stored))
+            }
+            Err(Failure::Aborted(error)) => {
+                *turn = Some(producer);
+                Err(error)
+            }
+            Err(Failure::Fenced) => {
+                tracing::info!(share, "another worker commits for this share of the work now");
+                discard(producer).await?;
+                Ok(Put::Conflict)
+            }
+            Err(Failure::Open(error)) => {
+                discard(producer).await?;
+                Err(error)
+            }
+        }
+    }
+
+    /// A producer for a share, that nobody else commits for from now on.
+    async fn take_over(&self, share: &str) -> Result<Producer> {
+        let mut client = self.connector.producer().await?;
+        client
+            .set("transactional.id", format!("{}/{share}", self.store.topic()))
+            .set("transaction.timeout.ms", OPEN_MAX)
+            .set("message.timeout.ms", SENT_WITHIN);
+        let producer = client.create_with_context(self.connector.watch().await?);
+        let producer: Producer = Arc::new(producer.map_err(|error| unusable(&error))?);
+        let begun = self.ask(&producer, |it| it.init_transactions(ENDED_WITHIN)).await?;
+        if let Err(failure) = begun {
+            discard(producer).await?;
+            return Err(error::failed("the brokers did not begin a transaction", &failure));
+        }
+        self.store.catch_up().await?;
+        Ok(producer)
+    }
+
+    /// Asks until it is decided, or for as long as that may take.
+    async fn ask(
+        &self,
+        producer: &Producer,
+        ask: impl Fn(&FutureProducer<Watch>) -> Result<(), KafkaError> + Send + 'static,
+    ) -> Result<Result<(), KafkaError>> {
+        let producer = Arc::clone(producer);
+        blocking(move || {
+            let give_up = Instant::now() + ENDED_WITHIN;
+            loop {
+                match ask(&producer) {
+                    Err(KafkaError::Transaction(failure))
+                        if failure.is_retriable() && Instant::now() < give_up => {}
+                    decided => return decided,
+                }
+            }
+        })
+        .await
+    }
+
+    /// The offset of the value, once everything is committed.
+    async fn transact(
+        &self,
+        producer: &Producer,
+        records: Vec<FutureRecord<'_, [u8], [u8]>>,
+        proposed: &Proposed,
+        value: &Bytes,
+    ) -> Result<i64, Failure> {
+        let filled = async {
+            producer.begin_transaction().map_err(|failure| error::failed(WHAT, &failure))?;
+            publish(producer, records).await?;
+            let record = proposed.record(self.store.topic(), value);
+            let sent = producer.send_result(record).map_err(|(failure, _)| refused(&failure))?;
+            delivered(sent).await
+        };
+        let offset = match filled.await {
+            Ok(offset) => offset,
+            Err(error) => return Err(self.abort(producer, error).await),
+        };
+        let committed = self.ask(producer, |it| it.commit_transaction(ENDED_WITHIN)).await;
+        match committed.map_err(Failure::Open)? {
+            Ok(()) => Ok(offset),
+            Err(KafkaError::Transaction(failure)) if failure.txn_requires_abort() => {
+                Err(self.abort(producer, error::coded(WHAT, failure.code())).await)
+            }
+            Err(_) if is_fenced(producer) => Err(Failure::Fenced),
+            Err(failure) => Err(Failure::Open(refused(&failure))),
+        }
+    }
+
+    async fn abort(&self, producer: &Producer, why: Error) -> Failure {
+        if is_fenced(producer) {
+            return Failure::Fenced;
+        }
+        match self.ask(producer, |it| it.abort_transaction(ENDED_WITHIN)).await {
+            Ok(Ok(())) => Failure::Aborted(why),
+            Ok(Err(_)) if is_fenced(producer) => Failure::Fenced,
+            Ok(Err(_)) | Err(_) => Failure::Open(why),
+        }
+    }
+}
+
+/// Sends all, and waits until all are with the brokers.
+async fn publish(
+    producer: &Producer,
+    records: Vec<FutureRecord<'_, [u8], [u8]>>,
+) -> Result<(), Error> {
+    let topics: Vec<_> = records.iter().map(|record| record.topic.to_owned()).collect();
+    let placed = |number: usize, error: Error| {
+        // its place among the messages, where the message itself is at fault
+        let error = match error.code() {
+            Code::BusPayloadTooLarge => error.with("message", number),
+            _ => error,
+        };
+        error.with("topic", &topics[number])
+    };
+    let mut sent = VecDeque::new();
+    for (number, mut record) in records.into_iter().enumerate() {
+        loop {
+            let (failure, again) = match producer.send_result(record) {
+                Ok(confirmed) => {
+                    sent.push_back((number, confirmed));
+                    break;
+                }
+                Err(refused) => refused,
+            };
+            // the queue has room again when the first is out
+            let first = if is_full(&failure) { sent.pop_front() } else { None };
+            let Some((first, confirmed)) = first else {
+                return Err(placed(number, refused(&failure)));
+            };
+            delivered(confirmed).await.map_err(|error| placed(first, error))?;
+            record = again;
+        }
+    }
+    for (number, confirmed) in sent {
+        delivered(confirmed).await.map_err(|error| placed(number, error))?;
+    }
+    Ok(())
+}
+
+fn is_full(failure: &KafkaError) -> bool {
+    failure.rdkafka_error_code() == Some(Kafka::QueueFull)
+}
+
+async fn delivered(sent: DeliveryFuture) -> Result<i64> {
+    match sent.await {
+        Ok(Ok(delivery)) => Ok(delivery.offset),
+        Ok(Err((failure, _))) => Err(refused(&failure)),
+        Err(_) => Err(Error::transient(Code::BusPublishFailed, "the producer was closed")),
+    }
+}
+
+fn refused(failure: &KafkaError) -> Error {
+    super::refused(failure.rdkafka_error_code().unwrap_or(Kafka::Fail))
+}
+
+fn is_fenced(producer: &Producer) -> bool {
+    let failed = producer.client().fatal_error();
+    failed.is_some_and(|(code, _)| {
+        let fenced = [Kafka::Fenced, Kafka::ProducerFenced, Kafka::InvalidProducerEpoch];
+        fenced.contains(&code)
+    })
+}
+
+/// Lets a producer go, which may take a moment.
+async fn discard(producer: Producer) -> Result<()> {
+    blocking(move || drop(producer)).await
+}
