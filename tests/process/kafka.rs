@@ -4,6 +4,7 @@
 mod bad_input;
 mod blocked;
 mod copies;
+mod events;
 mod rig;
 mod third_party;
 mod workers;
