@@ -21,13 +21,13 @@ const SHARES: u16 = 32;
 /// Events that wait, in their order.
 #[derive(Default)]
 pub(super) struct Stage {
-    made: Vec<Box<Made>>,
+    made: Vec<Made>,
     messages: Vec<Message>,
     bytes: usize,
 }
 
 impl Stage {
-    pub(super) fn push(&mut self, made: Box<Made>, message: Message) {
+    pub(super) fn push(&mut self, made: Made, message: Message) {
         self.bytes += message.payload.len();
         self.made.push(made);
         self.messages.push(message);
@@ -37,7 +37,7 @@ impl Stage {
         self.bytes >= BYTES_MAX
     }
 
-    fn remove(&mut self, at: usize) -> Box<Made> {
+    fn remove(&mut self, at: usize) -> Made {
         self.bytes -= self.messages.remove(at).payload.len();
         self.made.remove(at)
     }
@@ -68,7 +68,9 @@ impl Line {
         };
         let Stage { made, .. } = std::mem::take(&mut held.stage);
         if put != Put::Conflict {
-            made.iter().for_each(|made| self.count(made));
+            for made in &made {
+                self.count(made);
+            }
         }
         Ok(put)
     }
