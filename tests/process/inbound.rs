@@ -7,6 +7,7 @@ mod changes;
 mod content;
 mod cursor;
 mod forms;
+mod pool;
 mod start;
 mod storm;
 mod wake;

@@ -37,7 +37,8 @@ pub use mailbox::Mailbox;
 pub use message::{Headers, Labels, Message};
 pub use port::{
     AsRequests, Attempt, Commit, Completion, Decoder, Doubt, File, Files, Filter, Guarantee, Input,
-    Keep, LIST_MAX, Mail, Needs, NoFiles, Output, Put, Revision, StateStore, listed, too_many_keys,
+    Keep, LIST_MAX, Mail, Needs, NoFiles, Output, Put, Revision, Signals, StateStore, listed,
+    too_many_keys,
 };
 pub use report::{Original, Report, Reports};
 pub use secret::{Secret, SecretSource};

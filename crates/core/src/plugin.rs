@@ -24,6 +24,8 @@ pub trait Plugin: Sized + Send + Sync + 'static {
     const NAME: &'static str;
     /// Whether it has [`Plugin::output_with_store`].
     const COMMITS: bool = false;
+    /// Whether workers on several machines meet in its state stores.
+    const SHARES: bool = false;
     /// `buses.<name>.<NAME>`: how to reach the bus.
     type Config: DeserializeOwned + JsonSchema;
     /// A pipeline's `from`, less its `bus` key: what to read.
@@ -189,6 +191,8 @@ pub trait Bus: Send + Sync {
         target: Value,
         state: Value,
     ) -> Result<Option<Arc<dyn TargetEnd>>, Malformed>;
+    /// Whether workers on several machines meet in its state stores.
+    fn shares(&self) -> bool;
     /// Takes a `state` section.
     fn state(
         self: Arc<Self>,
@@ -298,6 +302,10 @@ impl<P: Plugin> Bus for Erased<P> {
         keep: Keep,
     ) -> Result<Arc<dyn Build<dyn StateStore>>, Malformed> {
         Ok(Arc::new(Store(self, parse(section)?, keep)))
+    }
+
+    fn shares(&self) -> bool {
+        P::SHARES
     }
 
     fn files(&self) -> Option<Arc<dyn Files>> {

@@ -131,6 +131,9 @@ pub enum Keep {
     /// At least this long after it was last put; some time after that it is gone, so that a store
     /// of what was done once does not grow without end.
     AtLeast(Duration),
+    /// Until it is deleted, and where nothing has to wait for what [`Output::commit`] has under way:
+    /// leases are renewed in time.
+    Leases,
 }
 
 /// The most keys that [`StateStore::list`] lists: they are in memory all at once.
@@ -177,6 +180,25 @@ pub trait StateStore: Send + Sync {
     /// The keys that begin with `prefix`, which may be empty. With one that no key can begin with,
     /// there are none.
     async fn list(&self, prefix: &str) -> Result<Vec<String>>;
+
+    /// Tells something to all who listen to a topic of this store now, where the store can. It may
+    /// be lost, and come twice, and come to who told it: it is for what would be found out anyhow,
+    /// only later.
+    async fn signal(&self, _topic: &str, _payload: Bytes) -> Result<()> {
+        Ok(())
+    }
+
+    /// Listens from now on; none, where the store cannot.
+    async fn signals(&self, _topic: &str) -> Result<Option<Box<dyn Signals>>> {
+        Ok(None)
+    }
+}
+
+/// What is told under a topic of a state store. See [`StateStore::signal`].
+#[async_trait]
+pub trait Signals: Send {
+    /// The next; `None` when nothing can be heard any more. Cancel safe.
+    async fn next(&mut self) -> Option<Bytes>;
 }
 
 /// The mail service.

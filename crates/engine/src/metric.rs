@@ -50,6 +50,7 @@ pub const RESYNCS: &str = "mailbridge_events_resyncs_total";
 pub const TURNS_FAILED: &str = "mailbridge_events_turns_failed_total";
 /// Mailboxes by what is done about them, by `pipeline` and `state`.
 pub const MAILBOXES: &str = "mailbridge_events_mailboxes";
+pub const SLICES: &str = "mailbridge_events_slices";
 
 /// Every metric of the engine with its meaning, for the program to describe them.
 pub const ALL: &[(&str, &str)] = &[
@@ -76,4 +77,5 @@ pub const ALL: &[(&str, &str)] = &[
     (RESYNCS, "folders read from their beginning because Graph had forgotten the cursor"),
     (TURNS_FAILED, "turns of mailboxes that failed, by code"),
     (MAILBOXES, "mailboxes by what is done about them"),
+    (SLICES, "slices of the mailboxes that this worker holds, where workers share them"),
 ];

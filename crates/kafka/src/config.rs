@@ -211,7 +211,8 @@ impl TryFrom<TargetKeys> for Target {
 #[serde(try_from = "StoreKeys")]
 pub struct Store {
     /// The topic, of one partition, compacted. What is not kept forever, as the ledger of `dedupe`
-    /// is not, goes to one beside it, whose name ends in `.ageing`.
+    /// is not, goes to one beside it, whose name ends in `.ageing`; the leases of workers that share
+    /// mailboxes go to one whose name ends in `.leases`.
     pub topic: String,
     /// Whether to make the topic if it is missing.
     pub create: Create,

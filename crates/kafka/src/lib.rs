@@ -45,6 +45,7 @@ pub struct Kafka {
 impl Plugin for Kafka {
     const NAME: &'static str = "kafka";
     const COMMITS: bool = true;
+    const SHARES: bool = true;
     type Config = Config;
     type Source = Source;
     type Target = Target;

@@ -45,6 +45,7 @@ pub struct Nats {
 #[async_trait]
 impl Plugin for Nats {
     const NAME: &'static str = "nats";
+    const SHARES: bool = true;
     type Config = Config;
     type Source = Source;
     type Target = Target;

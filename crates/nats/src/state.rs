@@ -11,7 +11,7 @@ use async_nats::jetstream::{
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::{StreamExt as _, TryStreamExt as _, future::ready, stream};
-use mailbridge_core::{Code, Error, Put, Result, Revision, StateStore, listed};
+use mailbridge_core::{Code, Error, Put, Result, Revision, Signals, StateStore, listed};
 
 use crate::{client::Link, error};
 
@@ -39,6 +39,11 @@ enum Last {
 impl NatsStore {
     pub fn new(link: Link, bucket: Bucket) -> Self {
         Self { link, bucket }
+    }
+
+    /// Such as `mailbridge.signal.BUCKET.pool/support`.
+    fn subject(&self, topic: &str) -> String {
+        format!("mailbridge.signal.{}.{topic}", self.bucket.name)
     }
 
     async fn last(&self, key: &str) -> Result<Last> {
@@ -104,6 +109,27 @@ impl StateStore for NatsStore {
         let there = stream::iter(known).map(there).buffer_unordered(READS_MAX);
         let there = there.try_filter_map(|key| ready(Ok::<_, Error>(key))).try_collect().await?;
         listed(prefix, there)
+    }
+
+    async fn signal(&self, topic: &str, payload: Bytes) -> Result<()> {
+        let told = self.link.client.publish(self.subject(topic), payload).await;
+        told.map_err(|failure| failed("a signal could not be published", &failure))
+    }
+
+    async fn signals(&self, topic: &str) -> Result<Option<Box<dyn Signals>>> {
+        let heard = self.link.client.subscribe(self.subject(topic)).await;
+        let heard = heard.map_err(|failure| failed("signals cannot be listened to", &failure))?;
+        Ok(Some(Box::new(Heard(heard))))
+    }
+}
+
+/// Signals are told without JetStream, on a subject beside the bucket.
+struct Heard(async_nats::Subscriber);
+
+#[async_trait]
+impl Signals for Heard {
+    async fn next(&mut self) -> Option<Bytes> {
+        self.0.next().await.map(|message| message.payload)
     }
 }
 

@@ -33,6 +33,7 @@ pub struct World {
     pub http: SocketAddr,
     /// Publications that were seen passing by, those that the stream dropped as repeats too.
     published: Arc<AtomicUsize>,
+    plan: Plan,
     _listening: JoinSet<()>,
 }
 
@@ -94,7 +95,19 @@ impl World {
                 count.fetch_add(1, Ordering::Relaxed);
             }
         });
-        Self { nats, sandbox, jetstream, launch, http, published, _listening: listening }
+        let _listening = listening;
+        Self { nats, sandbox, jetstream, launch, http, published, plan, _listening }
+    }
+
+    /// One more worker of the same pipeline, and where it answers.
+    pub fn another(&self) -> (Program, SocketAddr) {
+        let http = rig::free_port();
+        let launch = Launch::mailbridge().expect("the program").args(["run"]);
+        let (identity, _) = rig::secret(&self.sandbox, launch.folder());
+        let (nats, sandbox) = (self.nats.url(), self.sandbox.base_url());
+        let config = config(&self.plan, &identity, nats, &sandbox, http);
+        let launch = launch.config(&config).expect("a configuration");
+        (launch.start().expect("the program starts"), http)
     }
 
     pub fn start(&self) -> Program {

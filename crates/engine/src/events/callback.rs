@@ -18,13 +18,20 @@ use mailbridge_core::{Code, Error, Mailbox, Result, Secret};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use subtle::ConstantTimeEq as _;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, mpsc};
 
 use crate::metric;
 
 /// The subscriptions of a program, by their ids. Clones are one.
 #[derive(Clone, Default)]
-pub struct Callbacks(Arc<Mutex<HashMap<String, Known>>>);
+pub struct Callbacks(Arc<Shared>);
+
+#[derive(Default)]
+struct Shared {
+    known: Mutex<HashMap<String, Known>>,
+    /// By pipeline: who passes on what is of a subscription that nobody here has.
+    unknown: Mutex<HashMap<String, mpsc::Sender<String>>>,
+}
 
 struct Known {
     client_state: Secret,
@@ -76,12 +83,28 @@ impl Callbacks {
         Self::default()
     }
 
-    /// Takes the body of a call, notes what it says and wakes whom it concerns. Answer `202` after
-    /// that: also where everything was unknown, since Graph would only repeat it.
+    /// Takes the body of a call to a pipeline, notes what it says and wakes whom it concerns; where
+    /// that is nobody here, it is passed on to other workers, if there may be some. Answer `202`
+    /// after that: also where everything was unknown, since Graph would only repeat it.
     ///
     /// # Errors
     /// `notification_unreadable`, when the body as a whole is not what Graph sends. Answer `400`.
-    pub fn receive(&self, body: &[u8]) -> Result<Received> {
+    pub fn receive(&self, pipeline: &str, body: &[u8]) -> Result<Received> {
+        let passes_on = self.unknown().get(pipeline).cloned();
+        self.take(body, |item| {
+            if let Some(passes_on) = &passes_on {
+                // one that is too many is lost, as calls may be
+                passes_on.try_send(item.to_owned()).ok();
+            }
+        })
+    }
+
+    /// Takes the body of a call that another worker has passed on.
+    pub(super) fn receive_here(&self, body: &[u8]) -> Result<Received> {
+        self.take(body, |_| {})
+    }
+
+    fn take(&self, body: &[u8], unknown: impl Fn(&str)) -> Result<Received> {
         let call: Call<'_> = serde_json::from_slice(body).map_err(|cause| {
             let detail = "the body is not a list of notifications";
             Error::permanent(Code::NotificationUnreadable, detail)
@@ -90,11 +113,15 @@ impl Callbacks {
         })?;
         let mut received = Received::default();
         for item in call.value {
+            let before = received.unknown;
             let counted = match serde_json::from_str::<Item>(item.get()) {
                 Ok(item) => self.item(&item, &mut received),
                 Err(_) => &mut received.unreadable,
             };
             *counted += 1;
+            if received.unknown > before {
+                unknown(item.get());
+            }
         }
         received.count();
         Ok(received)
@@ -136,6 +163,11 @@ impl Callbacks {
         }
     }
 
+    /// From now on, calls to a pipeline that are of nobody here go there, as many as it takes.
+    pub(super) fn pass_on(&self, pipeline: &str, to: mpsc::Sender<String>) {
+        self.unknown().insert(pipeline.to_owned(), to);
+    }
+
     pub(super) fn add(&self, id: &str, secret: Secret, mailbox: Mailbox, inbox: &Arc<Inbox>) {
         let known = Known { client_state: secret, mailbox, inbox: Arc::clone(inbox) };
         self.known().insert(id.to_owned(), known);
@@ -146,7 +178,11 @@ impl Callbacks {
     }
 
     fn known(&self) -> MutexGuard<'_, HashMap<String, Known>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn unknown(&self) -> MutexGuard<'_, HashMap<String, mpsc::Sender<String>>> {
+        self.0.unknown.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -56,6 +56,7 @@ impl Line {
 
     /// Moves the record. Everything before it is out then.
     pub(super) async fn commit(&self, held: &mut Held) -> Result<()> {
+        self.share.check(&held.record.mailbox)?;
         held.record.saved_at = self.now();
         let put = if self.commits {
             self.commit_together(held).await?

@@ -27,6 +27,7 @@ use super::{
     make::Maker,
     quarantine::Quarantine,
     settings::Settings,
+    share::Share,
 };
 use crate::{host::OutputHost, ledger::Clock, metric};
 
@@ -50,6 +51,8 @@ pub(super) struct Line {
     pub(super) to: OutputHost,
     /// Events and the record that they move go together.
     pub(super) commits: bool,
+    /// With whom the mailboxes are shared.
+    pub(super) share: Share,
     pub(super) quarantine: Quarantine,
     pub(super) after: After,
     pub(super) places: Places,
@@ -94,6 +97,7 @@ impl Line {
             if self.stop.is_cancelled() {
                 break;
             }
+            self.share.check(mailbox)?;
             if let Err(error) = self.folder(&mut held, at, pages_max, &mut turn).await {
                 if error.code() == Code::GraphFolderNotFound {
                     self.places.gone(mailbox);
@@ -178,7 +182,7 @@ impl Line {
                 Err(error) => return Err(error),
             };
             let (more, next) = (asked.page.more, asked.page.next.clone());
-            let goes_on = pages < pages_max && !self.stop.is_cancelled();
+            let goes_on = pages < pages_max && self.goes_on(&record.mailbox);
             let place = (record.mailbox.clone(), record.folder.clone());
             let following = async {
                 if more && goes_on {
@@ -201,12 +205,17 @@ impl Line {
             if !more && held.record.cursor.is_some() {
                 return Ok(());
             }
-            if pages >= pages_max || self.stop.is_cancelled() {
+            if pages >= pages_max || !self.goes_on(&held.record.mailbox) {
                 turn.more = true;
                 return Ok(());
             }
         }
         Ok(())
+    }
+
+    /// Whether another page of a mailbox may be begun.
+    fn goes_on(&self, mailbox: &Mailbox) -> bool {
+        !self.stop.is_cancelled() && self.share.keeps(mailbox)
     }
 
     async fn ask(

@@ -21,8 +21,10 @@ pub mod make;
 mod quarantine;
 mod recent;
 pub mod record;
+mod relay;
 mod run;
 mod settings;
+mod share;
 mod stage;
 mod tell;
 mod turns;
@@ -35,6 +37,7 @@ use mailbridge_core::{Changes, FileStore, Filter, Mail, Output, StateStore, plug
 pub use board::{Board, State, Status, Trouble};
 pub use record::Record;
 pub use settings::{Settings, Start, Whose};
+pub use share::{Pool, Worker};
 
 use self::callback::Callbacks;
 use crate::{health::Reporter, ledger::Clock};
@@ -64,6 +67,9 @@ pub struct Events {
     pub filter: Option<Arc<dyn Filter>>,
     /// The program's subscriptions, where Graph is to call.
     pub callbacks: Callbacks,
+    /// The workers that share the mailboxes; without it, workers that run the same pipeline contend
+    /// for each folder.
+    pub pool: Option<Pool>,
     /// How it works.
     pub settings: Settings,
     /// Where it tells how it is.

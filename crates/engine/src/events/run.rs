@@ -1,8 +1,8 @@
 //! Running an events pipeline: whose turn it is, and what follows from how a turn ended.
 
-use std::{pin::pin, sync::Arc, time::Duration};
+use std::{collections::HashMap, pin::pin, sync::Arc, time::Duration};
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use mailbridge_core::{Code, Deadline, Error, Mailbox, Result, Scope, Verdict};
 use tokio::{sync::mpsc, task::JoinSet, time::Instant};
 use tokio_util::sync::CancellationToken;
@@ -14,6 +14,8 @@ use super::{
     line::{Line, Turn},
     make::Maker,
     quarantine::Quarantine,
+    relay::relay,
+    share::{Pool, Share, Worker},
     turns::{Ended, Turns},
     wake::{Keeper, Waking, Watch},
 };
@@ -33,12 +35,17 @@ const PARKED: (Duration, Duration) = (Duration::from_mins(5), Duration::from_hou
 const MAILBOX_PAUSE: Duration = Duration::from_secs(5);
 /// The pauses after a directory that could not be asked.
 const DIRECTORY: (Duration, Duration) = (Duration::from_secs(5), Duration::from_mins(10));
+/// Until a mailbox is looked at again that another worker is about to have.
+const NOT_MINE: Duration = Duration::from_secs(1);
 /// How often an idle connection is asked whether it is still ready.
 const IDLE_CHECK: Duration = Duration::from_secs(15);
 
 /// A pipeline that runs.
 struct Running {
     line: Arc<Line>,
+    /// Whose mail is read, by all workers together, and since when each is known of.
+    all: Vec<Mailbox>,
+    known: HashMap<Mailbox, Timestamp>,
     turns: Turns,
     hold: Hold,
     keeper: Option<Arc<Keeper>>,
@@ -51,8 +58,20 @@ impl Events {
     pub async fn run(self, stop: CancellationToken) -> Result<()> {
         let drain = self.settings.drain;
         let health = self.health.clone();
+        let (pool, callbacks) = (self.pool.clone(), self.callbacks.clone());
         let mut running = self.start(stop.clone());
         let keeper = running.keeper.clone();
+        let leave = CancellationToken::new();
+        let mut sharing = JoinSet::new();
+        if let Some(Pool { pipeline, store, worker, .. }) = pool {
+            sharing.spawn(share(Arc::clone(&running.line), worker, leave.clone()));
+            let (called, leave) = (keeper.is_some(), leave.clone());
+            sharing.spawn(async move {
+                if called {
+                    leave.run_until_cancelled(relay(&pipeline, &callbacks, &store)).await;
+                }
+            });
+        }
         // works on while the turns drain: a subscription that Graph has just granted is kept
         let mut keeping = JoinSet::new();
         if let Some(keeper) = keeper {
@@ -72,6 +91,9 @@ impl Events {
             running.tasks.shutdown().await;
             keeping.shutdown().await;
         }
+        // nothing is under way any more: the others need not wait for the end of the lease
+        leave.cancel();
+        while sharing.join_next().await.is_some() {}
         health.done();
         Ok(())
     }
@@ -103,6 +125,7 @@ impl Events {
             to: output(Side::Events, self.to),
             quarantine: Quarantine { pipeline: name.clone(), dead_letters },
             commits,
+            share: Share::new(self.pool, commits),
             places: Places::new(settings.folders.clone(), settings.start),
             board: self.board,
             maker,
@@ -115,6 +138,8 @@ impl Events {
             settings,
         };
         Running {
+            all: Vec::new(),
+            known: HashMap::new(),
             turns: Turns::new(line.settings.every),
             line: Arc::new(line),
             hold: Hold::new(&name, mail, health),
@@ -148,7 +173,11 @@ impl Running {
                         self.turns.wake(mailbox, now);
                     }
                 }
-                Some(all) = rosters.recv() => self.set(&all),
+                Some(all) = rosters.recv() => {
+                    self.know(all);
+                    self.set();
+                }
+                () = line.share.changed() => self.set(),
                 () = sleep_until(due) => {}
                 () = tokio::time::sleep(IDLE_CHECK) => {}
             }
@@ -179,31 +208,49 @@ impl Running {
                 return;
             };
             let line = Arc::clone(&self.line);
+            let Some(busy) = line.share.begin(&mailbox) else {
+                // it is about to be another's, or the lease is late
+                drop(pass);
+                let pause = Ended::After(NOT_MINE);
+                self.turns.ended(&mailbox, pause, line.settings.every, Instant::now());
+                continue;
+            };
             self.tasks.spawn(async move {
                 let turn = line.turn(&mailbox).await;
+                drop(busy);
                 (mailbox, pass, turn)
             });
         }
     }
 
-    /// These are the mailboxes now.
-    fn set(&mut self, all: &[Mailbox]) {
-        let gone = self.turns.set(all, Instant::now());
+    /// These are all mailboxes now.
+    fn know(&mut self, all: Vec<Mailbox>) {
+        let now = self.line.now();
+        let before = std::mem::take(&mut self.known);
+        let since = |mailbox: &Mailbox| before.get(mailbox).copied().unwrap_or(now);
+        self.known = all.iter().map(|mailbox| (mailbox.clone(), since(mailbox))).collect();
+        self.all = all;
+    }
+
+    /// These are this worker's mailboxes now.
+    fn set(&mut self) {
+        let all = self.line.share.mine(&self.all);
+        let gone = self.turns.set(&all, Instant::now());
         for mailbox in &gone {
             self.line.board.remove(mailbox);
             self.line.places.gone(mailbox);
         }
-        for mailbox in all {
-            let now = self.line.now();
-            self.line.board.note(mailbox, |status| {
-                status.known_since.get_or_insert(now);
-            });
+        for mailbox in &all {
+            let since = self.known.get(mailbox).copied();
+            self.line.board.note(mailbox, |status| status.known_since = since);
         }
         if let Some(keeper) = &self.keeper {
             let only = match self.line.settings.folders.as_slice() {
                 [one] if !one.contains(['/', '*']) => Some(one.clone()),
                 _ => None,
             };
+            let moved = gone.iter().filter(|mailbox| self.known.contains_key(mailbox));
+            keeper.let_go(moved);
             keeper.watch(all.iter().map(|it| Watch { mailbox: it.clone(), folder: only.clone() }));
         }
         let (pipeline, mailboxes, gone) = (&self.line.pipeline, all.len(), gone.len());
@@ -296,6 +343,23 @@ impl Running {
             .set(count as f64);
         }
     }
+}
+
+/// Holds this worker's share of the mailboxes until it is to leave, and then gives it back.
+async fn share(line: Arc<Line>, worker: String, leave: CancellationToken) {
+    let since = line.now();
+    let card = || {
+        let counts = line.board.counts().into_iter();
+        Worker {
+            name: String::new(),
+            worker: worker.clone(),
+            since,
+            slices: 0,
+            mailboxes: counts.map(|(state, count)| (state.as_str().to_owned(), count)).collect(),
+            published: line.board.totals().0,
+        }
+    };
+    line.share.hold(leave, card).await;
 }
 
 /// What goes on beside the turns, until the pipeline stops.

@@ -11,12 +11,10 @@ use super::{
     make::Made,
     record::{self, Record},
 };
-use crate::{metric, pool::slice_of};
+use crate::metric;
 
 /// Events of so many bytes are committed before the page is told.
 const BYTES_MAX: usize = 4 << 20;
-/// How many commits of a pipeline can be under way at once, whatever the number of workers.
-const SHARES: u16 = 32;
 
 /// Events that wait, in their order.
 #[derive(Default)]
@@ -48,7 +46,7 @@ impl Line {
     pub(super) async fn commit_together(&self, held: &mut Held) -> Result<Put> {
         let Record { mailbox, folder, .. } = &held.record;
         let key = record::key(&self.pipeline, mailbox, &folder.id);
-        let share = format!("{}/{}", self.pipeline, slice_of(mailbox.as_str()) % SHARES);
+        let share = format!("{}/{}", self.pipeline, self.share.slice(mailbox));
         let deadline = self.deadline();
         let put = loop {
             let commit = Commit {

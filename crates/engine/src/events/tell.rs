@@ -146,6 +146,7 @@ impl Line {
                     stage.push(*made, message);
                     return Ok(Some(stamp));
                 }
+                self.share.check(mailbox)?;
                 match self.to.publish(message).await {
                     Ok(()) => {
                         self.count(&made);

@@ -117,6 +117,14 @@ impl Keeper {
         self.changed.notify_one();
     }
 
+    /// These are another worker's now: their subscriptions go on, and their calls are known there.
+    pub fn let_go<'a>(&self, mailboxes: impl IntoIterator<Item = &'a Mailbox>) {
+        let mut roster = self.roster();
+        for known in mailboxes.into_iter().filter_map(|mailbox| roster.forget(mailbox)) {
+            self.callbacks.remove(&known);
+        }
+    }
+
     /// The mailboxes to look at now, each once, as soon as there is one. Cancel safe.
     pub async fn woken(&self) -> Vec<Mailbox> {
         self.inbox.woken().await

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use mailbridge_core::{Error, Put, Result, Revision, StateStore, plugin::Build};
+use mailbridge_core::{Error, Put, Result, Revision, Signals, StateStore, plugin::Build};
 use tokio::{sync::Mutex, time::Instant};
 
 use super::pause;
@@ -101,5 +101,17 @@ impl StateStore for StoreHost {
         let store = self.store().await?;
         let listed = store.list(prefix).await;
         self.noted(&store, listed).await
+    }
+
+    async fn signal(&self, topic: &str, payload: Bytes) -> Result<()> {
+        let store = self.store().await?;
+        let told = store.signal(topic, payload).await;
+        self.noted(&store, told).await
+    }
+
+    async fn signals(&self, topic: &str) -> Result<Option<Box<dyn Signals>>> {
+        let store = self.store().await?;
+        let signals = store.signals(topic).await;
+        self.noted(&store, signals).await
     }
 }

@@ -2,15 +2,16 @@
 
 use sha2::{Digest, Sha256};
 
-/// A share of the work, below [`SLICES`].
+/// A share of the work.
 pub type Slice = u16;
 
-/// Into how many slices work is hashed: more workers than this find nothing to do.
+/// Into how many slices work is hashed where nothing asks for fewer: more workers than this find
+/// nothing to do.
 pub const SLICES: Slice = 256;
 
-/// The slice of a name, as of a mailbox. Case does not count.
-pub fn slice_of(name: &str) -> Slice {
-    let number = weight(&name.to_lowercase()) % u64::from(SLICES);
+/// The slice of a name, as of a mailbox, of so many. Case does not count.
+pub fn slice_of(name: &str, slices: Slice) -> Slice {
+    let number = weight(&name.to_lowercase()) % u64::from(slices.max(1));
     Slice::try_from(number).unwrap_or_default()
 }
 

@@ -67,7 +67,7 @@ impl StateStore for Fake {
 
 fn two() -> (Arc<Fake>, Member, Member) {
     let store = Arc::new(Fake::default());
-    let member = || Member::new(store.clone(), "p", LEASE);
+    let member = || Member::new(store.clone(), "p", LEASE, SLICES);
     let (one, other) = (member(), member());
     (store, one, other)
 }
@@ -86,36 +86,36 @@ fn counts(one: &Member, other: &Member) -> (usize, usize) {
 #[tokio::test(start_paused = true)]
 async fn one_alone_has_all_at_once_and_writes_one_record_from_then_on() {
     let (store, mut one, other) = two();
-    assert_eq!(one.tick(idle).await.unwrap(), 0);
+    assert_eq!(one.tick(Bytes::new(), idle).await.unwrap(), 0);
     assert_eq!(counts(&one, &other).0, usize::from(SLICES));
     let before = store.writes();
-    one.tick(idle).await.unwrap();
+    one.tick(Bytes::new(), idle).await.unwrap();
     assert_eq!(store.writes() - before, 1);
 }
 
 #[tokio::test(start_paused = true)]
 async fn who_joins_is_given_a_share_but_not_what_is_busy() {
     let (_store, mut one, mut other) = two();
-    one.tick(idle).await.unwrap();
-    let share = other.tick(idle).await.unwrap();
+    one.tick(Bytes::new(), idle).await.unwrap();
+    let share = other.tick(Bytes::new(), idle).await.unwrap();
     assert!(share > 64, "{share}");
-    one.tick(|_| true).await.unwrap();
-    assert_eq!(other.tick(idle).await.unwrap(), share);
-    one.tick(idle).await.unwrap();
-    assert_eq!(other.tick(idle).await.unwrap(), 0);
+    one.tick(Bytes::new(), |_| true).await.unwrap();
+    assert_eq!(other.tick(Bytes::new(), idle).await.unwrap(), share);
+    one.tick(Bytes::new(), idle).await.unwrap();
+    assert_eq!(other.tick(Bytes::new(), idle).await.unwrap(), 0);
     assert_eq!(counts(&one, &other), (256 - share, share));
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_could_not_be_given_back_is_given_back_later() {
     let (store, mut one, mut other) = two();
-    one.tick(idle).await.unwrap();
-    other.tick(idle).await.unwrap();
+    one.tick(Bytes::new(), idle).await.unwrap();
+    other.tick(Bytes::new(), idle).await.unwrap();
     store.1.store(true, Ordering::Relaxed);
-    one.tick(idle).await.unwrap_err();
+    one.tick(Bytes::new(), idle).await.unwrap_err();
     store.1.store(false, Ordering::Relaxed);
-    one.tick(idle).await.unwrap();
-    assert_eq!(other.tick(idle).await.unwrap(), 0, "no slice stays nobody's");
+    one.tick(Bytes::new(), idle).await.unwrap();
+    assert_eq!(other.tick(Bytes::new(), idle).await.unwrap(), 0, "no slice stays nobody's");
     let (ones, others) = counts(&one, &other);
     assert_eq!(ones + others, usize::from(SLICES));
 }
@@ -123,36 +123,36 @@ async fn what_could_not_be_given_back_is_given_back_later() {
 #[tokio::test(start_paused = true)]
 async fn who_leaves_is_not_waited_for() {
     let (_store, mut one, mut other) = two();
-    one.tick(idle).await.unwrap();
+    one.tick(Bytes::new(), idle).await.unwrap();
     one.leave().await.unwrap();
-    assert_eq!(other.tick(idle).await.unwrap(), 0);
+    assert_eq!(other.tick(Bytes::new(), idle).await.unwrap(), 0);
     assert_eq!(counts(&one, &other), (0, 256));
 }
 
 #[tokio::test(start_paused = true)]
 async fn who_sleeps_too_long_has_nothing_when_it_wakes() {
     let (_store, mut one, mut other) = two();
-    one.tick(idle).await.unwrap();
-    let share = other.tick(idle).await.unwrap();
+    one.tick(Bytes::new(), idle).await.unwrap();
+    let share = other.tick(Bytes::new(), idle).await.unwrap();
     for _ in 0..4 {
         tokio::time::advance(TICK).await;
-        assert_eq!(other.tick(idle).await.unwrap(), share, "its lease is not over");
+        assert_eq!(other.tick(Bytes::new(), idle).await.unwrap(), share, "its lease is not over");
     }
     assert_eq!(counts(&one, &other), (0, 0), "it knows before the others do");
     tokio::time::advance(TICK).await;
-    assert_eq!(other.tick(idle).await.unwrap(), 0);
+    assert_eq!(other.tick(Bytes::new(), idle).await.unwrap(), 0);
     assert_eq!(counts(&one, &other), (0, 256));
-    one.tick(idle).await.unwrap();
+    one.tick(Bytes::new(), idle).await.unwrap();
     assert_eq!(counts(&one, &other), (0, 256), "it joins anew, with nothing");
 }
 
 #[tokio::test(start_paused = true)]
 async fn who_sleeps_unseen_goes_on() {
     let (_store, mut one, other) = two();
-    one.tick(idle).await.unwrap();
+    one.tick(Bytes::new(), idle).await.unwrap();
     tokio::time::advance(LEASE * 2).await;
     assert_eq!(counts(&one, &other), (0, 0));
-    one.tick(idle).await.unwrap();
+    one.tick(Bytes::new(), idle).await.unwrap();
     assert_eq!(counts(&one, &other), (256, 0));
 }
 

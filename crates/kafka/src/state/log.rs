@@ -17,7 +17,7 @@ use rdkafka::{
     producer::FutureRecord,
     types::RDKafkaErrorCode as Kafka,
 };
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{broadcast, oneshot, watch};
 
 use super::{
     fold::{Effect, Fold, Proposal},
@@ -28,6 +28,8 @@ use crate::{
     error,
 };
 
+/// Signals that a listener may be late by; the oldest are lost to it then.
+const SIGNALS_MAX: usize = 256;
 const SLEEP_MAX: Duration = Duration::from_millis(100);
 /// How long the end of the log may show no record before one is written to be read there.
 const UNREAD_MAX: Duration = Duration::from_millis(100);
@@ -39,6 +41,8 @@ pub(super) struct Shared {
     lot: Mutex<Lot>,
     wake: Condvar,
     news: watch::Sender<u64>,
+    /// Signals: the topic, and what is told.
+    pub signals: broadcast::Sender<(Arc<str>, Bytes)>,
 }
 
 #[derive(Default)]
@@ -67,7 +71,12 @@ impl Lot {
 
 impl Default for Shared {
     fn default() -> Self {
-        Self { lot: Mutex::default(), wake: Condvar::new(), news: watch::Sender::default() }
+        Self {
+            lot: Mutex::default(),
+            wake: Condvar::new(),
+            news: watch::Sender::default(),
+            signals: broadcast::Sender::new(SIGNALS_MAX),
+        }
     }
 }
 
@@ -205,6 +214,12 @@ impl Reader {
         let Some(name) = name else { return lot.fold.skip(offset, time_ms) };
         if record.payload().is_none() {
             return lot.fold.strike(name, offset, time_ms);
+        }
+        if let Some(topic) = name.strip_prefix(write::SIGNAL) {
+            let told = (topic.into(), Bytes::copy_from_slice(record.payload().unwrap_or_default()));
+            // nobody need be listening
+            self.shared.signals.send(told).ok();
+            return lot.fold.skip(offset, time_ms);
         }
         let Some(proposal) = read(record, name, offset, time_ms) else {
             tracing::warn!(topic = %self.topic, offset, "a record of state is not one of ours");

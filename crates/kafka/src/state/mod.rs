@@ -18,14 +18,20 @@ use std::{
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use mailbridge_core::{Code, Error, Keep, LIST_MAX, Put, Result, Revision, StateStore, listed};
+use mailbridge_core::{
+    Code, Error, Keep, LIST_MAX, Put, Result, Revision, Signals, StateStore, listed,
+};
 use rdkafka::{
     Offset, TopicPartitionList,
     consumer::{BaseConsumer, Consumer as _},
     message::OwnedHeaders,
     util::Timeout,
 };
-use tokio::sync::{Mutex, oneshot};
+use tokio::sync::{
+    Mutex,
+    broadcast::{self, error::RecvError},
+    oneshot,
+};
 use uuid::Uuid;
 
 use self::{
@@ -142,7 +148,7 @@ async fn open(
         shared: Arc::clone(&shared),
         topic: name.clone(),
         keep: match keep {
-            Keep::Forever => None,
+            Keep::Forever | Keep::Leases => None,
             Keep::AtLeast(time) => Some(time),
         },
         looked_up: None,
@@ -298,5 +304,39 @@ impl StateStore for Opened {
         let keys =
             self.0.shared.lot().fold.keys(prefix).take(LIST_MAX + 1).map(str::to_owned).collect();
         listed(prefix, keys)
+    }
+
+    /// In the log itself, which all read.
+    async fn signal(&self, topic: &str, payload: Bytes) -> Result<()> {
+        let (name, topic) = (format!("{}{topic}", write::SIGNAL), &self.0.topic);
+        let record = Record::to(topic).partition(0).key(&name).payload(&payload[..]);
+        let told = self.0.link.producer.send(record, Timeout::Never).await;
+        told.map(drop).map_err(|(failure, _)| {
+            state_failed(error::failed("the brokers did not take a signal", &failure))
+        })
+    }
+
+    async fn signals(&self, topic: &str) -> Result<Option<Box<dyn Signals>>> {
+        let (topic, heard) = (topic.into(), self.0.shared.signals.subscribe());
+        Ok(Some(Box::new(Heard { topic, heard })))
+    }
+}
+
+struct Heard {
+    topic: Arc<str>,
+    /// Ends with the store.
+    heard: broadcast::Receiver<(Arc<str>, Bytes)>,
+}
+
+#[async_trait]
+impl Signals for Heard {
+    async fn next(&mut self) -> Option<Bytes> {
+        loop {
+            match self.heard.recv().await {
+                Ok((topic, payload)) if topic == self.topic => return Some(payload),
+                Ok(_) | Err(RecvError::Lagged(_)) => {}
+                Err(RecvError::Closed) => return None,
+            }
+        }
     }
 }

@@ -1,5 +1,5 @@
-//! The topics that state is kept in: the one that is configured, for what is kept forever, and one
-//! beside it for what is not.
+//! The topics that state is kept in: the one that is configured, for what is kept forever, and beside
+//! it one for what is not, and one for leases.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -14,6 +14,8 @@ use crate::{
 
 /// What the name of the topic of values that age ends in.
 const AGEING: &str = ".ageing";
+/// What the name of the topic of leases ends in.
+const LEASES: &str = ".leases";
 /// What compaction must leave alone, so that whoever reads along misses nothing.
 const LAG_MIN: Duration = Duration::from_mins(1);
 /// What it leaves alone in a topic that is made here.
@@ -32,6 +34,10 @@ pub(super) async fn ready(
         Keep::Forever => {
             also.push(("cleanup.policy", "compact".to_owned()));
             store.topic.clone()
+        }
+        Keep::Leases => {
+            also.push(("cleanup.policy", "compact".to_owned()));
+            format!("{}{LEASES}", store.topic)
         }
         Keep::AtLeast(time) => {
             also.push(("cleanup.policy", "compact,delete".to_owned()));
@@ -87,7 +93,7 @@ fn compare(found: &HashMap<String, String>, keep: Keep) -> Result<(), (&'static 
         .get("cleanup.policy")
         .is_some_and(|policy| policy.split(',').any(|word| word.trim() == "delete"));
     let lasts = match keep {
-        Keep::Forever => {
+        Keep::Forever | Keep::Leases => {
             if deletes {
                 return Err(("cleanup.policy", "compact".to_owned()));
             }

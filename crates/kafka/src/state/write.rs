@@ -16,6 +16,9 @@ pub(super) const KIND: &str = "mailbridge-kind";
 pub(super) const PUT: &str = "put";
 pub(super) const DELETE: &str = "delete";
 
+/// What the keys of signals begin with; no key of the store does.
+pub(super) const SIGNAL: &str = "#signal/";
+
 /// The headers of a proposal.
 pub(super) fn headers(seen: u64, expects: Option<u64>, deletes: bool) -> OwnedHeaders {
     let kind = if deletes { DELETE } else { PUT };

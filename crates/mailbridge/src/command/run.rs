@@ -101,13 +101,13 @@ async fn run(mut setup: Setup, options: Options) -> Result<Exit> {
     let shared = Shared { report: report.clone(), ..Shared::default() };
     let wired = wiring::wire(setup.pipelines, setup.events, &connections, &shared)?;
     let Shared { health, callbacks, .. } = shared;
-    let boards = Arc::new(wired.boards);
+    let (boards, pools) = (Arc::new(wired.boards), Arc::new(wired.pools));
     let _backfill = progress::watch(Arc::clone(&boards));
     let _serving = side.map(|(bound, metrics)| {
         let connections = Arc::new(connections.all());
         let asked = Witnesses { health: health.clone(), connections };
         let called = Called { pipelines: Arc::new(wired.called), callbacks };
-        serve(bound, Side { asked, metrics, boards: Boards { health, boards }, called })
+        serve(bound, Side { asked, metrics, boards: Boards { health, boards, pools }, called })
     });
     let pipelines = wired.ready.len();
     tracing::info!(version = env!("CARGO_PKG_VERSION"), pipelines, "started");

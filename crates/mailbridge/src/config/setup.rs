@@ -98,6 +98,8 @@ pub struct EventsPipeline {
     pub files: Option<Arc<dyn FileStore>>,
     /// Where it is kept how far each folder was read.
     pub state: Port<dyn Build<dyn StateStore>>,
+    /// Where workers meet that share the mailboxes, if several can.
+    pub leases: Option<Port<dyn Build<dyn StateStore>>>,
     /// Where events go.
     pub to: Port<dyn TargetEnd>,
     /// Whether `to` commits events and what is kept in `state` together.

@@ -59,7 +59,7 @@ pub async fn called(
             (StatusCode::REQUEST_TIMEOUT, "the body did not arrive in time\n").into_response()
         }
         Ok(Err(refused)) => refused.into_response(),
-        Ok(Ok(body)) => match called.callbacks.receive(&body) {
+        Ok(Ok(body)) => match called.callbacks.receive(&pipeline, &body) {
             Ok(received) => {
                 tracing::debug!(%pipeline, ?received, "notified");
                 StatusCode::ACCEPTED.into_response()

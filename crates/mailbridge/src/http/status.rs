@@ -3,7 +3,7 @@
 //! For people and for scripts that look for mailboxes which are behind; whether the program does its
 //! work says `/readyz`.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use axum::{
     Json,
@@ -13,15 +13,18 @@ use axum::{
 use jiff::Timestamp;
 use mailbridge_core::Mailbox;
 use mailbridge_engine::{
-    events::{Board, Status},
+    events::{Board, Pool, Status, Worker},
     health::Health,
 };
 use serde::{Deserialize, Serialize};
+use tokio::time::timeout;
 
 use crate::names::known;
 
 /// Mailboxes that are told of when nobody says how many: some hundred kilobytes.
 const LIMIT: usize = 1_000;
+/// How long the state store has to say who else there is.
+const TOLD_WITHIN: Duration = Duration::from_secs(2);
 
 /// Who is asked. Cheap to clone.
 #[derive(Clone, Default)]
@@ -30,6 +33,8 @@ pub struct Boards {
     pub health: Health,
     /// Of the events pipelines among them, by name: their mailboxes.
     pub boards: Arc<BTreeMap<String, Board>>,
+    /// By name: with whom those are shared.
+    pub pools: Arc<BTreeMap<String, Pool>>,
 }
 
 /// What is asked for.
@@ -66,6 +71,10 @@ struct Pipeline {
     mailboxes: Vec<Told>,
     /// How many more there are.
     left_off: usize,
+    /// All workers that share the pipeline, this one among them; none, where `state` is not shared,
+    /// or does not answer.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    workers: Vec<Worker>,
 }
 
 #[derive(Debug, Serialize)]
@@ -82,7 +91,15 @@ pub async fn status(
     State(asked): State<Boards>,
     Query(wanted): Query<Wanted>,
 ) -> Result<Json<Answer>, (StatusCode, String)> {
-    asked.answer(&wanted, Timestamp::now()).map(Json).map_err(|it| (StatusCode::NOT_FOUND, it))
+    let answer = asked.answer(&wanted, Timestamp::now());
+    let mut answer = answer.map_err(|it| (StatusCode::NOT_FOUND, it))?;
+    for pipeline in &mut answer.pipelines {
+        if let Some(pool) = asked.pools.get(&pipeline.name) {
+            let workers = timeout(TOLD_WITHIN, pool.workers()).await;
+            pipeline.workers = workers.ok().and_then(Result::ok).unwrap_or_default();
+        }
+    }
+    Ok(Json(answer))
 }
 
 impl Boards {
@@ -131,6 +148,7 @@ fn pipeline(
         counts: counts.collect(),
         mailboxes: all.into_iter().take(limit).map(told).collect(),
         left_off,
+        workers: Vec::new(),
     }
 }
 
@@ -144,7 +162,7 @@ mod tests {
             ("sales".to_owned(), Board::new()),
             ("support".to_owned(), Board::new()),
         ]);
-        let boards = Boards { boards: Arc::new(boards), health: Health::new() };
+        let boards = Boards { boards: Arc::new(boards), ..Boards::default() };
         let ask = |pipeline: Option<&str>| {
             let pipeline = pipeline.map(str::to_owned);
             let wanted = Wanted { pipeline, ..Wanted::default() };

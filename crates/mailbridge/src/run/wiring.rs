@@ -9,7 +9,7 @@ use std::{
 use mailbridge_core::{Code, Error, Mail, Output, Result, plugin::Build};
 use mailbridge_engine::{
     Observer, Requests, StoreHost,
-    events::{Board, Events, callback::Callbacks},
+    events::{Board, Events, Pool, callback::Callbacks},
     health::Health,
     ledger::Ledger,
 };
@@ -104,6 +104,8 @@ pub struct Wired {
     pub boards: BTreeMap<String, Board>,
     /// Those that Graph calls.
     pub called: BTreeSet<String>,
+    /// By name: with whom their mailboxes are shared.
+    pub pools: BTreeMap<String, Pool>,
 }
 
 /// Puts pipelines and connections together.
@@ -125,6 +127,7 @@ pub fn wire(
         let pipeline = self::events(pipeline, connections, shared).ok_or_else(lost)?;
         let name = &pipeline.name;
         wired.boards.insert(name.clone(), pipeline.board.clone());
+        wired.pools.extend(pipeline.pool.clone().map(|pool| (name.clone(), pool)));
         wired.called.extend(pipeline.settings.webhook.as_ref().map(|_| name.clone()));
         wired.ready.events.push(pipeline);
     }
@@ -155,7 +158,7 @@ pub fn requests(
 
 /// An events pipeline that is ready to run; nothing, without its connection.
 fn events(pipeline: EventsPipeline, connections: &Connections, shared: &Shared) -> Option<Events> {
-    let EventsPipeline { name, section, filter, files, state, to, commits, dead_letters } =
+    let EventsPipeline { name, section, filter, files, state, leases, to, commits, dead_letters } =
         pipeline;
     let connection = Arc::clone(connections.mails.get(&section.connection)?);
     Some(Events {
@@ -168,6 +171,12 @@ fn events(pipeline: EventsPipeline, connections: &Connections, shared: &Shared) 
             None => to.build,
         },
         commits,
+        pool: leases.map(|leases| Pool {
+            pipeline: name.clone(),
+            store: Arc::new(StoreHost::new(leases.build)),
+            worker: worker(),
+            lease: section.lease(),
+        }),
         dead_letters: dead_letters.map(|port| port.build as Arc<dyn Build<dyn Output>>),
         files,
         filter,
@@ -177,6 +186,12 @@ fn events(pipeline: EventsPipeline, connections: &Connections, shared: &Shared) 
         board: Board::new(),
         name,
     })
+}
+
+/// This process among others, for people: such as `mailbridge-0/1`.
+fn worker() -> String {
+    let host = gethostname::gethostname();
+    format!("{}/{}", host.to_string_lossy(), std::process::id())
 }
 
 /// The ledger as this worker sees it.

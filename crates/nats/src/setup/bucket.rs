@@ -24,7 +24,7 @@ const AGEING: &str = "_ageing";
 pub(crate) async fn ready(link: &Link, store: &Store, keep: Keep) -> Result<Bucket> {
     let Store { bucket, create } = store;
     let (bucket, max_age) = match keep {
-        Keep::Forever => (bucket.clone(), None),
+        Keep::Forever | Keep::Leases => (bucket.clone(), None),
         Keep::AtLeast(time) => (format!("{bucket}{AGEING}"), Some(time)),
     };
     match link.jetstream.get_key_value(&bucket).await {

@@ -141,6 +141,16 @@ impl Program {
         self.process.signal(Signal::KILL)
     }
 
+    /// Stops it where it stands, as a machine that is suspended; it cannot notice.
+    pub fn suspend(&mut self) -> Result<(), LaunchError> {
+        self.process.signal(Signal::STOP)
+    }
+
+    /// Lets it go on after [`Self::suspend`].
+    pub fn resume(&mut self) -> Result<(), LaunchError> {
+        self.process.signal(Signal::CONT)
+    }
+
     /// Waits until it has ended. Its last lines are then in [`Self::lines`].
     pub async fn wait_exit(&mut self, within: Duration) -> Result<ExitStatus, LaunchError> {
         let status = self.process.wait(within).await.map_err(|e| self.lines.explain(&e))?;

@@ -18,7 +18,7 @@ fn world() -> World {
 impl World {
     fn receive(&self, items: &[Value]) -> Received {
         let body = json!({ "value": items, "validationTokens": ["…"] });
-        self.callbacks.receive(body.to_string().as_bytes()).unwrap()
+        self.callbacks.receive("p", body.to_string().as_bytes()).unwrap()
     }
 
     fn woken(&self) -> Vec<Mailbox> {
@@ -118,11 +118,11 @@ fn a_broken_body_is_an_error_that_repeats_nothing_of_it() {
     let world = world();
     let deep = "[".repeat(100_000);
     for body in ["", "{", "[]", "null", r#"{"value":1}"#, r#"{"secret-x":[]}"#, &deep] {
-        let error = world.callbacks.receive(body.as_bytes()).unwrap_err();
+        let error = world.callbacks.receive("p", body.as_bytes()).unwrap_err();
         assert_eq!(error.code(), Code::NotificationUnreadable);
         assert!(!error.to_string().contains("secret"), "{error}");
     }
-    let error = world.callbacks.receive(&[0xff, 0xfe]).unwrap_err();
+    let error = world.callbacks.receive("p", &[0xff, 0xfe]).unwrap_err();
     assert_eq!(error.code(), Code::NotificationUnreadable);
     assert_eq!(world.receive(&[]), Received::default());
 }

@@ -124,6 +124,13 @@ impl Roster {
         self.entries.insert(watch.mailbox, entry);
     }
 
+    /// Forgets a mailbox; the subscription whose calls are known, if there is one.
+    pub(super) fn forget(&mut self, mailbox: &Mailbox) -> Option<String> {
+        let entry = self.entries.remove(mailbox)?;
+        self.gauge(&entry.waking, -1.0);
+        entry.known
+    }
+
     /// What was told of a mailbox's subscription.
     pub(super) fn life(&mut self, mailbox: &Mailbox, id: &str, what: Lifecycle, now: Instant) {
         let Some(entry) = self.entries.get_mut(mailbox) else { return };

@@ -83,7 +83,7 @@ async fn a_mailbox_is_subscribed_to_woken_once_and_its_calls_are_known() {
     assert_eq!(world.service().subscriptions["s1"].1.as_deref(), Some("inbox"));
     assert_eq!(worker.woken(), ["a@x.org", "b@x.org"]);
     assert!(worker.is_awake("A@x.org"));
-    let received = worker.callbacks.receive(&world.call("s1", None)).unwrap();
+    let received = worker.callbacks.receive("p", &world.call("s1", None)).unwrap();
     assert_eq!(received.woken, 1);
     assert_eq!(worker.woken(), ["a@x.org"]);
     assert_eq!(worker.woken(), [""; 0]);
@@ -107,7 +107,7 @@ async fn a_restart_goes_on_with_what_there_is() {
     sleep(SOON).await;
     assert_eq!(world.asked(), [""; 0]);
     assert!(after.is_awake("a@x.org"));
-    assert_eq!(after.callbacks.receive(&world.call("s1", None)).unwrap().woken, 1);
+    assert_eq!(after.callbacks.receive("p", &world.call("s1", None)).unwrap().woken, 1);
     after.stop().await;
     // after a long time away it is as good as gone
     sleep(hours(73)).await;
@@ -144,8 +144,8 @@ async fn it_is_renewed_well_before_its_end_and_made_anew_when_it_is_gone() {
     let asked = world.asked();
     assert!(asked.contains(&"subscribe a@x.org".to_owned()), "{asked:?}");
     assert_eq!(worker.woken(), ["a@x.org"]);
-    assert_eq!(worker.callbacks.receive(&world.call("s2", None)).unwrap().woken, 1);
-    assert_eq!(worker.callbacks.receive(&world.call("s2", None)).unwrap().unknown, 0);
+    assert_eq!(worker.callbacks.receive("p", &world.call("s2", None)).unwrap().woken, 1);
+    assert_eq!(worker.callbacks.receive("p", &world.call("s2", None)).unwrap().unknown, 0);
     worker.stop().await;
 }
 
@@ -157,25 +157,25 @@ async fn what_graph_tells_of_a_subscription_is_done() {
     sleep(SOON).await;
     world.asked();
     worker.woken();
-    worker.callbacks.receive(&world.call("s1", Some("reauthorizationRequired"))).unwrap();
+    worker.callbacks.receive("p", &world.call("s1", Some("reauthorizationRequired"))).unwrap();
     sleep(SOON).await;
     assert_eq!(world.asked(), ["renew s1"]);
     assert_eq!(worker.woken(), [""; 0]);
 
-    worker.callbacks.receive(&world.call("s1", Some("missed"))).unwrap();
+    worker.callbacks.receive("p", &world.call("s1", Some("missed"))).unwrap();
     sleep(SOON).await;
     assert_eq!(worker.woken(), ["a@x.org"]);
     assert_eq!(world.asked(), [""; 0]);
 
     let removed = world.call("s1", Some("subscriptionRemoved"));
     world.service().subscriptions.clear();
-    worker.callbacks.receive(&removed).unwrap();
+    worker.callbacks.receive("p", &removed).unwrap();
     assert_eq!(worker.woken(), ["a@x.org"]);
     sleep(SOON).await;
     assert_eq!(world.asked(), ["subscribe a@x.org"]);
     assert!(worker.is_awake("a@x.org"));
     // what is told of the one before means nothing now
-    assert_eq!(worker.callbacks.receive(&removed).unwrap().unknown, 1);
+    assert_eq!(worker.callbacks.receive("p", &removed).unwrap().unknown, 1);
     sleep(hours(2)).await;
     assert_eq!(world.asked(), [""; 0]);
     worker.stop().await;
@@ -251,7 +251,7 @@ async fn a_mailbox_that_is_watched_no_more_is_left() {
     sleep(SOON).await;
     assert_eq!(world.ids(), ["s2"]);
     assert_eq!(world.states(), 1);
-    assert_eq!(worker.callbacks.receive(&call).unwrap().unknown, 1);
+    assert_eq!(worker.callbacks.receive("p", &call).unwrap().unknown, 1);
     assert_eq!(worker.keeper.waking(&Mailbox::new("a@x.org")), Waking::Waiting);
     // and it may come back
     worker.watch(&["a@x.org", "b@x.org"]);
@@ -289,14 +289,14 @@ async fn two_workers_have_one_subscription_and_both_know_its_calls() {
     sleep(hours(2)).await;
     let id = world.ids().remove(0);
     for worker in [&one, &two] {
-        assert_eq!(worker.callbacks.receive(&world.call(&id, None)).unwrap().woken, 1);
+        assert_eq!(worker.callbacks.receive("p", &world.call(&id, None)).unwrap().woken, 1);
     }
     sleep(hours(200)).await;
     assert_eq!(world.ids().len(), 1);
     for worker in [one, two] {
         assert!(worker.is_awake("a@x.org"));
         let id = world.ids().remove(0);
-        assert_eq!(worker.callbacks.receive(&world.call(&id, None)).unwrap().woken, 1);
+        assert_eq!(worker.callbacks.receive("p", &world.call(&id, None)).unwrap().woken, 1);
         worker.stop().await;
     }
 }

@@ -53,7 +53,9 @@ impl Assembly<'_> {
         });
         let dead_letters = part("dead_letters")
             .map(|to| self.port(&under(key, "dead_letters"), to, named, target));
-        let state = self.cursors(key, named);
+        let state = self.cursors(key, named, Keep::Forever);
+        let shares = self.shares(named);
+        let leases = shares.then(|| self.cursors(key, named, Keep::Leases));
         let section = typed?;
         let filter = section.when.as_ref().map(|when| self.filter(key, when, &section));
         let files = section.store.as_ref().map(|place| self.storage(key, place, named));
@@ -69,6 +71,7 @@ impl Assembly<'_> {
                 Some(files) => Some(files?),
             },
             state: state?,
+            leases: leases.flatten(),
             to: to??,
             commits: commits.get(),
             dead_letters: match dead_letters {
@@ -144,6 +147,13 @@ impl Assembly<'_> {
         }
     }
 
+    /// Whether workers on several machines meet where state is kept.
+    fn shares(&self, named: &Named) -> bool {
+        let bus = self.state.as_ref().and_then(|state| state.get("bus")?.as_str());
+        let bus = bus.and_then(|name| named.buses.get(name)?.as_ref());
+        bus.is_some_and(|bus| bus.bus.shares())
+    }
+
     /// The file's `state` less its bus, if that is also the bus of this section.
     fn state_of(&self, section: &Value) -> Option<Value> {
         let mut state = self.state.clone()?;
@@ -152,14 +162,19 @@ impl Assembly<'_> {
     }
 
     /// Where it is kept how far each folder was read.
-    fn cursors(&mut self, key: Key<'_>, named: &Named) -> Option<Port<dyn Build<dyn StateStore>>> {
+    fn cursors(
+        &mut self,
+        key: Key<'_>,
+        named: &Named,
+        keep: Keep,
+    ) -> Option<Port<dyn Build<dyn StateStore>>> {
         let Some(state) = self.state.clone() else {
             let message = "needs `state` at the top of the file, where it is kept how far each \
                            folder was read, such as { bus: NAME, bucket: NAME }";
             return self.notes.refuse(key, message.to_owned());
         };
         self.used.state = true;
-        let state_of = |bus: Arc<dyn Bus>, section| bus.state(section, Keep::Forever);
+        let state_of = |bus: Arc<dyn Bus>, section| bus.state(section, keep);
         self.port(&["state"], state, named, state_of)
     }
 }

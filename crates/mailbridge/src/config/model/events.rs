@@ -102,6 +102,10 @@ pub struct EventsSection {
     /// Mailboxes that are looked at at the same time, 1 to 1000; 16 when absent.
     #[serde(default)]
     pub at_once: Option<usize>,
+    /// How long a worker that falls silent keeps its share of the mailboxes, 2s to 5m; 15s when
+    /// absent. Workers that run this pipeline with `state` on the same bus share its mailboxes.
+    #[serde(default)]
+    pub lease: Option<Span>,
     /// How long a soft stop waits for what is being published; 25s when absent.
     #[serde(default)]
     pub drain: Option<Span>,

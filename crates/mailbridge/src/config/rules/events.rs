@@ -1,6 +1,6 @@
 //! Rules between the keys of an events pipeline, as in [`super`].
 
-use std::{collections::HashSet, hash::Hash, time::Duration};
+use std::{collections::HashSet, hash::Hash, ops::RangeInclusive, time::Duration};
 
 use mailbridge_core::{Mailbox, changes::Bodies, contract::Change};
 use mailbridge_graph::{Connection, cloud, config};
@@ -16,6 +16,8 @@ const PAGE_SIZE_MAX: u32 = 1_000;
 const AT_ONCE_MAX: usize = 1_000;
 /// The shortest time between two looks at a mailbox: it costs a request of its budget.
 const EVERY_MIN: Duration = Duration::from_secs(1);
+/// How long a lease may be: shorter ones are lost to a slow bus, longer ones leave mailboxes unread.
+const LEASE: RangeInclusive<Duration> = Duration::from_secs(2)..=Duration::from_mins(5);
 /// The shortest time between two looks into the directory.
 const REDISCOVER_MIN: Duration = Duration::from_mins(1);
 
@@ -142,6 +144,9 @@ fn times(section: &EventsSection) -> Vec<Wrong> {
         say("backstop", "this goes with `wake`; without it, `every` says how often");
     } else if section.wake.is_some() && section.backstop() < section.every() {
         say("backstop", "expected no less than `every`");
+    }
+    if section.lease.is_some_and(|lease| !LEASE.contains(&lease.get())) {
+        say("lease", "expected 2s to 5m");
     }
     wrong
 }

@@ -14,6 +14,8 @@ use super::{After, AttachmentsChoice, EventsSection, MailboxRule, Mailboxes, Mim
 
 /// How often the directory is asked who the mailboxes are.
 const REDISCOVER: Duration = Duration::from_hours(1);
+/// How long a worker's share of the mailboxes lasts that falls silent.
+const LEASE: Duration = Duration::from_secs(15);
 
 impl EventsSection {
     /// The engine's settings for the pipeline of this name.
@@ -37,6 +39,11 @@ impl EventsSection {
             drain: self.drain.map_or(default.drain, Span::get),
             ..default
         }
+    }
+
+    /// How long a worker's share of the mailboxes lasts that falls silent.
+    pub fn lease(&self) -> Duration {
+        self.lease.map_or(LEASE, Span::get)
     }
 
     /// The folders, as they are written.
