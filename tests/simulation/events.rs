@@ -84,6 +84,8 @@ impl World {
             store,
             clock: Arc::new(move || office.now()),
             to,
+            commits: false,
+            pool: None,
             dead_letters: Some(self.bus.output(power, "dead")),
             files: None,
             filter: None,

@@ -1,6 +1,8 @@
 //! Workers that share the mailboxes of one pipeline: who has which, and what happens when they come,
 //! go, sleep and die.
 
+mod times;
+
 use std::net::SocketAddr;
 
 use mailbridge_testkit::program::Program;

@@ -95,8 +95,7 @@ impl World {
                 count.fetch_add(1, Ordering::Relaxed);
             }
         });
-        let _listening = listening;
-        Self { nats, sandbox, jetstream, launch, http, published, plan, _listening }
+        Self { nats, sandbox, jetstream, launch, http, published, plan, _listening: listening }
     }
 
     /// One more worker of the same pipeline, and where it answers.

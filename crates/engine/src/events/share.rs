@@ -78,6 +78,11 @@ impl Pool {
         Ok(cards.iter().filter_map(|card| serde_json::from_slice(card).ok()).collect())
     }
 
+    fn count(&self, slices: usize) {
+        #[expect(clippy::cast_precision_loss, reason = "some hundred slices")]
+        metrics::gauge!(metric::SLICES, "pipeline" => self.pipeline.clone()).set(slices as f64);
+    }
+
     /// What workers tell each other under.
     fn topic(&self) -> String {
         format!("pool/{}", self.pipeline)
@@ -190,7 +195,7 @@ impl Share {
             Member::new(Arc::clone(&pool.store), &pool.pipeline, pool.lease, self.slices);
         leave.run_until_cancelled(self.keep(pool, &mut member, card)).await;
         *self.view() = View::default();
-        self.count(pool, 0);
+        pool.count(0);
         let left = member.leave().await;
         pool.signal().await;
         if let Err(error) = left {
@@ -277,15 +282,11 @@ impl Share {
             // whoever waits for it need not wait for their own tick
             pool.signal().await;
         }
-        self.count(pool, member.held().len());
+        pool.count(member.held().len());
         // with the next tick the others are told, too
         ticked.map(|left| left + usize::from(changed))
     }
 
-    fn count(&self, pool: &Pool, slices: usize) {
-        #[expect(clippy::cast_precision_loss, reason = "some hundred slices")]
-        metrics::gauge!(metric::SLICES, "pipeline" => pool.pipeline.clone()).set(slices as f64);
-    }
 }
 
 /// Returns when something was told. Where nobody can be heard, never.

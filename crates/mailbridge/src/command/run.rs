@@ -13,7 +13,7 @@ use crate::{
         text,
     },
     exit::Exit,
-    http::{Boards, Bound, Called, Metrics, Side, Witnesses},
+    http::{Overview, Bound, Called, Metrics, Side, Witnesses},
     letters, log,
     registry::Registry,
     run::{
@@ -107,7 +107,7 @@ async fn run(mut setup: Setup, options: Options) -> Result<Exit> {
         let connections = Arc::new(connections.all());
         let asked = Witnesses { health: health.clone(), connections };
         let called = Called { pipelines: Arc::new(wired.called), callbacks };
-        serve(bound, Side { asked, metrics, boards: Boards { health, boards, pools }, called })
+        serve(bound, Side { asked, metrics, boards: Overview { health, boards, pools }, called })
     });
     let pipelines = wired.ready.len();
     tracing::info!(version = env!("CARGO_PKG_VERSION"), pipelines, "started");

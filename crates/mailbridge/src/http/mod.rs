@@ -24,7 +24,7 @@ use tokio::net::TcpListener;
 pub use metrics::Metrics;
 pub use notifications::Called;
 pub use ready::Witnesses;
-pub use status::Boards;
+pub use status::Overview;
 
 use crate::config::model::Listen;
 
@@ -68,7 +68,7 @@ pub struct Side {
     /// What was counted.
     pub metrics: Metrics,
     /// Who is asked about mailboxes.
-    pub boards: Boards,
+    pub boards: Overview,
     /// Who is called by Graph.
     pub called: Called,
 }

@@ -28,7 +28,7 @@ const TOLD_WITHIN: Duration = Duration::from_secs(2);
 
 /// Who is asked. Cheap to clone.
 #[derive(Clone, Default)]
-pub struct Boards {
+pub struct Overview {
     /// The pipelines.
     pub health: Health,
     /// Of the events pipelines among them, by name: their mailboxes.
@@ -88,7 +88,7 @@ struct Told {
 
 /// Answers.
 pub async fn status(
-    State(asked): State<Boards>,
+    State(asked): State<Overview>,
     Query(wanted): Query<Wanted>,
 ) -> Result<Json<Answer>, (StatusCode, String)> {
     let answer = asked.answer(&wanted, Timestamp::now());
@@ -102,7 +102,7 @@ pub async fn status(
     Ok(Json(answer))
 }
 
-impl Boards {
+impl Overview {
     fn answer(&self, wanted: &Wanted, now: Timestamp) -> Result<Answer, String> {
         if let Some(name) = wanted.pipeline.as_ref().filter(|it| !self.boards.contains_key(*it)) {
             let names: Vec<_> = self.boards.keys().map(String::as_str).collect();
@@ -162,7 +162,7 @@ mod tests {
             ("sales".to_owned(), Board::new()),
             ("support".to_owned(), Board::new()),
         ]);
-        let boards = Boards { boards: Arc::new(boards), ..Boards::default() };
+        let boards = Overview { boards: Arc::new(boards), ..Overview::default() };
         let ask = |pipeline: Option<&str>| {
             let pipeline = pipeline.map(str::to_owned);
             let wanted = Wanted { pipeline, ..Wanted::default() };

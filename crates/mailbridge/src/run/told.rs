@@ -49,7 +49,9 @@ impl Output for Telling {
         let messages = commit.messages;
         let put = self.output.commit(commit).await?;
         if matches!(put, Put::Stored(_)) {
-            messages.iter().for_each(|message| self.report.event(&message.labels));
+            for message in messages {
+                self.report.event(&message.labels);
+            }
         }
         Ok(put)
     }
