@@ -70,6 +70,17 @@ impl Budget {
         Err(self.room_at(self.sum.saturating_add(amount) - self.max))
     }
 
+    /// Lets no more than so many into a window from now on; what is counted stays.
+    pub fn set_max(&mut self, max: u64) {
+        self.max = max;
+    }
+
+    /// How many are counted in the window that ends now.
+    pub fn counted(&mut self, now: Instant) -> u64 {
+        self.roll(now);
+        self.sum
+    }
+
     /// Whether nothing is counted, so that forgetting it would change nothing.
     pub fn is_untouched(&mut self, now: Instant) -> bool {
         self.roll(now);

@@ -6,9 +6,13 @@ use uuid::Uuid;
 
 /// Somewhere between `least` of it and all of it, evenly spread. `least` is a share, 0 to 1.
 pub(crate) fn jitter(all: Duration, least: f64) -> Duration {
+    all.mul_f64(least + (1.0 - least) * dice())
+}
+
+/// From 0 to 1, evenly spread.
+pub(crate) fn dice() -> f64 {
     // 32 bits of a v4 UUID that hold no version or variant
-    let dice = f64::from(Uuid::new_v4().as_fields().0) / f64::from(u32::MAX);
-    all.mul_f64(least + (1.0 - least) * dice)
+    f64::from(Uuid::new_v4().as_fields().0) / f64::from(u32::MAX)
 }
 
 #[cfg(test)]

@@ -6,6 +6,8 @@
 use mailbridge_core::{Headers, Message};
 use rdkafka::message::{BorrowedHeaders, Header, Headers as _, OwnedHeaders};
 
+/// What the names of Kafka Connect's own headers begin with.
+const CONNECT: &str = "__connect.errors.";
 /// Where a message's id is.
 const ID: &str = "message-id";
 
@@ -36,10 +38,37 @@ pub(crate) fn outgoing(message: &Message) -> OwnedHeaders {
         let key = renamed.as_deref().unwrap_or(name);
         headers = headers.insert(Header { key, value: Some(value.as_ref()) });
     }
+    headers = for_connect(message, headers);
     match &message.id {
         Some(id) => headers.insert(Header { key: ID, value: Some(id) }),
         None => headers,
     }
+}
+
+/// Of a dead letter: what tools for Kafka's dead-letter topics look for, beside our own headers, by
+/// the names of Kafka Connect (kafka.apache.org, `DeadLetterQueueReporter`).
+fn for_connect(message: &Message, mut headers: OwnedHeaders) -> OwnedHeaders {
+    let own = |name: &str| message.headers.get(&format!("mailbridge-{name}"));
+    let (Some(_), Some(position)) = (own("status"), own("position")) else { return headers };
+    let mut add = |name: &str, value: &str| {
+        let key = format!("{CONNECT}{name}");
+        headers = std::mem::take(&mut headers).insert(Header { key: &key, value: Some(value) });
+    };
+    // such as `kafka:mail.send/3/42@1790230470084`; of another bus, it is no place in Kafka
+    let place = position.strip_prefix("kafka:").and_then(|it| it.split_once('@'));
+    let mut place = place.map(|(place, _)| place.rsplitn(3, '/')).into_iter().flatten();
+    if let (Some(offset), Some(partition), Some(topic)) = (place.next(), place.next(), place.next())
+    {
+        add("topic", topic);
+        add("partition", partition);
+        add("offset", offset);
+    }
+    add("connector.name", own("pipeline").unwrap_or_default());
+    add("stage", "TASK_PUT");
+    add("class.name", "mailbridge");
+    add("exception.class.name", own("code").unwrap_or_default());
+    add("exception.message", own("reason").unwrap_or_default());
+    headers
 }
 
 #[cfg(test)]
@@ -71,6 +100,23 @@ mod tests {
         let (headers, _) = there_and_back(&message);
         let names: Vec<_> = headers.iter().map(|(name, _)| name).collect();
         assert_eq!(names, ["ce_specversion", "ce_id", "content-type"]);
+    }
+
+    #[test]
+    fn a_dead_letter_says_also_what_kafka_connects_do() {
+        let headers = Headers::new()
+            .with("mailbridge-status", "rejected")
+            .with("mailbridge-code", "request_invalid")
+            .with("mailbridge-reason", "no recipient")
+            .with("mailbridge-pipeline", "orders")
+            .with("mailbridge-position", "kafka:mail.send/3/42@1790230470084");
+        let message = Message { headers, ..Message::default() };
+        let (headers, _) = there_and_back(&message);
+        let of = |name: &str| headers.get(&format!("__connect.errors.{name}"));
+        let place = ["topic", "partition", "offset"].map(of);
+        assert_eq!(place, [Some("mail.send"), Some("3"), Some("42")]);
+        let why = ["exception.class.name", "exception.message", "connector.name"].map(of);
+        assert_eq!(why, [Some("request_invalid"), Some("no recipient"), Some("orders")]);
     }
 
     #[test]

@@ -124,7 +124,9 @@ fn request_headers(headers: &Headers) -> Headers {
         let own = lower.strip_prefix(PREFIX).is_some_and(|name| {
             ENDING.contains(&name) || name.starts_with("original-") || name == "replay-doubt"
         });
-        if !own && !lower.starts_with("nats-") {
+        // what a dead letter on Kafka says in the words of Kafka Connect
+        let connect = lower.starts_with("__connect.errors.");
+        if !own && !connect && !lower.starts_with("nats-") {
             kept.push(name, value.clone());
         }
     }

@@ -19,11 +19,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     backoff, metric,
-    pool::{Member, SLICES, Slice, slice_of},
+    pool::{Member, SLICES, Slice, TICKS, slice_of},
 };
 
-/// Ticks of a lease.
-const TICKS: u32 = 5;
+/// Between two ticks at most, where nobody can be heard who gives something to another.
+const UNHEARD: Duration = Duration::from_secs(1);
 /// Until the next tick while somebody has yet to give a slice to another; longer each time.
 const SOON: Duration = Duration::from_millis(100);
 /// Between a tick and one that a signal asks for, for each worker there is.
@@ -206,24 +206,22 @@ impl Share {
 
     async fn keep(&self, pool: &Pool, member: &mut Member, card: impl Fn() -> Worker) {
         let Pool { pipeline, store, lease, .. } = pool;
-        let often = *lease / TICKS;
         let (mut signals, mut failures, mut waits) = (None, 0, SOON);
         loop {
             if signals.is_none() {
                 signals = store.signals(&pool.topic()).await.ok().flatten();
             }
+            let often = *lease / TICKS;
+            let often = if signals.is_some() { often } else { often.min(UNHEARD) };
             let ticked_at = Instant::now();
             let wait = match self.tick(pool, member, &card).await {
-                Ok(0) => {
-                    (failures, waits) = (0, SOON);
-                    often
-                }
-                // others have yet to give what is to be ours or we to them, or to be told of it
-                Ok(_) => {
+                Ok(left) => {
+                    // others have yet to give what is to be ours or we to them, or to be told of it
+                    let wait = if left > 0 { waits } else { often };
+                    waits = if left > 0 { (waits * 2).min(often) } else { SOON };
                     failures = 0;
-                    let wait = waits;
-                    waits = (waits * 2).min(often);
-                    wait
+                    let due = member.due().map(|due| due.saturating_duration_since(ticked_at));
+                    due.map_or(wait, |due| due.min(wait))
                 }
                 Err(error) => {
                     let (code, cure) = (error.code(), error.code().cure());
@@ -286,7 +284,6 @@ impl Share {
         // with the next tick the others are told, too
         ticked.map(|left| left + usize::from(changed))
     }
-
 }
 
 /// Returns when something was told. Where nobody can be heard, never.

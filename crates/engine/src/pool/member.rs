@@ -1,10 +1,11 @@
 //! One worker's membership, and the slices it holds.
 //!
-//! No two clocks are compared. A worker counts its lease from *before* its last renewal that
-//! succeeded; the others count from when they first *saw* that revision, which is later. Whose
-//! record stayed the same for a whole lease is buried: the record is deleted at that revision. So a
-//! renewal that comes late finds no record, and the worker begins anew under another name, with
-//! nothing.
+//! No two clocks are compared. A worker counts from *before* its last renewal that succeeded, and
+//! stops after three fifths of the lease; the others count from when they first *saw* that revision,
+//! which is later, though by no more than a tick. Whose record stayed the same for four fifths is
+//! buried: the record is deleted at that revision. So a renewal that comes late finds no record, and
+//! the worker begins anew under another name, with nothing; and what a dead one had is free when
+//! the lease is over.
 //!
 //! A list of the names says who there is; it is written when somebody comes or goes. Each worker
 //! looks after the next few in the order of names, so that what one does per renewal does not grow
@@ -24,7 +25,10 @@ use uuid::Uuid;
 
 use super::slices::{Slice, owner};
 
-/// A worker stops so much of a lease before its end: clocks do not run equally fast.
+/// Renewals of a lease, if nothing fails: what is left of it when a worker is buried is for those who
+/// saw its last renewal late.
+pub const TICKS: u32 = 5;
+/// How much sooner a worker stops than it is buried: clocks do not run equally fast.
 const MARGIN: u32 = 5;
 /// How many of the next ones a worker looks after: so many may go at once without being missed.
 const LOOKED_AFTER: usize = 8;
@@ -88,8 +92,18 @@ impl Member {
 
     /// Until when what it holds is its own, if nothing renews it.
     pub fn until(&self) -> Option<Instant> {
-        let lasts = self.lease.saturating_sub(self.lease / MARGIN);
+        let lasts = self.silence().saturating_sub(self.lease / MARGIN);
         self.renewed.map(|at| at + lasts)
+    }
+
+    /// When it could bury another, if nobody does anything until then.
+    pub fn due(&self) -> Option<Instant> {
+        self.seen.values().map(|(_, since)| *since + self.silence()).min()
+    }
+
+    /// How long the others see nothing of one that they bury.
+    fn silence(&self) -> Duration {
+        self.lease.saturating_sub(self.lease / TICKS)
     }
 
     /// Whether a slice is this worker's now. To be asked before anything is done that others see.
@@ -131,9 +145,14 @@ impl Member {
         self.named.clear();
         self.renewed = None;
         let name = std::mem::replace(&mut self.name, fresh());
-        if let Some(revision) = self.revision.take() {
+        self.revision = None;
+        let key = self.member_key(&name);
+        // not the last revision that is known: a renewal may have been under way
+        while let Some((_, revision)) = self.store.get(&key).await? {
             // slices of a name that is no member's are free
-            self.store.delete(&self.member_key(&name), revision).await?;
+            if matches!(self.store.delete(&key, revision).await?, Put::Stored(_)) {
+                break;
+            }
         }
         self.change_list(|names| names.retain(|it| *it != name)).await
     }
@@ -168,6 +187,10 @@ impl Member {
 
     async fn renew(&mut self, card: Bytes) -> Result<()> {
         let (started, key) = (Instant::now(), self.member_key(&self.name));
+        if self.until().is_some_and(|until| until < started) {
+            // nor may the others have been able to renew: they are given another lease
+            self.seen.clear();
+        }
         if let Put::Stored(revision) = self.store.put(&key, card.clone(), self.revision).await? {
             (self.revision, self.renewed) = (Some(revision), Some(started));
             return Ok(());
@@ -195,7 +218,7 @@ impl Member {
         Ok(())
     }
 
-    /// Buries those of the next ones that were not heard of for a lease.
+    /// Buries those of the next ones that were silent too long.
     async fn look_after(&mut self) -> Result<()> {
         let at = self.names.binary_search(&self.name).unwrap_or_default();
         let others = self.names.len().saturating_sub(1);
@@ -216,7 +239,7 @@ impl Member {
                 Some((before, since)) if *before == revision => *since,
                 _ => Instant::now(),
             };
-            if since.elapsed() >= self.lease {
+            if since.elapsed() >= self.silence() {
                 let key = self.member_key(&name);
                 if matches!(self.store.delete(&key, revision).await?, Put::Stored(_)) {
                     gone.push(name);
@@ -321,7 +344,7 @@ impl Member {
         failed.map_or(Ok(()), Err)
     }
 
-    fn member_key(&self, name: &str) -> String {
+    pub(super) fn member_key(&self, name: &str) -> String {
         member_key(&self.pool, name)
     }
 

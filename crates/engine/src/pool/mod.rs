@@ -2,13 +2,12 @@
 //!
 //! Work is hashed into [`SLICES`], so what is written does not grow with it. A worker renews one
 //! record, its membership; a slice's record says whose it is and is written only when it changes
-//! hands. It does not run anything: nobody calls it yet, and pipelines that share mailboxes still
-//! contend for each folder's record.
+//! hands. It does not run anything, and does not know what is shared.
 
 mod member;
 mod slices;
 #[cfg(test)]
 mod tests;
 
-pub use member::Member;
+pub use member::{Member, TICKS};
 pub use slices::{SLICES, Slice, owner, slice_of};

@@ -10,6 +10,7 @@ use std::{
 use async_trait::async_trait;
 use bytes::Bytes;
 use mailbridge_core::{Code, Error, Put, Result, Revision, StateStore};
+use tokio::time::Instant;
 
 use super::{Member, SLICES, owner};
 
@@ -134,7 +135,7 @@ async fn who_sleeps_too_long_has_nothing_when_it_wakes() {
     let (_store, mut one, mut other) = two();
     one.tick(Bytes::new(), idle).await.unwrap();
     let share = other.tick(Bytes::new(), idle).await.unwrap();
-    for _ in 0..4 {
+    for _ in 0..3 {
         tokio::time::advance(TICK).await;
         assert_eq!(other.tick(Bytes::new(), idle).await.unwrap(), share, "its lease is not over");
     }
@@ -144,6 +145,48 @@ async fn who_sleeps_too_long_has_nothing_when_it_wakes() {
     assert_eq!(counts(&one, &other), (0, 256));
     one.tick(Bytes::new(), idle).await.unwrap();
     assert_eq!(counts(&one, &other), (0, 256), "it joins anew, with nothing");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_killed_after_a_renewal_that_was_seen_late_is_buried_when_its_lease_is_over() {
+    let (_store, mut one, mut other) = two();
+    one.tick(Bytes::new(), idle).await.unwrap();
+    tokio::time::advance(TICK).await;
+    other.tick(Bytes::new(), idle).await.unwrap();
+    let due = other.due().unwrap();
+    assert!(due <= Instant::now() + LEASE - TICK, "{:?}", due - Instant::now());
+    while Instant::now() < due {
+        tokio::time::advance(TICK).await;
+        other.tick(Bytes::new(), idle).await.unwrap();
+    }
+    assert_eq!(counts(&one, &other), (0, 256));
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_leaves_in_the_middle_of_a_renewal_is_not_waited_for() {
+    let (store, mut one, mut other) = two();
+    one.tick(Bytes::new(), idle).await.unwrap();
+    let key = one.member_key(one.name());
+    let (card, revision) = store.get(&key).await.unwrap().unwrap();
+    // it came through, and its answer was not waited for
+    store.put(&key, card, Some(revision)).await.unwrap();
+    one.leave().await.unwrap();
+    assert_eq!(other.tick(Bytes::new(), idle).await.unwrap(), 0);
+    assert_eq!(counts(&one, &other), (0, 256));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_was_away_buries_nobody() {
+    let (_store, mut one, mut other) = two();
+    one.tick(Bytes::new(), idle).await.unwrap();
+    let share = other.tick(Bytes::new(), idle).await.unwrap();
+    one.tick(Bytes::new(), idle).await.unwrap();
+    other.tick(Bytes::new(), idle).await.unwrap();
+    tokio::time::advance(LEASE * 4).await;
+    for member in [&mut one, &mut other] {
+        member.tick(Bytes::new(), idle).await.unwrap();
+    }
+    assert_eq!(counts(&one, &other), (256 - share, share), "each goes on with what it had");
 }
 
 #[tokio::test(start_paused = true)]

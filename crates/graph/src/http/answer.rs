@@ -10,7 +10,10 @@ use reqwest::{Response, header};
 use serde_json::Value;
 
 use super::challenge;
-use crate::{pacing::retry_after, token::Challenge};
+use crate::{
+    pacing::{Limit, retry_after},
+    token::Challenge,
+};
 
 /// How deep codes are looked for in an error body.
 const DEPTH_MAX: usize = 8;
@@ -95,6 +98,15 @@ impl Answer {
             level = error.iter().find_map(inner);
         }
         codes
+    }
+
+    /// Of what there was too much, of a throttled answer. The code does not always tell; the
+    /// sentence does: "Application is over its MailboxConcurrency limit." (learn.microsoft.com,
+    /// answers 734143). It is not documented; whoever is refused without it makes fewer requests.
+    pub(super) fn limit(&self) -> Limit {
+        const AT_ONCE: &[u8] = b"Concurrency";
+        let named = self.body.windows(AT_ONCE.len()).any(|window| window == AT_ONCE);
+        if named { Limit::AtOnce } else { Limit::Rate }
     }
 }
 

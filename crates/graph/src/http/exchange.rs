@@ -232,9 +232,9 @@ pub(super) fn failure(
 /// How long the mailbox has to stay away. Only a throttled or busy answer closes its gate.
 fn wait(permit: &Permit, answer: &Answer) -> Option<Duration> {
     match answer.status {
-        429 => Some(permit.throttled(answer.retry_after)),
+        429 => Some(permit.throttled(answer.retry_after, Some(answer.limit()))),
         503 | 504 | 509 if answer.retry_after.is_some() => {
-            Some(permit.throttled(answer.retry_after))
+            Some(permit.throttled(answer.retry_after, None))
         }
         _ => {
             permit.passed();

@@ -3,11 +3,12 @@
 //!
 //! One mailbox never waits for another. A wait here is short and bounded by the attempt's deadline;
 //! a longer one is handed back as *blocked* for that mailbox, so that nobody holds a slot while
-//! waiting. Nothing is counted over several workers: each has its configured share.
+//! waiting. Nothing is counted over several workers: each finds its share by what Graph refuses.
 
 mod lane;
 mod page_size;
 pub(crate) mod retry_after;
+mod share;
 
 use std::{
     collections::HashMap,
@@ -18,11 +19,12 @@ use std::{
 use mailbridge_core::{Mailbox, Result};
 use tokio::{
     sync::OwnedSemaphorePermit,
-    time::{Instant, sleep_until, timeout_at},
+    time::{Instant, sleep_until},
 };
 
 use crate::config::Limits;
-use lane::{Lane, busy, wait_longer};
+use lane::{Lane, wait_longer};
+pub(crate) use share::Limit;
 
 /// Mailboxes remembered before idle ones are forgotten.
 const LANES_MAX: usize = 10_000;
@@ -57,19 +59,8 @@ impl Pacing {
 
     async fn enter_lane(&self, lane: Arc<Lane>, deadline: Instant) -> Result<Permit> {
         let now = Instant::now();
-        let until = deadline.min(now + self.patience);
-        let open_at = lane.opens_at();
-        if open_at > until {
-            return Err(wait_longer(open_at - now));
-        }
-        let slot = match Arc::clone(&lane.slots).try_acquire_owned() {
-            Ok(slot) => slot,
-            Err(_) => match timeout_at(until, Arc::clone(&lane.slots).acquire_owned()).await {
-                Ok(Ok(slot)) => slot,
-                _ => return Err(busy()),
-            },
-        };
-        Ok(Permit { lane, patience: self.patience, _slot: slot })
+        let slot = lane.slot(now, deadline.min(now + self.patience)).await?;
+        Ok(Permit { lane, patience: self.patience, slot: Some(slot) })
     }
 
     fn lane(&self, mailbox: &Mailbox) -> Arc<Lane> {
@@ -96,7 +87,8 @@ impl Pacing {
 pub(crate) struct Permit {
     lane: Arc<Lane>,
     patience: Duration,
-    _slot: OwnedSemaphorePermit,
+    /// Until it is dropped.
+    slot: Option<OwnedSemaphorePermit>,
 }
 
 impl Permit {
@@ -123,15 +115,16 @@ impl Permit {
         self.lane.room_for(bytes, now).map_err(|open_at| wait_longer(open_at - now))
     }
 
-    /// Notes that Graph throttled the mailbox. Returns how long it has to wait: as Graph asked, or
-    /// longer each time in a row when Graph does not say.
-    pub(crate) fn throttled(&self, asked: Option<Duration>) -> Duration {
-        self.lane.throttled(asked, Instant::now())
+    /// Notes that Graph throttled the mailbox, and of what there was too much, if it was that.
+    /// Returns how long it has to wait: as Graph asked, or longer each time in a row when Graph does
+    /// not say.
+    pub(crate) fn throttled(&self, asked: Option<Duration>, limit: Option<Limit>) -> Duration {
+        self.lane.throttled(asked, limit, Instant::now())
     }
 
     /// Notes that Graph did not throttle.
     pub(crate) fn passed(&self) {
-        self.lane.passed();
+        self.lane.passed(Instant::now());
     }
 
     /// How many messages a page may have, where so many were asked for: fewer, after pages of this
@@ -143,6 +136,14 @@ impl Permit {
     /// Notes what became of a page of so many messages.
     pub(crate) fn page_told(&self, size: u32, fits: bool) {
         self.lane.page_size.lock().unwrap_or_else(PoisonError::into_inner).told(size, fits);
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        if let Some(slot) = self.slot.take() {
+            self.lane.release(slot);
+        }
     }
 }
 

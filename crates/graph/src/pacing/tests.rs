@@ -53,7 +53,7 @@ async fn the_gate_stops_one_mailbox_for_as_long_as_graph_asked() {
     let (slow, other) = (Mailbox::new("slow@x.org"), Mailbox::new("other@x.org"));
     let permit = pacing.enter(&slow, soon()).await.unwrap();
     permit.request(0, soon()).await.unwrap();
-    let wait = permit.throttled(Some(Duration::from_millis(10_500)));
+    let wait = permit.throttled(Some(Duration::from_millis(10_500)), None);
     assert_eq!(wait, Duration::from_millis(10_500));
 
     assert_eq!(wait_of(pacing.enter(&slow, soon()).await), wait);
@@ -61,7 +61,7 @@ async fn the_gate_stops_one_mailbox_for_as_long_as_graph_asked() {
     pacing.enter(&other, soon()).await.unwrap().request(0, soon()).await.unwrap();
 
     // a shorter wait asked for later does not open the gate early
-    assert_eq!(permit.throttled(Some(Duration::from_secs(1))), wait);
+    assert_eq!(permit.throttled(Some(Duration::from_secs(1)), None), wait);
 
     // what is left of the wait is short: it is waited for here
     advance(Duration::from_secs(9)).await;
@@ -76,14 +76,14 @@ async fn without_a_word_from_graph_the_waits_grow_and_a_passing_answer_ends_that
     let permit = pacing.enter(&Mailbox::new("a@x.org"), soon()).await.unwrap();
     for most_seconds in [1, 2, 4, 8, 16, 32, 60, 60] {
         let most = Duration::from_secs(most_seconds);
-        let wait = permit.throttled(None);
+        let wait = permit.throttled(None, None);
         assert!(wait <= most && wait >= most / 2, "{wait:?} of {most:?}");
         // the others that were on their way are the same refusal
-        assert!(permit.throttled(None) <= most);
+        assert!(permit.throttled(None, None) <= most);
         advance(most).await;
     }
     permit.passed();
-    assert!(permit.throttled(None) <= Duration::from_secs(1));
+    assert!(permit.throttled(None, None) <= Duration::from_secs(1));
 }
 
 #[tokio::test(start_paused = true)]

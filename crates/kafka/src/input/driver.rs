@@ -115,6 +115,9 @@ impl Driver {
             | Kafka::Authentication
             | Kafka::SSL
             | Kafka::InconsistentGroupProtocol
+            // deleted before it was read: the next assignment finds what is left, and says so
+            | Kafka::AutoOffsetReset
+            | Kafka::OffsetOutOfRange
             | Kafka::FencedInstanceId => self.end(code),
             _ if fatal => self.end(code),
             // librdkafka goes on by itself; it is in the log

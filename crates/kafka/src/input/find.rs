@@ -94,8 +94,11 @@ fn decide(
         Some((offset, note)) => {
             let note = Note::read(offset, &note);
             if offset < begin {
-                tracing::warn!(partition = %place, committed = offset, begin, lost = begin - offset,
-                    "records were deleted before they were read: the topic's retention is too short");
+                tracing::error!(partition = %place, kafka_error = "OFFSET_OUT_OF_RANGE",
+                    committed = offset, begin, lost = begin - offset,
+                    cure = "lengthen the topic's retention (retention.ms, retention.bytes); what \
+                            is lost is not in Kafka any more",
+                    "records were deleted before they were read; reading goes on at the oldest");
             }
             Found { position: offset.max(begin), end, note }
         }

@@ -36,7 +36,7 @@ pub(crate) use self::back::{WriteBack, read as read_back};
 use self::{context::Context, driver::Driver, out::Counted, shared::Shared};
 use crate::{
     client::{Connector, blocking, unusable},
-    config::{Source, Start},
+    config::Source,
     setup,
     threads::Threads,
 };
@@ -140,15 +140,12 @@ async fn consumer(connector: &Connector, source: &Source) -> Result<ClientConfig
             client.set(name, value);
         }
     }
-    let reset = match source.start {
-        Start::Earliest => "earliest",
-        Start::Latest => "latest",
-    };
     client
         .set("group.id", &source.group)
         .set("enable.auto.commit", "false")
         .set("enable.auto.offset.store", "false")
-        .set("auto.offset.reset", reset)
+        // where reading begins is always said; a place that is gone must not be left in silence
+        .set("auto.offset.reset", "error")
         .set("isolation.level", "read_committed")
         .set("allow.auto.create.topics", "false");
     if let Some(instance) = &source.instance {

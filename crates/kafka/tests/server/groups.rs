@@ -4,7 +4,9 @@ use std::{collections::BTreeSet, time::Duration};
 
 use mailbridge_core::{Code, Disposition, SeenBefore, Settled, plugin::Plugin};
 use rdkafka::{
-    ClientConfig,
+    ClientConfig, Offset, TopicPartitionList,
+    admin::{AdminClient, AdminOptions},
+    client::DefaultClientContext,
     consumer::{BaseConsumer, Consumer as _},
     producer::{BaseRecord, Producer as _, ThreadedProducer},
 };
@@ -213,4 +215,26 @@ async fn two_workers_with_the_same_instance_are_told_apart() {
     let error = timeout(PROMPT, ended).await.expect("one of them ends").unwrap_err();
     assert_eq!(error.code(), Code::BusMismatch, "{error:?}");
     assert!(error.to_string().contains("`instance`"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_deleted_before_it_was_read_is_passed_over() {
+    let rig = rig().await;
+    let (kafka, topic) = (rig.kafka(), unique("deleted"));
+    make(&kafka, &topic, json!({ "partitions": 1 })).await;
+    let from = source(json!({ "topics": [topic], "group": topic }));
+    rig.produce(&topic, 0, 0..10).await;
+    let mut input = kafka.input(&from, &NEEDS).await.unwrap();
+    let (text, delivery) = take(&mut input, 1).await.remove(0);
+    assert_eq!((text.as_str(), done(delivery).await), ("0", Settled::Yes));
+    drop(input);
+    let mut client = ClientConfig::new();
+    client.set("bootstrap.servers", rig.server.broker());
+    let admin: AdminClient<DefaultClientContext> = client.create().unwrap();
+    let mut before = TopicPartitionList::new();
+    before.add_partition_offset(&topic, 0, Offset::Offset(6)).unwrap();
+    admin.delete_records(&before, &AdminOptions::new()).await.unwrap();
+    let mut input = kafka.input(&from, &NEEDS).await.unwrap();
+    let left: Vec<_> = take(&mut input, 4).await.into_iter().map(|(text, _)| text).collect();
+    assert_eq!(left, ["6", "7", "8", "9"]);
 }

@@ -13,7 +13,7 @@ use crate::{
         text,
     },
     exit::Exit,
-    http::{Overview, Bound, Called, Metrics, Side, Witnesses},
+    http::{Bound, Called, Metrics, Overview, Side, Witnesses},
     letters, log,
     registry::Registry,
     run::{

@@ -1,0 +1,139 @@
+//! What of a mailbox's limits is this worker's, when others work on the mailbox too.
+//!
+//! Workers do not talk about it: Graph's refusals tell each of them. A worker alone is never refused
+//! and has everything. Those who are refused give way and stay away, and those who are not go on:
+//! who has a slot keeps it busy, so that it is not to be had, and whoever has none asks seldom. It
+//! does not matter who that is, since the bus hands a request to whoever has room for it.
+//!
+//! Nothing is measured or remembered here but what was refused and when. Who waits, and for how
+//! long Graph wants to be left alone, is the lane's business.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// After a refusal, so long passes before one more is tried; each refusal doubles it.
+const WAIT_MIN: Duration = Duration::from_secs(20);
+const WAIT_MAX: Duration = Duration::from_mins(1);
+/// A refusal leaves a worker at least this part of a rate, so that it can come back from anything
+/// in a few windows.
+const PART_MIN: u64 = 16;
+/// What is added to a rate after a window without a refusal, as a part of the whole; it doubles with
+/// every further one.
+const STEP_PART: u64 = 64;
+
+/// What Graph said there was too much of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Limit {
+    /// Requests at once.
+    AtOnce,
+    /// Requests in a window of time.
+    Rate,
+}
+
+/// How many requests this worker may have on their way.
+///
+/// It begins with one and has one more for each that passes, as long as nothing was refused. From
+/// then on a refusal takes one, and one more is tried after a wait. Whoever loses the last one stays
+/// away for that wait, and then has one again.
+#[derive(Debug)]
+pub(super) struct Slots {
+    max: usize,
+    mine: usize,
+    wait: Duration,
+    /// When one more may be tried. `None`: nothing was refused yet.
+    next: Option<Instant>,
+    away_until: Instant,
+}
+
+impl Slots {
+    pub(super) fn new(max: usize, now: Instant) -> Self {
+        Self { max, mine: 1.min(max), wait: WAIT_MIN, next: None, away_until: now }
+    }
+
+    /// How many there are; never none, but see [`Self::away_until`].
+    pub(super) fn mine(&self) -> usize {
+        self.mine
+    }
+
+    /// Nothing is to be asked before then: others have all slots.
+    pub(super) fn away_until(&self) -> Instant {
+        self.away_until
+    }
+
+    /// Notes that a request passed while all slots were in use. `chance`, 0 to 1, keeps workers
+    /// apart.
+    pub(super) fn passed(&mut self, chance: f64, now: Instant) {
+        if self.mine == self.max || self.next.is_some_and(|next| next > now) {
+            return;
+        }
+        self.mine += 1;
+        if self.next.is_some() {
+            self.wait = (self.wait / 2).max(WAIT_MIN);
+            self.next = Some(now + self.spread(chance));
+        }
+    }
+
+    /// Notes that there were too many. Answers to requests that were on their way together are one
+    /// refusal.
+    pub(super) fn refused(&mut self, chance: f64, now: Instant) {
+        let until = now + self.spread(chance);
+        self.next = Some(until);
+        if self.mine > 1 {
+            self.mine -= 1;
+        } else {
+            self.away_until = until;
+        }
+        self.wait = (self.wait * 2).min(WAIT_MAX);
+    }
+
+    /// Half of the wait to one and a half of it.
+    fn spread(&self, chance: f64) -> Duration {
+        self.wait.mul_f64(0.5 + chance.clamp(0.0, 1.0))
+    }
+}
+
+/// How many requests this worker may make in a window.
+///
+/// When one is refused, the window is full: what each worker has in it is its part, and the parts
+/// together are the limit. That is what it keeps to from then on, a little more with each window
+/// without a refusal, until it has all again.
+#[derive(Debug)]
+pub(super) struct Rate {
+    max: u64,
+    mine: u64,
+    step: u64,
+    window: Duration,
+    calm_since: Instant,
+}
+
+impl Rate {
+    pub(super) fn new(max: u64, window: Duration, now: Instant) -> Self {
+        Self { max, mine: max, step: Self::first_step(max), window, calm_since: now }
+    }
+
+    /// How many there are in a window, as of now.
+    pub(super) fn mine(&mut self, now: Instant) -> u64 {
+        while self.mine < self.max && self.calm_since + self.window <= now {
+            self.mine = self.mine.saturating_add(self.step).min(self.max);
+            self.step = self.step.saturating_mul(2);
+            self.calm_since += self.window;
+        }
+        self.mine
+    }
+
+    /// Notes that one was too many, of so many that this worker has made in the window.
+    pub(super) fn refused(&mut self, made: u64, now: Instant) {
+        let least = (self.max / PART_MIN).max(1);
+        self.mine = self.mine(now).min(made.saturating_sub(1).max(least));
+        self.step = Self::first_step(self.max);
+        self.calm_since = now;
+    }
+
+    fn first_step(max: u64) -> u64 {
+        (max / STEP_PART).max(1)
+    }
+}
+
+#[cfg(test)]
+mod tests;
