@@ -307,3 +307,6 @@ impl View {
         self.holds(slice) && !self.leaving.contains(&slice)
     }
 }
+
+#[cfg(test)]
+mod tests;

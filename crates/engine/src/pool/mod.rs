@@ -4,6 +4,8 @@
 //! record, its membership; a slice's record says whose it is and is written only when it changes
 //! hands. It does not run anything, and does not know what is shared.
 
+#[cfg(test)]
+pub(crate) mod fake;
 mod member;
 mod slices;
 #[cfg(test)]

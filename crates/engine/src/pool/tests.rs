@@ -1,70 +1,13 @@
-use std::{
-    collections::BTreeMap,
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
-use async_trait::async_trait;
 use bytes::Bytes;
-use mailbridge_core::{Code, Error, Put, Result, Revision, StateStore};
+use mailbridge_core::StateStore as _;
 use tokio::time::Instant;
 
-use super::{Member, SLICES, owner};
+use super::{Member, SLICES, fake::Fake, owner};
 
 const LEASE: Duration = Duration::from_secs(15);
 const TICK: Duration = Duration::from_secs(3);
-
-/// Values with revisions that are never used again, and how often it was written; whether puts of
-/// slices fail without effect.
-#[derive(Default)]
-struct Fake(Mutex<(Values, u64)>, AtomicBool);
-
-type Values = BTreeMap<String, (Bytes, Revision)>;
-
-impl Fake {
-    fn swap(&self, key: &str, value: Option<Bytes>, expected: Option<Revision>) -> Put {
-        let (all, last) = &mut *self.0.lock().unwrap();
-        if all.get(key).map(|it| it.1) != expected {
-            return Put::Conflict;
-        }
-        *last += 1;
-        match value {
-            Some(value) => all.insert(key.to_owned(), (value, Revision(*last))),
-            None => all.remove(key),
-        };
-        Put::Stored(Revision(*last))
-    }
-
-    fn writes(&self) -> u64 {
-        self.0.lock().unwrap().1
-    }
-}
-
-#[async_trait]
-impl StateStore for Fake {
-    async fn get(&self, key: &str) -> Result<Option<(Bytes, Revision)>> {
-        Ok(self.0.lock().unwrap().0.get(key).cloned())
-    }
-
-    async fn put(&self, key: &str, value: Bytes, expected: Option<Revision>) -> Result<Put> {
-        if key.contains("/slice/") && self.1.load(Ordering::Relaxed) {
-            return Err(Error::transient(Code::StateFailed, "not now"));
-        }
-        Ok(self.swap(key, Some(value), expected))
-    }
-
-    async fn delete(&self, key: &str, expected: Revision) -> Result<Put> {
-        Ok(self.swap(key, None, Some(expected)))
-    }
-
-    async fn list(&self, prefix: &str) -> Result<Vec<String>> {
-        let all = self.0.lock().unwrap();
-        Ok(all.0.keys().filter(|key| key.starts_with(prefix)).cloned().collect())
-    }
-}
 
 fn two() -> (Arc<Fake>, Member, Member) {
     let store = Arc::new(Fake::default());
@@ -112,9 +55,9 @@ async fn what_could_not_be_given_back_is_given_back_later() {
     let (store, mut one, mut other) = two();
     one.tick(Bytes::new(), idle).await.unwrap();
     other.tick(Bytes::new(), idle).await.unwrap();
-    store.1.store(true, Ordering::Relaxed);
+    store.refuse_slices(true);
     one.tick(Bytes::new(), idle).await.unwrap_err();
-    store.1.store(false, Ordering::Relaxed);
+    store.refuse_slices(false);
     one.tick(Bytes::new(), idle).await.unwrap();
     assert_eq!(other.tick(Bytes::new(), idle).await.unwrap(), 0, "no slice stays nobody's");
     let (ones, others) = counts(&one, &other);

@@ -1,0 +1,205 @@
+use std::{
+    future::poll_fn,
+    sync::atomic::{AtomicBool, Ordering},
+    task::Poll,
+};
+
+use tokio::task::JoinSet;
+
+use super::*;
+use crate::pool::fake::Fake;
+
+const LEASE: Duration = Duration::from_secs(15);
+/// How often is looked who has what.
+const LOOK: Duration = Duration::from_millis(20);
+/// For a hand-over to be noticed.
+const NOTICED: Duration = Duration::from_secs(1);
+
+/// A worker that holds its share; dropped, it is killed.
+struct One {
+    share: Share,
+    leave: CancellationToken,
+    /// It does nothing then, and notices nothing.
+    asleep: Arc<AtomicBool>,
+    running: JoinSet<()>,
+}
+
+fn card() -> Worker {
+    Worker {
+        name: String::new(),
+        worker: "host/1".to_owned(),
+        since: Timestamp::UNIX_EPOCH,
+        slices: 0,
+        mailboxes: BTreeMap::new(),
+        published: 0,
+    }
+}
+
+fn pool(store: &Arc<Fake>) -> Pool {
+    let (pipeline, worker) = ("p".to_owned(), "host/1".to_owned());
+    Pool { pipeline, store: Arc::clone(store) as _, worker, lease: LEASE }
+}
+
+impl One {
+    fn start(store: &Arc<Fake>) -> Self {
+        let share = Share::new(Some(pool(store)), false);
+        let (leave, asleep) = (CancellationToken::new(), Arc::new(AtomicBool::new(false)));
+        let mut running = JoinSet::new();
+        let (holds, leaves, sleeps) = (share.clone(), leave.clone(), Arc::clone(&asleep));
+        running.spawn(async move {
+            let mut hold = std::pin::pin!(holds.hold(leaves, card));
+            let mut clock = tokio::time::interval(LOOK);
+            poll_fn(|context| {
+                // asked again and again, so that it wakes
+                while clock.poll_tick(context).is_ready() {}
+                if sleeps.load(Ordering::Relaxed) {
+                    return Poll::Pending;
+                }
+                hold.as_mut().poll(context)
+            })
+            .await;
+        });
+        Self { share, leave, asleep, running }
+    }
+
+    fn sleep(&self, asleep: bool) {
+        self.asleep.store(asleep, Ordering::Relaxed);
+    }
+
+    fn owns(&self, mailbox: &Mailbox) -> bool {
+        self.share.check(mailbox).is_ok()
+    }
+}
+
+fn mailboxes() -> Vec<Mailbox> {
+    (0..200).map(|number| Mailbox::new(format!("m{number}@x.org"))).collect()
+}
+
+/// Lets so much time pass. No slice ever has two owners among these; gives for how long one had none.
+async fn pass(time: Duration, workers: &[&One]) -> Duration {
+    let (now, end) = (Instant::now(), Instant::now() + time);
+    let mut since = vec![now; usize::from(SLICES)];
+    let mut longest = Duration::ZERO;
+    while Instant::now() < end {
+        tokio::time::sleep(LOOK).await;
+        let views: Vec<_> = workers.iter().map(|it| it.share.view()).collect();
+        for (slice, since) in (0..SLICES).zip(&mut since) {
+            let owners = views.iter().filter(|view| view.holds(slice)).count();
+            assert!(owners < 2, "{slice} has {owners} owners");
+            longest = longest.max(since.elapsed());
+            if owners == 1 {
+                *since = Instant::now();
+            }
+        }
+    }
+    longest
+}
+
+fn counts(workers: &[&One]) -> Vec<usize> {
+    let all = mailboxes();
+    workers.iter().map(|one| one.share.mine(&all).len()).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_alone_has_all_without_waiting() {
+    let (store, began) = (Arc::new(Fake::default()), Instant::now());
+    let one = One::start(&store);
+    one.share.changed().await;
+    assert!(began.elapsed() < LOOK, "{:?}", began.elapsed());
+    assert_eq!(counts(&[&one]), [200]);
+    pass(LEASE * 4, &[&one]).await;
+    // one for each slice, for the list, and for each renewal
+    let renewals = store.writes() - u64::from(SLICES) - 1;
+    assert!((18..=26).contains(&renewals), "{renewals} renewals in four leases");
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_pool_all_is_ones_own() {
+    let share = Share::new(None, false);
+    assert_eq!(share.mine(&mailboxes()).len(), 200);
+    assert!(mailboxes().iter().all(|it| share.check(it).is_ok() && share.begin(it).is_some()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_joins_has_its_share_within_a_second() {
+    for store in [Fake::default(), Fake::without_signals()] {
+        let store = Arc::new(store);
+        let one = One::start(&store);
+        pass(LEASE, &[&one]).await;
+        let two = One::start(&store);
+        let unowned = pass(NOTICED * 2, &[&one, &two]).await;
+        assert!(unowned <= NOTICED + LOOK * 2, "{unowned:?}");
+        let counts = counts(&[&one, &two]);
+        assert_eq!(counts.iter().sum::<usize>(), 200);
+        assert!(counts.iter().all(|count| *count > 50), "{counts:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_leaves_hands_over_within_a_second() {
+    for store in [Fake::default(), Fake::without_signals()] {
+        let store = Arc::new(store);
+        let mut one = One::start(&store);
+        let two = One::start(&store);
+        pass(LEASE, &[&one, &two]).await;
+        one.leave.cancel();
+        let unowned = pass(NOTICED * 2, &[&one, &two]).await;
+        assert!(unowned <= NOTICED + LOOK * 2, "{unowned:?}");
+        assert_eq!(counts(&[&one, &two]), [0, 200]);
+        one.running.join_next().await.unwrap().unwrap();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_one_had_that_is_killed_is_anothers_when_the_lease_is_over() {
+    // wherever in its renewals it is killed
+    for after in 0..12 {
+        let store = Arc::new(Fake::default());
+        let (one, two, three) = (One::start(&store), One::start(&store), One::start(&store));
+        pass(LEASE * 2 + LEASE / 60 * after, &[&one, &two, &three]).await;
+        let share = one.share.clone();
+        drop(one);
+        // it is dead, also where its lease goes on
+        *share.view() = View::default();
+        let unowned = pass(LEASE * 2, &[&two, &three]).await;
+        assert!(unowned <= LEASE + LOOK * 2, "{after}: {unowned:?}");
+        assert_eq!(counts(&[&two, &three]).iter().sum::<usize>(), 200);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_sleeps_beyond_its_lease_owns_nothing_when_it_wakes() {
+    let store = Arc::new(Fake::default());
+    let (one, two) = (One::start(&store), One::start(&store));
+    pass(LEASE, &[&one, &two]).await;
+    let before = one.share.mine(&mailboxes());
+    one.sleep(true);
+    // looked at as it would look at itself the moment that it wakes
+    let unowned = pass(LEASE * 3, &[&one, &two]).await;
+    assert!(unowned <= LEASE, "{unowned:?}");
+    assert_eq!(counts(&[&one, &two]), [0, 200]);
+    assert!(before.iter().all(|it| one.share.begin(it).is_none()));
+    one.sleep(false);
+    pass(LEASE, &[&one, &two]).await;
+    let counts = counts(&[&one, &two]);
+    assert!(counts[0] > 50 && counts.iter().sum::<usize>() == 200, "{counts:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_under_way_is_finished_before_it_is_given_away() {
+    let store = Arc::new(Fake::default());
+    let one = One::start(&store);
+    pass(LEASE, &[&one]).await;
+    let all = mailboxes();
+    let busy: Vec<_> = all.iter().map(|it| one.share.begin(it).unwrap()).collect();
+    let two = One::start(&store);
+    pass(LEASE * 2, &[&one, &two]).await;
+    assert_eq!(counts(&[&two]), [0], "nothing is given away");
+    assert!(all.iter().all(|it| one.owns(it)), "nor taken away");
+    let leaving: Vec<_> = all.iter().filter(|it| !one.share.keeps(it)).collect();
+    assert!(leaving.len() > 50, "{}", leaving.len());
+    assert!(leaving.iter().all(|it| one.share.begin(it).is_none()), "nothing new begins there");
+    drop(busy);
+    pass(LEASE, &[&one, &two]).await;
+    assert_eq!(counts(&[&two]), [leaving.len()]);
+}
