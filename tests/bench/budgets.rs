@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// Exchange Online's rate of one mailbox.
-pub const MAILS_PER_MINUTE: usize = 30;
+const MAILS_PER_MINUTE: usize = 30;
 /// Graph's budget of an app and a mailbox in ten minutes.
 const REQUESTS_PER_10_MINUTES: usize = 10_000;
 /// Deliveries in the worker at once: the default.

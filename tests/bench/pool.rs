@@ -1,8 +1,9 @@
-//! `bench pool`: as many workers on one consumer, against budgets that come back some times faster
-//! than in Graph, so that Graph is the limit and not the processor. Requests only.
+//! `bench pool`: as many workers on one consumer, and on the same mailboxes, of which each takes four
+//! requests at once, as in Graph, so that Graph is the limit and not the processor. Requests only.
 //!
-//! A worker alone is made slow by what it may have in flight and by how long the sandbox takes. Each
-//! worker knows its share of the budgets, as the reference asks for. Then one of two is killed.
+//! A worker alone is made slow by what it may have in flight and by how long the sandbox takes. No
+//! worker knows of the others, unless `--told` tells each its part of the four. Then one of two is
+//! killed.
 
 use std::{
     fmt::Write as _,
@@ -14,19 +15,19 @@ use async_nats::jetstream::consumer::pull;
 
 use crate::{
     Failure,
-    budgets::{MAILS_PER_MINUTE, answers, payloads},
+    budgets::{answers, payloads},
     floor::Mode,
     report,
     rig::{Rig, Stored, Streams, end, nanos, now},
     send::rate,
 };
 
-/// Minutes are seconds.
-const SCALE: usize = 60;
-/// Of each worker, with `LATENCY`: some 160 mails a second.
+/// Of each worker, with `LATENCY`: some 80 mails a second.
 const IN_FLIGHT: usize = 16;
-const LATENCY: &str = "100ms";
-/// Together these may send 600 mails a second: as much as four workers that nothing holds back.
+const LATENCY: Duration = Duration::from_millis(200);
+/// Of an app in a mailbox (learn.microsoft.com, graph throttling-limits, Outlook).
+const AT_ONCE: usize = 4;
+/// Together these take 400 mails a second: as much as five workers that nothing holds back.
 const MAILBOXES: usize = 20;
 /// Until a killed worker's deliveries come back.
 const ACK_WAIT: Duration = Duration::from_secs(10);
@@ -34,39 +35,45 @@ const ACK_WAIT: Duration = Duration::from_secs(10);
 struct Options {
     requests: usize,
     most: usize,
+    told: bool,
     write: bool,
 }
 
 impl Options {
     fn parse(args: &[String]) -> Result<Self, Failure> {
-        let mut options = Self { requests: 8_000, most: 8, write: false };
+        let mut options = Self { requests: 24_000, most: 8, told: false, write: false };
         let mut args = args.iter();
         while let Some(name) = args.next() {
-            if name == "--write" {
-                options.write = true;
-                continue;
-            }
-            let value = args.next().ok_or_else(|| format!("{name} needs a value"))?.parse()?;
             match name.as_str() {
-                "--requests" => options.requests = value,
-                "--workers" => options.most = value,
-                other => return Err(format!("no such option: {other}\n{}", crate::USAGE).into()),
+                "--write" => options.write = true,
+                "--told" => options.told = true,
+                _ => options.set(name, args.next())?,
             }
         }
         // as many to each mailbox
         options.requests -= options.requests % MAILBOXES;
         Ok(options)
     }
+
+    fn set(&mut self, name: &str, value: Option<&String>) -> Result<(), Failure> {
+        let value = value.ok_or_else(|| format!("{name} needs a value"))?.parse()?;
+        match name {
+            "--requests" => self.requests = value,
+            "--workers" => self.most = value,
+            other => return Err(format!("no such option: {other}\n{}", crate::USAGE).into()),
+        }
+        Ok(())
+    }
 }
 
 pub async fn run(args: &[String]) -> Result<(), Failure> {
     let options = Options::parse(args)?;
-    let scale = SCALE.to_string();
-    let mut rig = Rig::start_over(&["--budgets-scale", &scale, "--latency", LATENCY]).await?;
-    let budget = rate(MAILBOXES * MAILS_PER_MINUTE * SCALE, Duration::from_mins(1));
+    let latency = format!("{}ms", LATENCY.as_millis());
+    let mut rig = Rig::start_over(&["--latency", &latency]).await?;
+    let budget = rate(MAILBOXES * AT_ONCE, LATENCY);
     let mut page = format!(
         "{} requests to {MAILBOXES} mailboxes, which may take {budget:.0} a second together; workers of \
-         {IN_FLIGHT} at once, Graph answers after {LATENCY}; {}; load average {}.\n\n\
+         {IN_FLIGHT} at once, Graph answers after {latency}; {}; load average {}.\n\n\
          | workers | mails a second | of linear | of the budget | answers 429 |\n|---|---|---|---|---|\n",
         options.requests,
         report::machine(),
@@ -74,8 +81,6 @@ pub async fn run(args: &[String]) -> Result<(), Failure> {
     );
     let mut alone = 0.0;
     for workers in [1, 2, 4, 8].into_iter().filter(|workers| *workers <= options.most) {
-        // windows are empty when a round begins
-        tokio::time::sleep(Duration::from_mins(10) / u32::try_from(SCALE)?).await;
         let (speed, refused) = measure(&mut rig, &options, workers).await?;
         if workers == 1 {
             alone = speed;
@@ -109,7 +114,7 @@ async fn measure(rig: &mut Rig, options: &Options, workers: usize) -> Result<(f6
     let before = answers(rig).await?;
     let mut children = Vec::new();
     for number in 0..workers {
-        children.push(start(rig, &streams, workers, number)?);
+        children.push(start(rig, &streams, number, options.told.then_some(workers))?);
     }
     let stored = rig.read(&streams.outcomes, options.requests).await;
     children.iter_mut().for_each(end);
@@ -135,8 +140,8 @@ async fn failover(rig: &mut Rig, options: &Options) -> Result<Duration, Failure>
     // what the other one does alone while it waits
     let requests = options.requests.min(2_000);
     let streams = fill(rig, requests).await?;
-    let mut killed = start(rig, &streams, 2, 0)?;
-    let mut other = start(rig, &streams, 2, 1)?;
+    let mut killed = start(rig, &streams, 0, None)?;
+    let mut other = start(rig, &streams, 1, None)?;
     rig.read(&streams.outcomes, requests / 2).await?;
     let begun = now();
     end(&mut killed);
@@ -160,22 +165,17 @@ async fn fill(rig: &mut Rig, requests: usize) -> Result<Streams, Failure> {
     Ok(streams)
 }
 
-/// One of so many workers, with its share of the budgets.
-fn start(rig: &Rig, streams: &Streams, workers: usize, number: usize) -> Result<Child, Failure> {
+/// A worker, which may be told that it is one of so many.
+fn start(rig: &Rig, streams: &Streams, number: usize, of: Option<usize>) -> Result<Child, Failure> {
     let file = std::env::temp_dir().join(format!("bench-{}-{number}.yaml", streams.requests));
-    let share = |all: usize| (all / workers).max(1);
-    let limits = format!(
-        "    limits: {{ mailbox_requests_at_once: {}, mailbox_requests_in_10_minutes: {}, scale: {SCALE} }}",
-        share(4),
-        share(10_000)
-    );
-    let config = rig.config(streams, Mode::AtLeastOnce, IN_FLIGHT);
-    let config = config.replace("buses:", &format!("{limits}\nbuses:"));
-    let mails = share(MAILS_PER_MINUTE);
-    let config = format!(
-        "{}\n      deadline: 5s\n      budgets: {{ mails_per_minute: {mails}, scale: {SCALE} }}\n",
-        config.trim_end()
-    );
+    let mut config = rig.config(streams, Mode::AtLeastOnce, IN_FLIGHT);
+    if let Some(workers) = of {
+        let slots = (AT_ONCE / workers).max(1);
+        let limits = format!("    limits: {{ mailbox_requests_at_once: {slots} }}");
+        config = config.replace("buses:", &format!("{limits}\nbuses:"));
+    }
+    // less than what is left of `ACK_WAIT`
+    let config = format!("{}\n      deadline: 5s\n", config.trim_end());
     std::fs::write(&file, config)?;
     let mut command = Command::new(&rig.program);
     command.args(["--log", "error", "run"]).arg(&file);

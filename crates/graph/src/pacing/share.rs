@@ -15,8 +15,8 @@ use tokio::time::Instant;
 /// After a refusal, so long passes before one more is tried; each refusal doubles it.
 const WAIT_MIN: Duration = Duration::from_secs(20);
 const WAIT_MAX: Duration = Duration::from_mins(1);
-/// A refusal leaves a worker at least this part of a rate, so that it can come back from anything
-/// in a few windows.
+/// Refusals leave a worker at least this part of a rate, so that it comes back from anything in a few
+/// windows.
 const PART_MIN: u64 = 16;
 /// What is added to a rate after a window without a refusal, as a part of the whole; it doubles with
 /// every further one.
@@ -96,7 +96,8 @@ impl Slots {
 /// How many requests this worker may make in a window.
 ///
 /// When one is refused, the window is full: what each worker has in it is its part, and the parts
-/// together are the limit. That is what it keeps to from then on, a little more with each window
+/// together are the limit. That is what it keeps to from then on, but no less than half of what it
+/// had, since a worker that has only begun would have nothing; and a little more with each window
 /// without a refusal, until it has all again.
 #[derive(Debug)]
 pub(super) struct Rate {
@@ -124,8 +125,9 @@ impl Rate {
 
     /// Notes that one was too many, of so many that this worker has made in the window.
     pub(super) fn refused(&mut self, made: u64, now: Instant) {
-        let least = (self.max / PART_MIN).max(1);
-        self.mine = self.mine(now).min(made.saturating_sub(1).max(least));
+        let before = self.mine(now);
+        let least = (before / 2).max(self.max / PART_MIN).max(1);
+        self.mine = before.min(made.saturating_sub(1).max(least));
         self.step = Self::first_step(self.max);
         self.calm_since = now;
     }

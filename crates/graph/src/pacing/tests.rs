@@ -25,10 +25,22 @@ fn wait_of(result: Result<impl Sized>) -> Duration {
     }
 }
 
+/// A mailbox whose slots are all this worker's: as many requests have passed.
+async fn warm(pacing: &Pacing, mailbox: &Mailbox) {
+    for _ in 0..pacing.limits.mailbox_requests_at_once {
+        let mut permits = Vec::new();
+        while let Ok(permit) = pacing.enter(mailbox, Instant::now()).await {
+            permits.push(permit);
+        }
+        permits[0].passed();
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn four_at_once_and_the_fifth_waits_a_little() {
     let pacing = pacing(4, 10_000);
     let mailbox = Mailbox::new("A@x.org");
+    warm(&pacing, &mailbox).await;
     let mut permits = Vec::new();
     for _ in 0..4 {
         permits.push(pacing.enter(&mailbox, soon()).await.unwrap());
@@ -68,6 +80,36 @@ async fn the_gate_stops_one_mailbox_for_as_long_as_graph_asked() {
     let start = Instant::now();
     permit.request(0, soon()).await.unwrap();
     assert_eq!(start.elapsed(), Duration::from_millis(1_500));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slot_that_graph_refuses_is_given_up_and_the_last_one_for_a_while() {
+    let pacing = pacing(2, 10_000);
+    let mailbox = Mailbox::new("a@x.org");
+    warm(&pacing, &mailbox).await;
+    let first = pacing.enter(&mailbox, soon()).await.unwrap();
+    let second = pacing.enter(&mailbox, soon()).await.unwrap();
+    let asked = Some(Duration::from_secs(1));
+    second.throttled(asked, Some(Limit::AtOnce));
+    first.throttled(asked, Some(Limit::AtOnce));
+    advance(Duration::from_secs(1)).await;
+    drop(second);
+    wait_of(pacing.enter(&mailbox, soon()).await);
+    drop(first);
+    let last = pacing.enter(&mailbox, soon()).await.unwrap();
+
+    last.throttled(asked, Some(Limit::AtOnce));
+    drop(last);
+    let start = Instant::now();
+    advance(Duration::from_secs(5)).await;
+    let wait = wait_of(pacing.enter(&mailbox, soon()).await);
+    assert_eq!(wait, Duration::from_secs(1), "others may have it soon, from the bus");
+    while pacing.enter(&mailbox, soon()).await.is_err() {
+        advance(Duration::from_secs(1)).await;
+    }
+    let away = start.elapsed();
+    assert!(away > Duration::from_secs(10) && away < Duration::from_secs(95), "{away:?}");
+    assert!(pacing.enter(&Mailbox::new("b@x.org"), soon()).await.is_ok());
 }
 
 #[tokio::test(start_paused = true)]
