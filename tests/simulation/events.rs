@@ -90,6 +90,7 @@ impl World {
             files: None,
             filter: None,
             callbacks: Callbacks::new(),
+            hub: None,
             settings: self.settings.clone(),
             health: self.health.register(PIPELINE),
             board: self.board.clone(),

@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::{
-    Code, Error, FileStore, Result,
+    Code, Error, FileStore, Result, Secret,
     port::{Files, Input, Keep, Needs, Output, StateStore},
 };
 
@@ -37,6 +37,14 @@ pub trait Plugin: Sized + Send + Sync + 'static {
 
     /// Takes a configuration. Pure: opens nothing. `name` is the bus's name in the file.
     fn new(name: &str, config: Self::Config) -> Result<Self>;
+
+    /// Whether it lets itself in by a connection's tokens.
+    fn wants_tokens(&self) -> Option<WantsTokens> {
+        None
+    }
+
+    /// Gives it what it wants, before anything is built.
+    fn give_tokens(&self, _tokens: Arc<dyn Tokens>) {}
 
     /// Whether this source can give the engine what it needs, as far as that shows offline.
     fn check_source(&self, source: &Self::Source, needs: &Needs) -> Result<()>;
@@ -139,6 +147,25 @@ pub struct ReadBack {
     pub count: Option<u64>,
 }
 
+/// Access tokens of a connection, for a bus that lets its users in by them.
+#[async_trait]
+pub trait Tokens: Send + Sync {
+    /// One that is good for a while yet.
+    ///
+    /// # Errors
+    /// *Blocked*, for as long as the connection gets none.
+    async fn token(&self) -> Result<Secret>;
+}
+
+/// Which tokens a bus wants.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WantsTokens {
+    /// The connection whose credentials they are got by.
+    pub connection: String,
+    /// For what they are good (`aud`), such as `https://NAMESPACE.servicebus.windows.net`.
+    pub resource: String,
+}
+
 /// Builds a port as often as the engine asks for one.
 #[async_trait]
 pub trait Build<Port: ?Sized>: Send + Sync {
@@ -193,6 +220,10 @@ pub trait Bus: Send + Sync {
     ) -> Result<Option<Arc<dyn TargetEnd>>, Malformed>;
     /// Whether workers on several machines meet in its state stores.
     fn shares(&self) -> bool;
+    /// See [`Plugin::wants_tokens`].
+    fn wants_tokens(&self) -> Option<WantsTokens>;
+    /// See [`Plugin::give_tokens`].
+    fn give_tokens(&self, tokens: Arc<dyn Tokens>);
     /// Takes a `state` section.
     fn state(
         self: Arc<Self>,
@@ -306,6 +337,14 @@ impl<P: Plugin> Bus for Erased<P> {
 
     fn shares(&self) -> bool {
         P::SHARES
+    }
+
+    fn wants_tokens(&self) -> Option<WantsTokens> {
+        self.0.wants_tokens()
+    }
+
+    fn give_tokens(&self, tokens: Arc<dyn Tokens>) {
+        self.0.give_tokens(tokens);
     }
 
     fn files(&self) -> Option<Arc<dyn Files>> {

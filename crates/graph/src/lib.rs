@@ -8,6 +8,7 @@
 //!
 //! This crate retries nothing that may have happened, keeps nothing on disk, and knows no bus.
 
+mod bearer;
 mod chance;
 pub mod classify;
 pub mod cloud;
@@ -25,6 +26,7 @@ mod tenants;
 mod token;
 mod wire;
 
+pub use bearer::Bearer;
 pub use config::{Connection, Limits, Options, Resolved, SandboxAccess};
 pub use credential::{Expiring, Expiry, Notify};
 pub use graph::Graph;

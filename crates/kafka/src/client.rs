@@ -7,11 +7,14 @@
 use std::{
     collections::BTreeMap,
     error::Error as StdError,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
     time::Duration,
 };
 
-use mailbridge_core::{Error, Result};
+use mailbridge_core::{
+    Error, Result,
+    plugin::{Tokens, WantsTokens},
+};
 use rdkafka::{
     ClientConfig, ClientContext,
     admin::AdminClient,
@@ -47,6 +50,8 @@ pub(crate) struct Connector {
     /// The user's own options, checked.
     options: BTreeMap<String, String>,
     link: tokio::sync::Mutex<Option<Arc<Link>>>,
+    /// A connection's, where the brokers ask for them.
+    pub tokens: OnceLock<Arc<dyn Tokens>>,
 }
 
 /// The one producer of a bus, by which topics are looked up too.
@@ -60,7 +65,13 @@ impl Connector {
     pub fn new(bus: &str, config: Config) -> Result<Self> {
         config.check()?;
         let options = options::checked(&config)?;
-        Ok(Self { bus: bus.into(), config, options, link: tokio::sync::Mutex::default() })
+        let (link, tokens) = (tokio::sync::Mutex::default(), OnceLock::new());
+        Ok(Self { bus: bus.into(), config, options, link, tokens })
+    }
+
+    /// See [`mailbridge_core::plugin::Plugin::wants_tokens`].
+    pub fn wants_tokens(&self) -> Option<WantsTokens> {
+        self.config.wants_tokens()
     }
 
     /// The configuration of any client: the user's options, and over them what they cannot change.
@@ -117,10 +128,12 @@ impl Connector {
     /// # Errors
     /// `credential_unreadable`, where the brokers ask for a token and there is none.
     pub async fn watch(&self) -> Result<Watch> {
-        let token = self.config.sasl.as_ref().and_then(|sasl| sasl.token.as_ref());
-        let token = match token {
-            Some(source) => Some(Token::new(source).await?),
-            None => None,
+        let token = match (self.config.sasl.as_ref(), self.tokens.get()) {
+            (Some(Sasl { token: Some(source), .. }), _) => Some(Token::read_from(source).await?),
+            (Some(sasl), Some(tokens)) if sasl.is_token() => {
+                Some(Token::got_from(Arc::clone(tokens)).await?)
+            }
+            _ => None,
         };
         Ok(Watch { bus: Arc::clone(&self.bus), last: Arc::default(), token: token.map(Arc::new) })
     }
@@ -128,7 +141,7 @@ impl Connector {
     /// A client that makes topics and reads their settings; none where the brokers ask for tokens,
     /// since rust-rdkafka's admin client has nobody to hand it new ones.
     pub async fn admin(&self) -> Result<Option<AdminClient<Watch>>> {
-        if self.config.sasl.as_ref().is_some_and(|sasl| sasl.token.is_some()) {
+        if self.config.sasl.as_ref().is_some_and(Sasl::is_token) {
             return Ok(None);
         }
         let admin = self.client().await?.create_with_context(self.watch().await?);
@@ -299,7 +312,7 @@ impl ClientContext for Watch {
 
     fn generate_oauth_token(&self, _: Option<&str>) -> Result<OAuthToken, Box<dyn StdError>> {
         let token = self.token.as_ref().ok_or("no token is configured")?;
-        Ok(token.read()?)
+        Ok(token.get()?)
     }
 }
 

@@ -6,7 +6,9 @@ mod create;
 
 use std::{collections::BTreeMap, path::PathBuf};
 
-use mailbridge_core::{Code, Error, Labels, Needs, Result, SecretSource, Span, Template};
+use mailbridge_core::{
+    Code, Error, Labels, Needs, Result, SecretSource, Span, Template, plugin::WantsTokens,
+};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -72,6 +74,21 @@ pub struct Sasl {
     /// The token. A file is read again each time the brokers want another.
     #[serde(default)]
     pub token: Option<SecretSource>,
+    /// In place of `token`: the connection by whose credentials tokens are got from Microsoft Entra,
+    /// as Azure Event Hubs takes them.
+    #[serde(default)]
+    pub connection: Option<String>,
+    /// With `connection`: what tokens are asked for; `https://HOST/.default` of the first broker when
+    /// absent.
+    #[serde(default)]
+    pub scope: Option<String>,
+}
+
+impl Sasl {
+    /// Whether brokers are shown a token.
+    pub(crate) fn is_token(&self) -> bool {
+        matches!(self.mechanism, Mechanism::OAuthBearer)
+    }
 }
 
 /// A SASL mechanism.
@@ -86,7 +103,7 @@ pub enum Mechanism {
     /// The same, with a longer hash.
     #[serde(rename = "scram_sha_512")]
     ScramSha512,
-    /// A token (RFC 7628), from a file that something else keeps fresh.
+    /// A token (RFC 7628): from a file that something else keeps fresh, or by a connection.
     #[serde(rename = "oauthbearer")]
     OAuthBearer,
 }
@@ -239,6 +256,16 @@ impl TryFrom<StoreKeys> for Store {
 }
 
 impl Config {
+    /// Which of a connection's tokens let us in, if they do.
+    pub(crate) fn wants_tokens(&self) -> Option<WantsTokens> {
+        let Sasl { connection, scope, .. } = self.sasl.as_ref()?;
+        let resource = match scope {
+            Some(scope) => scope.strip_suffix("/.default")?.to_owned(),
+            None => format!("https://{}", self.brokers.first()?.rsplit_once(':')?.0),
+        };
+        Some(WantsTokens { connection: connection.clone()?, resource })
+    }
+
     /// What can be said offline.
     pub(crate) fn check(&self) -> Result<()> {
         if self.brokers.is_empty() {
@@ -250,11 +277,22 @@ impl Config {
         {
             return Err(wrong("tls.key", "given together with `tls.cert`, or neither"));
         }
-        let Some(Sasl { mechanism, user, password, token }) = &self.sasl else { return Ok(()) };
+        let Some(sasl) = &self.sasl else { return Ok(()) };
+        let Sasl { mechanism, user, password, token, connection, scope } = sasl;
+        if connection.is_some() != sasl.is_token() && token.is_none() == sasl.is_token() {
+            let expected = "given with `oauthbearer`, or `sasl.token` in its place";
+            return Err(wrong("sasl.connection", expected));
+        }
+        if connection.is_some() && token.is_some() {
+            return Err(wrong("sasl.token", "left out where `sasl.connection` is given"));
+        }
+        if scope.as_ref().is_some_and(|it| connection.is_none() || !it.ends_with("/.default")) {
+            return Err(wrong("sasl.scope", "RESOURCE/.default, together with `sasl.connection`"));
+        }
         match (mechanism, user, password, token) {
-            (Mechanism::OAuthBearer, None, None, Some(_)) => Ok(()),
+            (Mechanism::OAuthBearer, None, None, _) => Ok(()),
             (Mechanism::OAuthBearer, ..) => {
-                Err(wrong("sasl.token", "given with `oauthbearer`, without `user` and `password`"))
+                Err(wrong("sasl.user", "left out with `oauthbearer`, and `password` too"))
             }
             (_, Some(_), Some(_), None) => Ok(()),
             (_, None, ..) => Err(wrong("sasl.user", "given with this mechanism")),

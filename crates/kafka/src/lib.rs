@@ -26,7 +26,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use mailbridge_core::{
     Input, Keep, Needs, Output, Result, StateStore,
-    plugin::{Begin, Plugin, ReadBack},
+    plugin::{Begin, Plugin, ReadBack, Tokens, WantsTokens},
 };
 
 pub use config::{
@@ -55,6 +55,15 @@ impl Plugin for Kafka {
         let connector = Arc::new(client::Connector::new(name, config)?);
         let (stores, threads) = (state::Stores::default(), threads::Threads::default());
         Ok(Self { connector, stores, threads })
+    }
+
+    fn wants_tokens(&self) -> Option<WantsTokens> {
+        self.connector.wants_tokens()
+    }
+
+    fn give_tokens(&self, tokens: Arc<dyn Tokens>) {
+        // it is asked for once
+        self.connector.tokens.set(tokens).ok();
     }
 
     fn check_source(&self, source: &Source, needs: &Needs) -> Result<()> {

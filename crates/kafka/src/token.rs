@@ -1,23 +1,27 @@
-//! A token for OAUTHBEARER, read again whenever librdkafka wants another.
-//!
-//! Where it comes from is not known here: a sidecar, a workload identity's projected file, a job that
-//! asks an identity provider.
+//! A token for OAUTHBEARER, got again whenever librdkafka wants another: read from a file that
+//! something else keeps fresh, or got by a connection's credentials.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::{
+    sync::Arc,
+    thread,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use mailbridge_core::{Code, Error, Result, Secret, SecretSource};
+use mailbridge_core::{Code, Error, Result, Secret, SecretSource, plugin::Tokens};
 use rdkafka::client::OAuthToken;
 use serde::Deserialize;
+use tokio::runtime::Handle;
 
 /// How long a token is taken to be good that does not say so.
 const LIFETIME: Duration = Duration::from_mins(5);
 
 /// Where a token comes from.
-pub(crate) struct Token {
-    source: SecretSource,
-    /// As it was when the client was made; for all that is no file, it stays so.
-    first: Secret,
+pub(crate) enum Token {
+    /// With the token as it was when the client was made; for all that is no file, it stays so.
+    Written(SecretSource, Secret),
+    /// With where to wait for the next.
+    Got(Arc<dyn Tokens>, Handle),
 }
 
 /// What a JSON Web Token says of itself, as far as it matters here (RFC 7519).
@@ -30,15 +34,20 @@ struct Claims {
 
 impl Token {
     /// Reads it once, so that one that is missing is told at once.
-    pub async fn new(source: &SecretSource) -> Result<Self> {
-        let first = source.read().await?;
-        Ok(Self { source: source.clone(), first })
+    pub async fn read_from(source: &SecretSource) -> Result<Self> {
+        Ok(Self::Written(source.clone(), source.read().await?))
     }
 
-    /// Reads it now. Called on a thread of librdkafka's clients, which may block.
-    pub fn read(&self) -> Result<OAuthToken> {
-        let token = match &self.source {
-            SecretSource::File(path) => {
+    /// Gets it once, for the same reason.
+    pub async fn got_from(tokens: Arc<dyn Tokens>) -> Result<Self> {
+        tokens.token().await?;
+        Ok(Self::Got(tokens, Handle::current()))
+    }
+
+    /// Gets it now. Called on whatever thread serves a client, which may block.
+    pub fn get(&self) -> Result<OAuthToken> {
+        let token = match self {
+            Self::Written(SecretSource::File(path), _) => {
                 let text = std::fs::read_to_string(path).map_err(|cause| {
                     let detail = "the token's file cannot be read";
                     Error::blocked(Code::CredentialUnreadable, detail)
@@ -47,7 +56,14 @@ impl Token {
                 })?;
                 Secret::new(text.trim())
             }
-            SecretSource::Env(_) | SecretSource::Literal(_) => self.first.clone(),
+            Self::Written(_, first) => first.clone(),
+            // on a thread of its own, since this one may be the runtime's
+            Self::Got(tokens, runtime) => thread::scope(|threads| {
+                let waits = threads.spawn(|| runtime.block_on(tokens.token()));
+                waits.join().unwrap_or_else(|_| {
+                    Err(Error::blocked(Code::Internal, "the wait for a token panicked"))
+                })
+            })?,
         };
         Ok(describe(token.expose()))
     }
@@ -90,11 +106,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("token");
         std::fs::write(&file, "one\n").unwrap();
-        let token = Token::new(&SecretSource::File(file.clone())).await.unwrap();
-        assert_eq!(token.read().unwrap().token, "one");
+        let token = Token::read_from(&SecretSource::File(file.clone())).await.unwrap();
+        assert_eq!(token.get().unwrap().token, "one");
         std::fs::write(&file, "two").unwrap();
-        assert_eq!(token.read().unwrap().token, "two");
+        assert_eq!(token.get().unwrap().token, "two");
         std::fs::remove_file(&file).unwrap();
-        assert_eq!(token.read().err().unwrap().code(), Code::CredentialUnreadable);
+        assert_eq!(token.get().err().unwrap().code(), Code::CredentialUnreadable);
     }
 }

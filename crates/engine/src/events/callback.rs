@@ -91,17 +91,22 @@ impl Callbacks {
     /// `notification_unreadable`, when the body as a whole is not what Graph sends. Answer `400`.
     pub fn receive(&self, pipeline: &str, body: &[u8]) -> Result<Received> {
         let passes_on = self.unknown().get(pipeline).cloned();
-        self.take(body, |item| {
+        let received = self.take(body, |item| {
             if let Some(passes_on) = &passes_on {
                 // one that is too many is lost, as calls may be
                 passes_on.try_send(item.to_owned()).ok();
             }
-        })
+        })?;
+        received.count();
+        Ok(received)
     }
 
     /// Takes the body of a call that another worker has passed on.
     pub(super) fn receive_here(&self, body: &[u8]) -> Result<Received> {
-        self.take(body, |_| {})
+        let received = self.take(body, |_| {})?;
+        // what nobody knows was counted where it came in
+        Received { unknown: 0, ..received }.count();
+        Ok(received)
     }
 
     fn take(&self, body: &[u8], unknown: impl Fn(&str)) -> Result<Received> {
@@ -123,7 +128,6 @@ impl Callbacks {
                 unknown(item.get());
             }
         }
-        received.count();
         Ok(received)
     }
 

@@ -15,6 +15,7 @@ pub mod content;
 pub mod encode;
 mod folders;
 mod held;
+mod hub;
 mod judge;
 mod line;
 pub mod make;
@@ -32,7 +33,9 @@ pub mod wake;
 
 use std::sync::Arc;
 
-use mailbridge_core::{Changes, FileStore, Filter, Mail, Output, StateStore, plugin::Build};
+use mailbridge_core::{
+    Changes, FileStore, Filter, Input, Mail, Output, StateStore, plugin::Build,
+};
 
 pub use board::{Board, State, Status, Trouble};
 pub use record::Record;
@@ -67,6 +70,8 @@ pub struct Events {
     pub filter: Option<Arc<dyn Filter>>,
     /// The program's subscriptions, where Graph is to call.
     pub callbacks: Callbacks,
+    /// The bus by which Graph's calls come; without it they come to whoever holds `callbacks`.
+    pub hub: Option<Arc<dyn Build<dyn Input>>>,
     /// The workers that share the mailboxes; without it, workers that run the same pipeline contend
     /// for each folder.
     pub pool: Option<Pool>,

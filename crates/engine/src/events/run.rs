@@ -11,6 +11,7 @@ use super::{
     Events, Settings, State, Whose,
     after::After,
     folders::Places,
+    hub,
     line::{Line, Turn},
     make::Maker,
     quarantine::Quarantine,
@@ -59,12 +60,19 @@ impl Events {
         let drain = self.settings.drain;
         let health = self.health.clone();
         let (pool, callbacks) = (self.pool.clone(), self.callbacks.clone());
+        let mut hearing = JoinSet::new();
+        if let Some(hub) = self.hub.clone() {
+            let (name, callbacks) = (self.name.clone(), callbacks.clone());
+            let calls = hub::hear(name, hub, callbacks, health.clone());
+            hearing.spawn(stop.clone().run_until_cancelled_owned(calls));
+        }
         let mut running = self.start(stop.clone());
         let keeper = running.keeper.clone();
         let leave = CancellationToken::new();
         let mut sharing = JoinSet::new();
-        if let Some(Pool { pipeline, store, worker, .. }) = pool {
-            sharing.spawn(share(Arc::clone(&running.line), worker, leave.clone()));
+        if let Some(pool) = pool {
+            let Pool { pipeline, store, .. } = pool.clone();
+            sharing.spawn(share(Arc::clone(&running.line), pool, leave.clone()));
             let (called, leave) = (keeper.is_some(), leave.clone());
             sharing.spawn(async move {
                 if called {
@@ -105,8 +113,10 @@ impl Events {
             let (changes, store) = (Arc::clone(&changes), Arc::clone(&store));
             Arc::new(Keeper::new(&name, changes, store, self.callbacks, webhook))
         });
-        // nothing comes in by a bus here
-        health.bus(Ok(()));
+        if self.hub.is_none() {
+            // nothing comes in by a bus
+            health.bus(Ok(()));
+        }
         let maker = Maker {
             pipeline: name.clone(),
             include: settings.include.clone(),
@@ -346,13 +356,14 @@ impl Running {
 }
 
 /// Holds this worker's share of the mailboxes until it is to leave, and then gives it back.
-async fn share(line: Arc<Line>, worker: String, leave: CancellationToken) {
+async fn share(line: Arc<Line>, pool: Pool, leave: CancellationToken) {
     let since = line.now();
     let card = || {
         let counts = line.board.counts().into_iter();
         Worker {
             name: String::new(),
-            worker: worker.clone(),
+            worker: pool.worker.clone(),
+            place: pool.place.clone(),
             since,
             slices: 0,
             mailboxes: counts.map(|(state, count)| (state.as_str().to_owned(), count)).collect(),

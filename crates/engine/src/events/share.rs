@@ -63,6 +63,10 @@ pub struct Pool {
     pub store: Arc<dyn StateStore>,
     /// This one's host and process, for people.
     pub worker: String,
+    /// Where it runs, for others of the same machine.
+    pub place: Option<String>,
+    /// Whether a worker at such a place is certainly there no more.
+    pub is_gone: fn(&str) -> bool,
     /// How long one that falls silent keeps its share.
     pub lease: Duration,
 }
@@ -101,6 +105,9 @@ pub struct Worker {
     pub name: String,
     /// Its host and process, for people.
     pub worker: String,
+    /// The same for [`Pool::is_gone`], where that is of use.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub place: Option<String>,
     /// Since when it is there.
     pub since: Timestamp,
     /// How many slices of the mailboxes it holds.
@@ -260,7 +267,11 @@ impl Share {
             view.leaving.insert(slice);
             view.busy.contains_key(&slice)
         };
-        let ticked = member.tick(told, busy).await;
+        let is_gone = |card: &Bytes| {
+            let card = serde_json::from_slice::<Worker>(card).ok();
+            card.and_then(|card| card.place).is_some_and(|place| (pool.is_gone)(&place))
+        };
+        let ticked = member.tick(told, busy, is_gone).await;
         let (gave, changed) = {
             let mut view = self.view();
             let gave = !view.held.is_subset(member.held());

@@ -116,17 +116,23 @@ impl Member {
         &self.held
     }
 
-    /// Renews with what the others are to know of it, buries who is gone, gives back what is to be
+    /// Renews with what the others are to know of it, buries who has fallen silent, or is certainly
+    /// gone as what they said of themselves shows, gives back what is to be
     /// another's and is not `busy`, and takes what is its own and free. To be called some times per
     /// lease, and more often while it has to wait for others. Returns how many slices it still waits
     /// for, or has yet to give.
     ///
     /// # Errors
     /// The store's. What is held lasts as long as the lease does.
-    pub async fn tick(&mut self, card: Bytes, busy: impl Fn(Slice) -> bool) -> Result<usize> {
+    pub async fn tick(
+        &mut self,
+        card: Bytes,
+        busy: impl Fn(Slice) -> bool,
+        is_gone: impl Fn(&Bytes) -> bool,
+    ) -> Result<usize> {
         self.renew(card).await?;
         self.join().await?;
-        self.look_after().await?;
+        self.look_after(is_gone).await?;
         self.assign();
         let others = self.named.difference(&self.assigned).copied();
         let (later, give): (Vec<_>, Vec<_>) = others.partition(|it| busy(*it));
@@ -218,20 +224,20 @@ impl Member {
         Ok(())
     }
 
-    /// Buries those of the next ones that were silent too long.
-    async fn look_after(&mut self) -> Result<()> {
+    /// Buries those of the next ones that were silent too long, or are certainly gone.
+    async fn look_after(&mut self, is_gone: impl Fn(&Bytes) -> bool) -> Result<()> {
         let at = self.names.binary_search(&self.name).unwrap_or_default();
         let others = self.names.len().saturating_sub(1);
         let next = (1..=others.min(LOOKED_AFTER)).map(|it| (at + it) % self.names.len());
         let next: Vec<String> = next.filter_map(|it| self.names.get(it).cloned()).collect();
         let records = stream::iter(next).map(|name| async {
             let record = self.store.get(&self.member_key(&name)).await?;
-            Ok::<_, Error>((name, record.map(|(_, revision)| revision)))
+            Ok::<_, Error>((name, record))
         });
         let records: Vec<_> = records.buffered(LOOKED_AFTER).try_collect().await?;
         let (mut gone, mut seen) = (Vec::new(), HashMap::new());
-        for (name, revision) in records {
-            let Some(revision) = revision else {
+        for (name, record) in records {
+            let Some((card, revision)) = record else {
                 gone.push(name);
                 continue;
             };
@@ -239,7 +245,7 @@ impl Member {
                 Some((before, since)) if *before == revision => *since,
                 _ => Instant::now(),
             };
-            if since.elapsed() >= self.silence() {
+            if since.elapsed() >= self.silence() || is_gone(&card) {
                 let key = self.member_key(&name);
                 if matches!(self.store.delete(&key, revision).await?, Put::Stored(_)) {
                     gone.push(name);

@@ -1,6 +1,8 @@
 //! `mailbridge run`: runs what a configuration says.
 
-use std::{collections::BTreeSet, mem::take, path::PathBuf, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    mem::take, path::PathBuf, sync::Arc};
 
 use mailbridge_core::{Code, Error, Result};
 use mailbridge_graph::{Notify, Options};
@@ -127,14 +129,19 @@ async fn run(mut setup: Setup, options: Options) -> Result<Exit> {
 /// Opens the connections that pipelines use.
 async fn open(setup: &mut Setup, options: Options) -> Result<Connections> {
     let (connections, notify) = (take(&mut setup.connections), take(&mut setup.notify));
-    let used: BTreeSet<&str> = setup.uses().map(|(name, _)| name).collect();
+    let token_buses = take(&mut setup.token_buses);
+    let of_buses = token_buses.iter().map(|it| it.wants.connection.as_str());
+    let used: BTreeSet<&str> = setup.uses().map(|(name, _)| name).chain(of_buses).collect();
     let connections = connections.into_iter().filter(|(name, _)| used.contains(name.as_str()));
     let notify = notify.into_iter().map(|(name, port)| {
         let on_bus: Arc<dyn Notify> = Arc::new(OnBus(port.build));
         (name, on_bus)
     });
     let mailboxes = setup.uses().flat_map(|(_, used)| used.mailboxes());
-    Connections::open(connections.collect(), mailboxes, options, notify.collect()).await
+    let connections: BTreeMap<_, _> = connections.collect();
+    let opened = Connections::open(connections, mailboxes, options, notify.collect()).await?;
+    opened.give_tokens(token_buses)?;
+    Ok(opened)
 }
 
 /// Has mail arrive in the sandbox of this process, where pipelines read mailboxes there, until what it

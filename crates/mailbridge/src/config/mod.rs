@@ -31,7 +31,7 @@ use std::path::PathBuf;
 use crate::registry::Registry;
 
 pub use problem::Problems;
-pub use setup::{EventsPipeline, LedgerSetup, Pipeline, Setup};
+pub use setup::{EventsPipeline, LedgerSetup, Pipeline, Setup, TokenBus};
 pub use uses::Use;
 pub use written::Written;
 

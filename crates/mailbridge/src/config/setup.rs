@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use mailbridge_compose::Composer;
 use mailbridge_core::{
     AsRequests, Decoder, FileStore, Files, Filter, StateStore,
-    plugin::{Build, Bus, SourceEnd, TargetEnd},
+    plugin::{Build, Bus, SourceEnd, TargetEnd, WantsTokens},
 };
 use mailbridge_engine::Settings;
 use mailbridge_graph::Connection;
@@ -23,6 +23,8 @@ pub struct Setup {
     pub connections: BTreeMap<String, Connection>,
     /// By connection: where it is told that one of its credentials ends.
     pub notify: BTreeMap<String, Port<dyn TargetEnd>>,
+    /// Buses that let themselves in by a connection's tokens.
+    pub token_buses: Vec<TokenBus>,
     /// Pipelines of requests, in the order of their names.
     pub pipelines: Vec<Pipeline>,
     /// Pipelines of events, in the order of their names.
@@ -35,6 +37,16 @@ pub struct Setup {
     pub report: Report,
     /// What works, but should be known.
     pub warnings: Vec<Problem>,
+}
+
+/// A bus that lets itself in by a connection's tokens.
+pub struct TokenBus {
+    /// The bus's name.
+    pub name: String,
+    /// The bus.
+    pub bus: Arc<dyn Bus>,
+    /// What it wants.
+    pub wants: WantsTokens,
 }
 
 impl Setup {
@@ -96,6 +108,8 @@ pub struct EventsPipeline {
     pub filter: Option<Arc<dyn Filter>>,
     /// Where large content is put, if anywhere.
     pub files: Option<Arc<dyn FileStore>>,
+    /// Where Graph's calls come from, if by a bus.
+    pub hub: Option<Port<dyn SourceEnd>>,
     /// Where it is kept how far each folder was read.
     pub state: Port<dyn Build<dyn StateStore>>,
     /// Where workers meet that share the mailboxes, if several can.

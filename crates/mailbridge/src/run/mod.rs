@@ -2,6 +2,7 @@
 
 pub mod latency;
 pub mod notify;
+mod place;
 pub mod progress;
 pub mod report;
 pub mod signals;

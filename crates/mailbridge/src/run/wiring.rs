@@ -6,19 +6,19 @@ use std::{
     sync::Arc,
 };
 
-use mailbridge_core::{Code, Error, Mail, Output, Result, plugin::Build};
+use mailbridge_core::{Code, Error, Input, Mail, Output, Result, plugin::Build};
 use mailbridge_engine::{
     Observer, Requests, StoreHost,
     events::{Board, Events, Pool, callback::Callbacks},
     health::Health,
     ledger::Ledger,
 };
-use mailbridge_graph::{Connection, Expiry, Notify, Options, Tenants};
+use mailbridge_graph::{Bearer, Connection, Expiry, Notify, Options, Resolved, Tenants};
 use mailbridge_sandbox::Running;
 
-use super::{Ready, report::Report, told::Told};
+use super::{Ready, place, report::Report, told::Told};
 use crate::{
-    config::{EventsPipeline, LedgerSetup, Pipeline},
+    config::{EventsPipeline, LedgerSetup, Pipeline, TokenBus},
     sandboxes,
 };
 
@@ -29,6 +29,8 @@ pub struct Connections {
     sandboxed: BTreeSet<String>,
     /// Tell when credentials end, until they are dropped.
     _expiries: Vec<Expiry>,
+    /// The first tenant of each, for what else wants its tokens.
+    resolved: BTreeMap<String, Resolved>,
     /// The sandbox, if one of them goes there.
     pub sandbox: Option<Running>,
 }
@@ -50,6 +52,7 @@ impl Connections {
         let there = connections.iter().filter(|(_, it)| sandboxes::goes_there(it));
         let sandboxed = there.map(|(name, _)| name.clone()).collect();
         let (mut mails, mut expiries) = (BTreeMap::new(), Vec::new());
+        let mut resolved = BTreeMap::new();
         for (name, connection) in connections {
             let tenancies = match &sandbox {
                 Some(running) if sandboxes::goes_there(&connection) => {
@@ -60,17 +63,32 @@ impl Connections {
             };
             // all tenants of a connection share its credentials
             let first = tenancies.first().map(|tenancy| &tenancy.resolved);
+            resolved.extend(first.cloned().map(|first| (name.clone(), first)));
             let notify = notify.remove(&name);
             expiries.extend(first.map(|first| Expiry::start(&name, first, notify)));
             let mail = Tenants::open(&name, tenancies, options)?;
             mails.insert(name, Arc::new(mail));
         }
-        Ok(Self { mails, sandboxed, _expiries: expiries, sandbox })
+        Ok(Self { mails, sandboxed, _expiries: expiries, resolved, sandbox })
     }
 
     /// Whether a connection goes to the sandbox of this process.
     pub fn is_sandboxed(&self, name: &str) -> bool {
         self.sandboxed.contains(name)
+    }
+
+    /// Gives buses the tokens that they let themselves in by.
+    ///
+    /// # Errors
+    /// When this machine cannot do TLS.
+    pub fn give_tokens(&self, buses: Vec<TokenBus>) -> Result<()> {
+        for TokenBus { name, bus, wants } in buses {
+            let Some(resolved) = self.resolved.get(&wants.connection) else { continue };
+            // what the log says of these tokens is the bus's, not the connection's
+            let bearer = Bearer::new(&name, resolved.clone(), &wants.resource)?;
+            bus.give_tokens(Arc::new(bearer));
+        }
+        Ok(())
     }
 
     /// A connection by name.
@@ -128,7 +146,8 @@ pub fn wire(
         let name = &pipeline.name;
         wired.boards.insert(name.clone(), pipeline.board.clone());
         wired.pools.extend(pipeline.pool.clone().map(|pool| (name.clone(), pool)));
-        wired.called.extend(pipeline.settings.webhook.as_ref().map(|_| name.clone()));
+        let by_http = pipeline.settings.webhook.as_ref().filter(|_| pipeline.hub.is_none());
+        wired.called.extend(by_http.map(|_| name.clone()));
         wired.ready.events.push(pipeline);
     }
     Ok(wired)
@@ -158,8 +177,8 @@ pub fn requests(
 
 /// An events pipeline that is ready to run; nothing, without its connection.
 fn events(pipeline: EventsPipeline, connections: &Connections, shared: &Shared) -> Option<Events> {
-    let EventsPipeline { name, section, filter, files, state, leases, to, commits, dead_letters } =
-        pipeline;
+    let EventsPipeline { name, section, filter, files, hub, .. } = pipeline;
+    let EventsPipeline { state, leases, to, commits, dead_letters, .. } = pipeline;
     let connection = Arc::clone(connections.mails.get(&section.connection)?);
     Some(Events {
         mail: Arc::clone(&connection) as Arc<dyn Mail>,
@@ -175,12 +194,15 @@ fn events(pipeline: EventsPipeline, connections: &Connections, shared: &Shared) 
             pipeline: name.clone(),
             store: Arc::new(StoreHost::new(leases.build)),
             worker: worker(),
+            place: place::here(),
+            is_gone: place::is_gone,
             lease: section.lease(),
         }),
         dead_letters: dead_letters.map(|port| port.build as Arc<dyn Build<dyn Output>>),
         files,
         filter,
         callbacks: shared.callbacks.clone(),
+        hub: hub.map(|port| port.build as Arc<dyn Build<dyn Input>>),
         settings: section.settings(&name),
         health: shared.health.register(&name),
         board: Board::new(),

@@ -73,10 +73,15 @@ fn known<'a>(resource: &'a str, tenant: &str) -> Result<&'a str, Refusal> {
             rest.strip_prefix(host).is_some_and(|tail| tail.is_empty() || tail.starts_with(':'))
         })
     });
-    if local || bare == GRAPH_APP || GRAPH_HOSTS.contains(&bare) {
+    if local || bare == GRAPH_APP || GRAPH_HOSTS.contains(&bare) || is_event_hubs(bare) {
         return Ok(bare);
     }
     Err(refusal::unknown_resource(resource, tenant))
+}
+
+/// Whether tokens are for a namespace of Azure Event Hubs.
+fn is_event_hubs(resource: &str) -> bool {
+    resource.starts_with("https://") && resource.ends_with(".servicebus.windows.net")
 }
 
 /// Makes a token for an app of a tenant (its number and id), and remembers what it stands for.
@@ -98,18 +103,17 @@ pub fn issue(
     let expires = clock::after(now, lifetime);
     let roles: Arc<[String]> = app.state().app.roles.clone().into();
     let claims = claims(world, app, (tenant_id, audience), &roles, (now, expires), answered);
-    let header = json!({
-        "typ": "JWT",
-        "nonce": URL_SAFE_NO_PAD.encode(world.dice.bytes::<32>()),
-        "alg": "RS256",
-        "kid": "sandbox",
-    });
-    let token = format!(
-        "{}.{}.{}",
-        URL_SAFE_NO_PAD.encode(header.to_string()),
-        URL_SAFE_NO_PAD.encode(claims.to_string()),
-        URL_SAFE_NO_PAD.encode(world.dice.bytes::<256>()),
-    );
+    let nonce = URL_SAFE_NO_PAD.encode(world.dice.bytes::<32>());
+    // for Event Hubs it is unsigned, as a Kafka broker takes it that has nobody's keys
+    let (algorithm, signature) = if is_event_hubs(audience) {
+        ("none", String::new())
+    } else {
+        ("RS256", URL_SAFE_NO_PAD.encode(world.dice.bytes::<256>()))
+    };
+    let header = json!({ "typ": "JWT", "nonce": nonce, "alg": algorithm, "kid": "sandbox" });
+    let [header, claims] =
+        [header, claims].map(|part| URL_SAFE_NO_PAD.encode(part.to_string()));
+    let token = format!("{header}.{claims}.{signature}");
     let grant = Grant {
         tenant,
         app: app.number,
@@ -141,6 +145,7 @@ fn claims(
         "app_displayname": "sandbox",
         "appid": app.client_id.as_ref(),
         "appidacr": "1",
+        "sub": app.client_id.as_ref(),
         "idtyp": "app",
         "oid": dice::guid(service_principal, dice::mix(service_principal)),
         "tid": tenant_id,

@@ -26,6 +26,7 @@ struct One {
 
 fn card() -> Worker {
     Worker {
+        place: None,
         name: String::new(),
         worker: "host/1".to_owned(),
         since: Timestamp::UNIX_EPOCH,
@@ -37,7 +38,8 @@ fn card() -> Worker {
 
 fn pool(store: &Arc<Fake>) -> Pool {
     let (pipeline, worker) = ("p".to_owned(), "host/1".to_owned());
-    Pool { pipeline, store: Arc::clone(store) as _, worker, lease: LEASE }
+    let (place, is_gone) = (None, |_: &str| false);
+    Pool { pipeline, store: Arc::clone(store) as _, worker, place, is_gone, lease: LEASE }
 }
 
 impl One {

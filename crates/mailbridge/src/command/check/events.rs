@@ -88,6 +88,11 @@ fn looks(section: &EventsSection) -> String {
             webhook.public_url,
             Span::from(section.backstop())
         ),
+        Some(Wake::EventHub(hub)) => format!(
+            "when Graph calls {}, and every {} all the same",
+            hub.url,
+            Span::from(section.backstop())
+        ),
     }
 }
 

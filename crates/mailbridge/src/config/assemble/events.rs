@@ -1,11 +1,11 @@
 //! Pipelines of kind `events`: from a mailbox to a bus.
 
-use std::{cell::Cell, sync::Arc};
+use std::{cell::Cell, sync::Arc, time::Duration};
 
 use mailbridge_attachments::{Place, Storage};
 use mailbridge_compose::EventFilter;
 use mailbridge_core::{
-    FileStore, Filter, Keep, StateStore,
+    FileStore, Filter, Keep, Needs, StateStore,
     plugin::{self, Build, Bus, Malformed},
 };
 use serde_json::Value;
@@ -20,6 +20,9 @@ use crate::config::{
     rules::events as rules,
     setup::{EventsPipeline, Port},
 };
+
+/// What is asked of a bus that has Graph's calls: they are taken one after the other, at once.
+const HUB: Needs = Needs { in_flight: 1, deadline: Duration::from_secs(30) };
 
 impl Assembly<'_> {
     pub(super) fn events(
@@ -56,6 +59,10 @@ impl Assembly<'_> {
         let state = self.cursors(key, named, Keep::Forever);
         let shares = self.shares(named);
         let leases = shares.then(|| self.cursors(key, named, Keep::Leases));
+        let hub = section.pointer("/wake/event_hub/from").cloned().map(|from| {
+            let source = |bus: Arc<dyn Bus>, section| bus.source(section, HUB);
+            self.port(&[key, &["wake", "event_hub", "from"]].concat(), from, named, source)
+        });
         let section = typed?;
         let filter = section.when.as_ref().map(|when| self.filter(key, when, &section));
         let files = section.store.as_ref().map(|place| self.storage(key, place, named));
@@ -69,6 +76,10 @@ impl Assembly<'_> {
             files: match files {
                 None => None,
                 Some(files) => Some(files?),
+            },
+            hub: match hub {
+                None => None,
+                Some(hub) => Some(hub?),
             },
             state: state?,
             leases: leases.flatten(),

@@ -7,6 +7,7 @@ mod events;
 mod pipelines;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use mailbridge_core::plugin::{self, Malformed};
 use mailbridge_graph::{Connection, config::Environment};
@@ -21,7 +22,7 @@ use super::{
     model, parse,
     problem::{Problem, Problems},
     rules,
-    setup::{NamedBus, Setup},
+    setup::{NamedBus, Setup, TokenBus},
 };
 use crate::{
     names::{known, name_fits},
@@ -100,11 +101,13 @@ impl Assembly<'_> {
         let listen = http.as_ref().and_then(|http| http.listen.as_ref());
         let Pipelines { requests, events } = self.pipelines(pipelines, &named, listen);
         let notify = self.notify(notify, &named);
+        let token_buses = self.token_buses(&named);
         self.warn_of_unused(&named);
         let connections = named.connections.into_iter();
         Some(Setup {
             connections: connections.filter_map(|(name, it)| Some((name, it?))).collect(),
             notify,
+            token_buses,
             pipelines: requests,
             events,
             http: http?,
@@ -172,6 +175,21 @@ impl Assembly<'_> {
         let (open, plugin) = (plugin.open, plugin.name);
         let bus = self.section(&key, config, |config| open(name, config))?;
         Some(NamedBus { plugin, bus })
+    }
+
+    /// The buses in use that let themselves in by a connection's tokens.
+    fn token_buses(&mut self, named: &Named) -> Vec<TokenBus> {
+        let mut token_buses = Vec::new();
+        for (name, bus) in &named.buses {
+            let Some(NamedBus { plugin, bus }) = bus else { continue };
+            let Some(wants) = bus.wants_tokens() else { continue };
+            let key = ["buses", name, plugin, "sasl"];
+            self.check_connection(&key, &wants.connection, named);
+            if self.used.buses.contains(name) {
+                token_buses.push(TokenBus { name: name.clone(), bus: Arc::clone(bus), wants });
+            }
+        }
+        token_buses
     }
 
     fn warn_of_unused(&mut self, named: &Named) {

@@ -188,6 +188,9 @@ impl Text for Start {
 pub enum Wake {
     /// Graph calls this program when something happens: change notifications.
     Webhook(Webhook),
+    /// Graph puts the same into an event hub of Azure, which is read as a topic: nothing of this
+    /// program is reached from the internet.
+    EventHub(EventHub),
 }
 
 /// Where Graph reaches the HTTP side of this program.
@@ -197,6 +200,19 @@ pub struct Webhook {
     /// The URL that leads, from the internet, to `http.listen`; `/notifications/PIPELINE` follows.
     /// https, with a certificate that Microsoft trusts.
     pub public_url: String,
+}
+
+/// The event hub that Graph fills.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct EventHub {
+    /// The hub as Graph is told of it:
+    /// `EventHub:https://NAMESPACE.servicebus.windows.net/eventhubname/HUB?tenantId=DOMAIN`.
+    pub url: String,
+    /// Where the hub is read: `bus`, and the keys of its plugin. Pipelines of other programs that
+    /// read the same hub need a consumer group of their own.
+    #[expect(dead_code, reason = "taken from the section as it stands")]
+    pub from: Value,
 }
 
 /// Whether events hold the mail as MIME.

@@ -152,7 +152,11 @@ fn times(section: &EventsSection) -> Vec<Wrong> {
 }
 
 fn wake(wake: Option<&Wake>, listening: bool) -> Vec<Wrong> {
-    let Some(Wake::Webhook(webhook)) = wake else { return Vec::new() };
+    let webhook = match wake {
+        None => return Vec::new(),
+        Some(Wake::EventHub(hub)) => return hub_url(&hub.url).into_iter().collect(),
+        Some(Wake::Webhook(webhook)) => webhook,
+    };
     let mut wrong = Vec::new();
     if !listening {
         let message = "nobody would hear Graph: give `http: { listen: ADDRESS }` at the top of \
@@ -168,6 +172,22 @@ fn wake(wake: Option<&Wake>, listening: bool) -> Vec<Wrong> {
     };
     wrong.push(("wake.webhook.public_url".to_owned(), told));
     wrong
+}
+
+/// The two forms that Graph takes: the hub itself, and a secret with its connection string
+/// (learn.microsoft.com, change-notifications-delivery-event-hubs).
+fn hub_url(url: &str) -> Option<Wrong> {
+    let read = || {
+        let (hub, query) = url.strip_prefix("EventHub:https://")?.split_once('?')?;
+        let (host, path) = hub.split_once('/')?;
+        let (kind, name) = path.split_once('/')?;
+        let tenant = query.strip_prefix("tenantId=")?;
+        let fits = ["eventhubname", "secrets"].contains(&kind) && !host.is_empty();
+        (fits && !name.is_empty() && !tenant.is_empty() && !tenant.contains('&')).then_some(())
+    };
+    let message = "expected EventHub:https://NAMESPACE.servicebus.windows.net/eventhubname/HUB\
+                   ?tenantId=DOMAIN";
+    read().is_none().then(|| ("wake.event_hub.url".to_owned(), message.to_owned()))
 }
 
 fn store(section: &EventsSection) -> Vec<Wrong> {

@@ -118,12 +118,17 @@ impl MailboxRule {
 }
 
 impl Wake {
-    /// What Graph is to call.
+    /// What Graph is to call; of a hub it is one place for everything.
     fn webhook(&self, pipeline: &str, changes: &[Change]) -> Webhook {
-        let Self::Webhook(webhook) = self;
-        let notifications =
-            format!("{}/notifications/{pipeline}", webhook.public_url.trim_end_matches('/'));
-        let lifecycle = format!("{notifications}/lifecycle");
+        let (notifications, lifecycle) = match self {
+            Self::Webhook(webhook) => {
+                let base = webhook.public_url.trim_end_matches('/');
+                let notifications = format!("{base}/notifications/{pipeline}");
+                let lifecycle = format!("{notifications}/lifecycle");
+                (notifications, lifecycle)
+            }
+            Self::EventHub(hub) => (hub.url.clone(), hub.url.clone()),
+        };
         Webhook { notifications, lifecycle, only_new: changes == [Change::Received] }
     }
 }

@@ -11,6 +11,7 @@ fn section(extra: &Value) -> EventsSection {
 
 #[test]
 fn each_rule_names_its_key() {
+    let hub = |url: &str| json!({ "wake": { "event_hub": { "url": url, "from": {} } } });
     let hook = |url: &str| json!({ "wake": { "webhook": { "public_url": url } } });
     for right in [
         json!({}),
@@ -19,6 +20,8 @@ fn each_rule_names_its_key() {
         json!({ "folders": ["inbox/**", "archive/2026", "Orders/*"], "start": "all" }),
         hook("https://mail.example.org/bridge"),
         hook("http://127.0.0.1:8080"),
+        hub("EventHub:https://ns.servicebus.windows.net/eventhubname/h?tenantId=contoso.com"),
+        hub("EventHub:https://kv.vault.azure.net/secrets/hub?tenantId=contoso.com"),
         json!({ "attachments": { "inline": "64KiB" }, "mime": "inline" }),
         json!({ "attachments": "store", "mime": "store", "store": "s3://bucket/x/" }),
     ] {
@@ -46,6 +49,9 @@ fn each_rule_names_its_key() {
         (hook("http://mail.example.org"), "wake.webhook.public_url"),
         (hook("mail.example.org"), "wake.webhook.public_url"),
         (hook("https://mail.example.org/?a=b"), "wake.webhook.public_url"),
+        (hub("https://ns.servicebus.windows.net/eventhubname/h?tenantId=a"), "wake.event_hub.url"),
+        (hub("EventHub:https://ns.servicebus.windows.net/h?tenantId=a"), "wake.event_hub.url"),
+        (hub("EventHub:https://ns.servicebus.windows.net/eventhubname/h"), "wake.event_hub.url"),
         (json!({ "attachments": "store" }), "attachments"),
         (json!({ "mime": "store" }), "mime"),
         (json!({ "after": {} }), "after"),
@@ -59,6 +65,8 @@ fn each_rule_names_its_key() {
         let wrong = events(&section(&extra), true);
         assert_eq!(wrong.iter().map(|it| it.0.as_str()).collect::<Vec<_>>(), [key], "{extra}");
     }
+    let hub = hub("EventHub:https://ns.servicebus.windows.net/eventhubname/h?tenantId=a.org");
+    assert_eq!(events(&section(&hub), false), [], "nothing is reached from outside");
     let deaf = events(&section(&hook("https://mail.example.org")), false);
     assert_eq!(deaf.iter().map(|it| it.0.as_str()).collect::<Vec<_>>(), ["wake"]);
 }
