@@ -4,8 +4,9 @@ use std::{
     collections::BTreeMap,
     sync::{
         Mutex,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 use async_trait::async_trait;
@@ -23,6 +24,8 @@ pub(crate) struct Fake {
     values: Mutex<(Values, u64)>,
     refuses_slices: AtomicBool,
     signals: Option<broadcast::Sender<(String, Bytes)>>,
+    /// How often it was asked.
+    asked: AtomicU64,
 }
 
 impl Default for Fake {
@@ -33,7 +36,14 @@ impl Default for Fake {
 
 impl Fake {
     pub(crate) fn without_signals() -> Self {
-        Self { values: Mutex::default(), refuses_slices: AtomicBool::new(false), signals: None }
+        let (values, refuses_slices) = (Mutex::default(), AtomicBool::new(false));
+        Self { values, refuses_slices, signals: None, asked: AtomicU64::new(0) }
+    }
+
+    /// An answer takes 1 to 7 ms, each another time than the one before.
+    async fn takes_its_time(&self) {
+        let asked = self.asked.fetch_add(1, Ordering::Relaxed);
+        tokio::time::sleep(Duration::from_millis(1 + asked * 3 % 7)).await;
     }
 
     /// Whether puts of slices fail without effect.
@@ -63,6 +73,7 @@ impl Fake {
 #[async_trait]
 impl StateStore for Fake {
     async fn get(&self, key: &str) -> Result<Option<(Bytes, Revision)>> {
+        self.takes_its_time().await;
         Ok(self.values.lock().unwrap().0.get(key).cloned())
     }
 
@@ -70,10 +81,12 @@ impl StateStore for Fake {
         if key.contains("/slice/") && self.refuses_slices.load(Ordering::Relaxed) {
             return Err(Error::transient(Code::StateFailed, "not now"));
         }
+        self.takes_its_time().await;
         Ok(self.swap(key, Some(value), expected))
     }
 
     async fn delete(&self, key: &str, expected: Revision) -> Result<Put> {
+        self.takes_its_time().await;
         Ok(self.swap(key, None, Some(expected)))
     }
 

@@ -133,6 +133,8 @@ async fn a_store_that_was_away_buries_nobody() {
     let share = other.tick(Bytes::new(), idle, there).await.unwrap();
     one.tick(Bytes::new(), idle, there).await.unwrap();
     other.tick(Bytes::new(), idle, there).await.unwrap();
+    // it has seen the last that the other wrote
+    one.tick(Bytes::new(), idle, there).await.unwrap();
     tokio::time::advance(LEASE * 4).await;
     for member in [&mut one, &mut other] {
         member.tick(Bytes::new(), idle, there).await.unwrap();
