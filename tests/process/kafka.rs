@@ -5,6 +5,7 @@ mod bad_input;
 mod blocked;
 mod copies;
 mod events;
+mod hub;
 mod rig;
 mod third_party;
 mod workers;

@@ -146,7 +146,7 @@ pub use message::AttachmentKind;
 pub use person::{Arrival, Arrived, Pointer};
 pub use route::Operation;
 pub use server::Running;
-pub use subscription::{NotificationCounts, NotificationFaults, SubscriptionView};
+pub use subscription::{HubMessage, NotificationCounts, NotificationFaults, SubscriptionView};
 pub use truth::{Sent, SentAttachment, Summary, Truth, Via, Which};
 
 /// The way in: [`Sandbox::builder`].

@@ -33,9 +33,7 @@ pub mod wake;
 
 use std::sync::Arc;
 
-use mailbridge_core::{
-    Changes, FileStore, Filter, Input, Mail, Output, StateStore, plugin::Build,
-};
+use mailbridge_core::{Changes, FileStore, Filter, Input, Mail, Output, StateStore, plugin::Build};
 
 pub use board::{Board, State, Status, Trouble};
 pub use record::Record;

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Handle, NotThere};
-use crate::subscription::{NotificationCounts, NotificationFaults, SubscriptionView};
+use crate::subscription::{HubMessage, NotificationCounts, NotificationFaults, SubscriptionView};
 
 /// What the service tells a client about its subscription
 /// (learn.microsoft.com/graph/change-notifications-lifecycle-events).
@@ -46,6 +46,12 @@ impl Handle {
     /// What became of notifications so far.
     pub fn notifications(&self) -> NotificationCounts {
         self.world().subscriptions.counts()
+    }
+
+    /// Takes out the oldest of what Graph has put into event hubs, as soon as there is something.
+    /// Cancel safe; for one taker at a time.
+    pub async fn take_from_hub(&self) -> HubMessage {
+        self.world().subscriptions.hubs.take().await
     }
 
     /// Makes something happen to a subscription, or to all of them, and tells their clients; says

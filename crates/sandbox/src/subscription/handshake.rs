@@ -8,7 +8,7 @@ use std::time::Duration;
 use axum::http::StatusCode;
 use reqwest::{Client, Url, redirect};
 
-use super::{Subscriptions, Wanted};
+use super::{Subscriptions, Wanted, hub};
 use crate::error::GraphError;
 use crate::fault::seconds;
 use crate::world::World;
@@ -23,13 +23,24 @@ impl Subscriptions {
 
 /// The addresses of a subscription, checked.
 #[derive(Clone, Debug)]
-pub struct Endpoints(Vec<Url>);
+pub struct Endpoints {
+    web: Vec<Url>,
+    hubs: Vec<String>,
+}
 
 impl Endpoints {
     /// Refuses what is not on this machine: a sandbox talks to nobody else, unless it was told that
     /// it may be reached from outside.
     pub fn read(world: &World, wanted: &Wanted) -> Result<Self, GraphError> {
         let texts = [Some(&wanted.notification_url), wanted.lifecycle_url.as_ref()];
+        let (hubs, web): (Vec<&String>, Vec<_>) =
+            texts.into_iter().flatten().partition(|text| hub::is_hub(text));
+        if hubs.iter().any(|url| !hub::is_complete(url)) {
+            return Err(GraphError::invalid_subscription(
+                "The notification URL of an event hub must be \
+                 EventHub:https://NAMESPACE/eventhubname/HUB?tenantId=DOMAIN.",
+            ));
+        }
         let read = |text: &String| {
             let url = Url::parse(text).ok().filter(|url| ["http", "https"].contains(&url.scheme()));
             let near = url.filter(|url| world.settings.allow_remote || is_near(url));
@@ -40,7 +51,8 @@ impl Endpoints {
                 )
             })
         };
-        texts.into_iter().flatten().map(read).collect::<Result<_, _>>().map(Self)
+        let web = web.into_iter().map(read).collect::<Result<_, _>>()?;
+        Ok(Self { web, hubs: hubs.into_iter().cloned().collect() })
     }
 }
 
@@ -50,11 +62,14 @@ fn is_near(url: &Url) -> bool {
     host.eq_ignore_ascii_case("localhost") || address.is_ok_and(|address| address.is_loopback())
 }
 
-/// Asks each address to repeat a token, also when both are the same.
+/// Asks each address to repeat a token, also when both are the same. A hub repeats nothing.
 pub async fn shake_hands(world: &World, endpoints: &Endpoints) -> Result<(), GraphError> {
     let wait = seconds(world.subscriptions.faults().handshake_seconds);
     let client = world.subscriptions.client()?;
-    for url in &endpoints.0 {
+    for hub in &endpoints.hubs {
+        world.subscriptions.hubs.try_out(hub, &world.dice.guid());
+    }
+    for url in &endpoints.web {
         let token =
             format!("Validation: Testing client application reachability. {}", world.dice.guid());
         if !ask(&client, url.clone(), &token, wait).await {

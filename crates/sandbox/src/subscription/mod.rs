@@ -2,11 +2,12 @@
 //! (learn.microsoft.com/graph/api/resources/subscription, change-notifications-overview).
 //!
 //! What happens in a mailbox comes in through a bell that its journal rings; `notify` carries it
-//! out. Resource data in notifications is not emulated, nor are filters, Event Hubs and the limits
-//! of the subscription service.
+//! out. Resource data in notifications is not emulated, nor are filters and the limits of the
+//! subscription service.
 
 mod fault;
 mod handshake;
+mod hub;
 pub mod notify;
 mod outbox;
 mod request;
@@ -29,6 +30,8 @@ use ring::Ring;
 
 pub use fault::NotificationFaults;
 pub use handshake::{Endpoints, shake_hands};
+pub use hub::HubMessage;
+use hub::Hubs;
 pub use outbox::NotificationCounts;
 pub use request::{Change, Wanted, new_end};
 pub use ring::Bell;
@@ -122,6 +125,7 @@ pub struct Subscriptions {
     outbox: Mutex<Outbox>,
     faults: Mutex<NotificationFaults>,
     client: OnceLock<Option<Client>>,
+    pub hubs: Hubs,
 }
 
 impl Subscriptions {
@@ -132,6 +136,7 @@ impl Subscriptions {
             outbox: Mutex::new(Outbox::new(seed)),
             faults: Mutex::default(),
             client: OnceLock::new(),
+            hubs: Hubs::default(),
         }
     }
 
@@ -206,6 +211,7 @@ impl Subscriptions {
         *lock(&self.book) = Book::default();
         self.ring.clear();
         lock(&self.outbox).reset();
+        self.hubs.reset();
         self.set_faults(NotificationFaults::default());
     }
 }

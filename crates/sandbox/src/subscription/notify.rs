@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
+use super::hub;
 use super::outbox::Item;
 use super::request::Change;
 use super::ring::Rung;
@@ -123,9 +124,15 @@ async fn deliver(world: Arc<World>, client: Client, items: Vec<Item>) {
     let faults = world.subscriptions.faults();
     let Some(url) = items.first().map(|item| item.url.clone()) else { return };
     let values: Vec<&Value> = items.iter().map(|item| &item.body).collect();
-    let request = client.post(url).json(&json!({"value": values}));
-    let answer = request.timeout(seconds(faults.timeout_seconds)).send().await;
-    let taken = answer.is_ok_and(|answer| answer.status().is_success());
+    let body = json!({"value": values});
+    let taken = if hub::is_hub(&url) {
+        world.subscriptions.hubs.put(&url, &body);
+        true
+    } else {
+        let request = client.post(url).json(&body);
+        let answer = request.timeout(seconds(faults.timeout_seconds)).send().await;
+        answer.is_ok_and(|answer| answer.status().is_success())
+    };
     let (now, retry) = (world.clock.now(), seconds(faults.retry_seconds));
     lock(&world.subscriptions.outbox).settle(items, taken, now, retry);
 }
