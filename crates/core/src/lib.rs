@@ -25,6 +25,7 @@ pub mod port;
 pub mod report;
 pub mod secret;
 pub mod template;
+pub mod trace;
 
 pub use budget::Budget;
 pub use changes::{Changes, Subscriptions};

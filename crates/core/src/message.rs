@@ -80,6 +80,14 @@ impl Headers {
         self
     }
 
+    /// Has `value` be the only one under `name`, or nothing.
+    pub fn set(&mut self, name: &str, value: Option<String>) {
+        self.0.retain(|(known, _)| !known.eq_ignore_ascii_case(name));
+        if let Some(value) = value {
+            self.push(name, value);
+        }
+    }
+
     /// The first value under `name`, if it is UTF-8.
     pub fn get(&self, name: &str) -> Option<&str> {
         let (_, value) = self.0.iter().find(|(known, _)| known.eq_ignore_ascii_case(name))?;
