@@ -61,9 +61,10 @@ usage: cargo xtask bench send [options]
 
        cargo xtask bench pool [options]
 
-  --requests N      requests in each run (24000)
+  --requests N      requests in each run (10000)
   --workers N       workers at most, of 1, 2, 4 and 8 (8)
   --told            each worker is told its part of a mailbox's slots
+  --apart           each worker has mailboxes of its own, by the stream's partitions
   --write           put the result into docs/benchmarks.md
 
        cargo xtask bench large [options]

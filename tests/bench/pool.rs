@@ -1,8 +1,9 @@
-//! `bench pool`: as many workers on one consumer, and on the same mailboxes, of which each takes four
-//! requests at once, as in Graph, so that Graph is the limit and not the processor. Requests only.
+//! `bench pool`: one, two, four, eight workers on one consumer, and on the same mailboxes, of which
+//! each takes four requests at once, as in Graph. Requests only.
 //!
-//! A worker alone is made slow by what it may have in flight and by how long the sandbox takes. No
-//! worker knows of the others, unless `--told` tells each its part of the four. Then one of two is
+//! First few requests in flight and many mailboxes, so that it is the worker that is slow; then many
+//! in flight and few mailboxes, so that it is Graph. No worker knows of the others, unless `--told`
+//! tells each its part of the four, or `--apart` gives each its own mailboxes. Then one of two is
 //! killed.
 
 use std::{
@@ -11,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use async_nats::jetstream::consumer::pull;
+use async_nats::jetstream::{consumer::pull, stream::SubjectTransform};
 
 use crate::{
     Failure,
@@ -22,36 +23,68 @@ use crate::{
     send::rate,
 };
 
-/// Of each worker, with `LATENCY`: some 80 mails a second.
-const IN_FLIGHT: usize = 16;
+/// How long Graph takes.
 const LATENCY: Duration = Duration::from_millis(200);
 /// Of an app in a mailbox (learn.microsoft.com, graph throttling-limits, Outlook).
 const AT_ONCE: usize = 4;
-/// Together these take 400 mails a second: as much as five workers that nothing holds back.
-const MAILBOXES: usize = 20;
+/// It is the workers that are slow: 40 mails a second each, of 4,000.
+const SLOW_WORKERS: Case = Case { in_flight: 8, mailboxes: 200, requests_part: 4 };
+/// It is the mailboxes that are slow: 200 mails a second together.
+const SLOW_MAILBOXES: Case = Case { in_flight: 256, mailboxes: 10, requests_part: 1 };
 /// Until a killed worker's deliveries come back.
 const ACK_WAIT: Duration = Duration::from_secs(10);
+
+#[derive(Clone, Copy)]
+struct Case {
+    /// Of each worker.
+    in_flight: usize,
+    mailboxes: usize,
+    /// One in so many of the requests is enough.
+    requests_part: usize,
+}
+
+impl Case {
+    /// Mails a second that the mailboxes take together.
+    fn budget(self) -> f64 {
+        rate(self.mailboxes * AT_ONCE, LATENCY)
+    }
+
+    /// As many to each mailbox.
+    fn requests(self, options: &Options) -> usize {
+        let requests = options.requests / self.requests_part;
+        (requests - requests % self.mailboxes).max(self.mailboxes)
+    }
+}
+
+/// What workers know of each other.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Known {
+    Nothing,
+    /// Each is told its part of a mailbox's slots.
+    Told,
+    /// Each has mailboxes of its own: a subject for each, and the stream's partitions of these.
+    Apart,
+}
 
 struct Options {
     requests: usize,
     most: usize,
-    told: bool,
+    known: Known,
     write: bool,
 }
 
 impl Options {
     fn parse(args: &[String]) -> Result<Self, Failure> {
-        let mut options = Self { requests: 24_000, most: 8, told: false, write: false };
+        let mut options = Self { requests: 10_000, most: 8, known: Known::Nothing, write: false };
         let mut args = args.iter();
         while let Some(name) = args.next() {
             match name.as_str() {
                 "--write" => options.write = true,
-                "--told" => options.told = true,
+                "--told" => options.known = Known::Told,
+                "--apart" => options.known = Known::Apart,
                 _ => options.set(name, args.next())?,
             }
         }
-        // as many to each mailbox
-        options.requests -= options.requests % MAILBOXES;
         Ok(options)
     }
 
@@ -70,28 +103,14 @@ pub async fn run(args: &[String]) -> Result<(), Failure> {
     let options = Options::parse(args)?;
     let latency = format!("{}ms", LATENCY.as_millis());
     let mut rig = Rig::start_over(&["--latency", &latency]).await?;
-    let budget = rate(MAILBOXES * AT_ONCE, LATENCY);
     let mut page = format!(
-        "{} requests to {MAILBOXES} mailboxes, which may take {budget:.0} a second together; workers of \
-         {IN_FLIGHT} at once, Graph answers after {latency}; {}; load average {}.\n\n\
-         | workers | mails a second | of linear | of the budget | answers 429 |\n|---|---|---|---|---|\n",
-        options.requests,
+        "Graph answers after {latency}, and takes {AT_ONCE} requests of a mailbox at once; {}; load \
+         average {}.\n",
         report::machine(),
         report::load()
     );
-    let mut alone = 0.0;
-    for workers in [1, 2, 4, 8].into_iter().filter(|workers| *workers <= options.most) {
-        let (speed, refused) = measure(&mut rig, &options, workers).await?;
-        if workers == 1 {
-            alone = speed;
-        }
-        eprintln!("{workers}: {speed:.0}/s, {refused:.2} % refused");
-        writeln!(
-            page,
-            "| {workers} | {speed:.0} | {:.2} | {:.2} | {refused:.2} % |",
-            speed / (alone * rate(workers, Duration::from_secs(1))),
-            speed / budget
-        )?;
+    for case in [SLOW_WORKERS, SLOW_MAILBOXES] {
+        page += &table(&mut rig, &options, case).await?;
     }
     let late = failover(&mut rig, &options).await?;
     writeln!(
@@ -108,15 +127,50 @@ pub async fn run(args: &[String]) -> Result<(), Failure> {
     Ok(())
 }
 
+async fn table(rig: &mut Rig, options: &Options, case: Case) -> Result<String, Failure> {
+    let budget = case.budget();
+    let mut table = format!(
+        "\n{} requests to {} mailboxes, which may take {budget:.0} a second together; `in_flight` {}:\n\n\
+         | workers | mails a second | of linear | of the budget | answers 429 |\n|---|---|---|---|---|\n",
+        case.requests(options),
+        case.mailboxes,
+        case.in_flight,
+    );
+    let mut alone = 0.0;
+    for workers in [1, 2, 4, 8].into_iter().filter(|workers| *workers <= options.most) {
+        let (speed, refused) = measure(rig, options, case, workers).await?;
+        if workers == 1 {
+            alone = speed;
+        }
+        eprintln!("{workers}: {speed:.0}/s of {budget:.0}, {refused:.2} % refused");
+        writeln!(
+            table,
+            "| {workers} | {speed:.0} | {:.2} | {:.2} | {refused:.2} % |",
+            speed / (alone * rate(workers, Duration::from_secs(1))),
+            speed / budget
+        )?;
+    }
+    Ok(table)
+}
+
 /// Mails a second, and the share of 429 in percent.
-async fn measure(rig: &mut Rig, options: &Options, workers: usize) -> Result<(f64, f64), Failure> {
-    let streams = fill(rig, options.requests).await?;
+async fn measure(
+    rig: &mut Rig,
+    options: &Options,
+    case: Case,
+    workers: usize,
+) -> Result<(f64, f64), Failure> {
+    let requests = case.requests(options);
+    let partitions = (options.known == Known::Apart).then_some(workers);
+    let streams = fill(rig, requests, case.mailboxes, partitions).await?;
     let before = answers(rig).await?;
     let mut children = Vec::new();
     for number in 0..workers {
-        children.push(start(rig, &streams, number, options.told.then_some(workers))?);
+        let slots = if options.known == Known::Told { (AT_ONCE / workers).max(1) } else { AT_ONCE };
+        let consumer = partitions.map_or("worker".to_owned(), |_| consumer_of(number));
+        children.push(start(rig, &streams, number, &consumer, case.in_flight, slots)?);
     }
-    let stored = rig.read(&streams.outcomes, options.requests).await;
+    let stored = rig.read(&streams.outcomes, requests).await;
     children.iter_mut().for_each(end);
     let after = answers(rig).await?;
     rig.remove(&streams).await?;
@@ -138,10 +192,11 @@ fn steady(stored: &[Stored]) -> f64 {
 /// From the kill of one of two workers to the last mail.
 async fn failover(rig: &mut Rig, options: &Options) -> Result<Duration, Failure> {
     // what the other one does alone while it waits
-    let requests = options.requests.min(2_000);
-    let streams = fill(rig, requests).await?;
-    let mut killed = start(rig, &streams, 0, None)?;
-    let mut other = start(rig, &streams, 1, None)?;
+    let requests = options.requests.min(1_000);
+    let Case { mailboxes, in_flight, .. } = SLOW_WORKERS;
+    let streams = fill(rig, requests, mailboxes, None).await?;
+    let mut killed = start(rig, &streams, 0, "worker", in_flight, AT_ONCE)?;
+    let mut other = start(rig, &streams, 1, "worker", in_flight, AT_ONCE)?;
     rig.read(&streams.outcomes, requests / 2).await?;
     let begun = now();
     end(&mut killed);
@@ -152,28 +207,66 @@ async fn failover(rig: &mut Rig, options: &Options) -> Result<Duration, Failure>
     Ok(nanos(last - begun))
 }
 
-async fn fill(rig: &mut Rig, requests: usize) -> Result<Streams, Failure> {
+/// A stream with as many requests to each mailbox, and the consumer of all workers, or one for each
+/// of so many partitions.
+async fn fill(
+    rig: &mut Rig,
+    requests: usize,
+    mailboxes: usize,
+    partitions: Option<usize>,
+) -> Result<Streams, Failure> {
     let streams = rig.streams().await?;
-    let consumer = pull::Config {
-        durable_name: Some("worker".to_owned()),
+    let mut stream = rig.jetstream.get_stream(&streams.requests).await?;
+    let consumer = |name: String, filter_subject: String| pull::Config {
+        durable_name: Some(name),
+        filter_subject,
         ack_wait: ACK_WAIT,
         max_ack_pending: 10_000,
         ..pull::Config::default()
     };
-    rig.jetstream.get_stream(&streams.requests).await?.create_consumer(consumer).await?;
-    rig.publish_all(&streams, &payloads(&[requests / MAILBOXES; MAILBOXES])).await?;
+    let payloads = payloads(&vec![requests / mailboxes; mailboxes]);
+    let Some(partitions) = partitions else {
+        stream.create_consumer(consumer("worker".to_owned(), String::new())).await?;
+        rig.publish_all(&streams, &payloads).await?;
+        return Ok(streams);
+    };
+    let name = &streams.requests;
+    let mut config = stream.info().await?.config.clone();
+    config.subject_transform = Some(SubjectTransform {
+        source: format!("{name}.send.*"),
+        destination: format!("{name}.{{{{partition({partitions},1)}}}}.{{{{wildcard(1)}}}}"),
+    });
+    rig.jetstream.update_stream(config).await?;
+    // a work queue has one consumer for a subject
+    stream.delete_consumer("worker").await?;
+    for number in 0..partitions {
+        let filter = format!("{name}.{number}.*");
+        stream.create_consumer(consumer(consumer_of(number), filter)).await?;
+    }
+    for payload in payloads {
+        let mailbox = payload.split('@').next().and_then(|to| to.rsplit('"').next());
+        let subject = format!("{name}.send.{}", mailbox.ok_or("a request without a mailbox")?);
+        rig.jetstream.publish(subject, payload.clone().into()).await?.await?;
+    }
     Ok(streams)
 }
 
-/// A worker, which may be told that it is one of so many.
-fn start(rig: &Rig, streams: &Streams, number: usize, of: Option<usize>) -> Result<Child, Failure> {
+fn consumer_of(partition: usize) -> String {
+    format!("worker-{partition}")
+}
+
+fn start(
+    rig: &Rig,
+    streams: &Streams,
+    number: usize,
+    consumer: &str,
+    in_flight: usize,
+    slots: usize,
+) -> Result<Child, Failure> {
     let file = std::env::temp_dir().join(format!("bench-{}-{number}.yaml", streams.requests));
-    let mut config = rig.config(streams, Mode::AtLeastOnce, IN_FLIGHT);
-    if let Some(workers) = of {
-        let slots = (AT_ONCE / workers).max(1);
-        let limits = format!("    limits: {{ mailbox_requests_at_once: {slots} }}");
-        config = config.replace("buses:", &format!("{limits}\nbuses:"));
-    }
+    let limits = format!("    limits: {{ mailbox_requests_at_once: {slots} }}\nbuses:");
+    let config = rig.config(streams, Mode::AtLeastOnce, in_flight).replace("buses:", &limits);
+    let config = config.replace("consumer: worker", &format!("consumer: {consumer}"));
     // less than what is left of `ACK_WAIT`
     let config = format!("{}\n      deadline: 5s\n", config.trim_end());
     std::fs::write(&file, config)?;

@@ -176,7 +176,7 @@ impl Lane {
             return;
         }
         let before = state.slots.mine();
-        state.slots.passed(dice(), now);
+        state.slots.passed();
         let won = state.slots.mine() - before;
         let kept = won.min(state.surplus);
         state.surplus -= kept;

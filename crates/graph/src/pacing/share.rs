@@ -12,9 +12,14 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// After a refusal, so long passes before one more is tried; each refusal doubles it.
-const WAIT_MIN: Duration = Duration::from_secs(20);
-const WAIT_MAX: Duration = Duration::from_mins(1);
+/// After a refusal, one more slot is tried when so many requests have passed that used all slots:
+/// of a hundred answers about one is then a refusal, however many workers there are and however fast
+/// Graph answers.
+const PASSES: u32 = 100;
+/// Whoever has lost its last slot stays away for this long.
+const AWAY: Duration = Duration::from_secs(15);
+/// Both double with each refusal, up to so many times.
+const CAUTION_MAX: u32 = 4;
 /// Refusals leave a worker at least this part of a rate, so that it comes back from anything in a few
 /// windows.
 const PART_MIN: u64 = 16;
@@ -34,21 +39,22 @@ pub(crate) enum Limit {
 /// How many requests this worker may have on their way.
 ///
 /// It begins with one and has one more for each that passes, as long as nothing was refused. From
-/// then on a refusal takes one, and one more is tried after a wait. Whoever loses the last one stays
-/// away for that wait, and then has one again.
+/// then on a refusal takes one, and one more is tried when many have passed. Whoever loses the last
+/// one stays away for a while, and then has one again.
 #[derive(Debug)]
 pub(super) struct Slots {
     max: usize,
     mine: usize,
-    wait: Duration,
-    /// When one more may be tried. `None`: nothing was refused yet.
-    next: Option<Instant>,
+    /// How many must pass before one more is tried.
+    until_next: u32,
+    /// 0: nothing was refused yet.
+    caution: u32,
     away_until: Instant,
 }
 
 impl Slots {
     pub(super) fn new(max: usize, now: Instant) -> Self {
-        Self { max, mine: 1.min(max), wait: WAIT_MIN, next: None, away_until: now }
+        Self { max, mine: 1.min(max), until_next: 0, caution: 0, away_until: now }
     }
 
     /// How many there are; never none, but see [`Self::away_until`].
@@ -61,35 +67,30 @@ impl Slots {
         self.away_until
     }
 
-    /// Notes that a request passed while all slots were in use. `chance`, 0 to 1, keeps workers
-    /// apart.
-    pub(super) fn passed(&mut self, chance: f64, now: Instant) {
-        if self.mine == self.max || self.next.is_some_and(|next| next > now) {
+    /// Notes that a request passed while all slots were in use.
+    pub(super) fn passed(&mut self) {
+        if self.mine == self.max {
             return;
         }
-        self.mine += 1;
-        if self.next.is_some() {
-            self.wait = (self.wait / 2).max(WAIT_MIN);
-            self.next = Some(now + self.spread(chance));
+        self.until_next = self.until_next.saturating_sub(1);
+        if self.until_next == 0 {
+            self.mine += 1;
+            self.caution = self.caution.div_ceil(2);
+            self.until_next = PASSES * self.caution;
         }
     }
 
     /// Notes that there were too many. Answers to requests that were on their way together are one
-    /// refusal.
+    /// refusal. `chance`, 0 to 1, keeps workers apart.
     pub(super) fn refused(&mut self, chance: f64, now: Instant) {
-        let until = now + self.spread(chance);
-        self.next = Some(until);
+        self.caution = (self.caution * 2).clamp(1, CAUTION_MAX);
+        self.until_next = PASSES * self.caution;
         if self.mine > 1 {
             self.mine -= 1;
         } else {
-            self.away_until = until;
+            // half of it to one and a half
+            self.away_until = now + (AWAY * self.caution).mul_f64(0.5 + chance.clamp(0.0, 1.0));
         }
-        self.wait = (self.wait * 2).min(WAIT_MAX);
-    }
-
-    /// Half of the wait to one and a half of it.
-    fn spread(&self, chance: f64) -> Duration {
-        self.wait.mul_f64(0.5 + chance.clamp(0.0, 1.0))
     }
 }
 

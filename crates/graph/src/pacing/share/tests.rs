@@ -16,7 +16,7 @@ fn a_worker_alone_has_all_slots_as_soon_as_it_needs_them() {
     let mut slots = Slots::new(4, now);
     let had: Vec<_> = (0..5)
         .map(|_| {
-            slots.passed(0.5, now);
+            slots.passed();
             slots.mine()
         })
         .collect();
@@ -25,24 +25,25 @@ fn a_worker_alone_has_all_slots_as_soon_as_it_needs_them() {
 }
 
 #[test]
-fn a_refusal_takes_a_slot_and_one_more_is_tried_after_a_wait_that_grows() {
-    let start = Instant::now();
-    let mut slots = Slots::new(4, start);
-    slots.passed(0.5, start);
-    slots.refused(0.5, start);
-    assert_eq!((slots.mine(), slots.away_until()), (1, start), "the other one goes on");
-    slots.passed(0.5, start + WAIT_MIN - SECOND);
-    assert_eq!(slots.mine(), 1, "it is too early");
-    slots.passed(0.5, start + WAIT_MIN);
-    assert_eq!(slots.mine(), 2);
-    slots.refused(0.5, start + WAIT_MIN);
-    slots.passed(0.5, start + WAIT_MIN * 2);
-    assert_eq!(slots.mine(), 2, "it was not refused twice in a row");
-    for _ in 0..9 {
-        slots.refused(1.0, start);
-    }
+fn a_refusal_takes_a_slot_and_one_more_is_tried_when_many_have_passed() {
+    let now = Instant::now();
+    let mut slots = Slots::new(4, now);
+    let pass = |slots: &mut Slots, many: u32| {
+        (0..many).for_each(|_| slots.passed());
+        slots.mine()
+    };
+    pass(&mut slots, 1);
+    slots.refused(0.5, now);
+    assert_eq!((slots.mine(), slots.away_until()), (1, now), "the other one goes on");
+    assert_eq!(pass(&mut slots, PASSES - 1), 1);
+    assert_eq!(pass(&mut slots, 1), 2);
+    slots.refused(0.5, now);
+    assert_eq!(pass(&mut slots, 2 * PASSES - 1), 1, "it was refused twice");
+    assert_eq!(pass(&mut slots, 1), 2);
+    assert_eq!(pass(&mut slots, PASSES), 3, "and then not");
+    (0..9).for_each(|_| slots.refused(1.0, now));
     assert_eq!(slots.mine(), 1, "never none");
-    assert_eq!(slots.away_until(), start + WAIT_MAX * 3 / 2, "but away, and not for longer");
+    assert_eq!(slots.away_until(), now + Duration::from_secs(90), "but away, for a while");
 }
 
 #[test]
@@ -130,9 +131,9 @@ impl Worker {
         Some(self.made.take(1, now).err().unwrap_or(now))
     }
 
-    fn answered(&mut self, chance: f64, now: Instant) {
+    fn answered(&mut self, now: Instant) {
         if self.on_their_way >= self.slots.mine() && self.made.room_for(1, now).is_ok() {
-            self.slots.passed(chance, now);
+            self.slots.passed();
         }
         self.on_their_way -= 1;
     }
@@ -208,7 +209,7 @@ impl Case {
             let counts = u32::from(now > start + self.time / 5);
             let worker = &mut workers[who];
             if step == Step::Answer {
-                worker.answered(dice.roll(), now);
+                worker.answered(now);
                 mailbox.on_their_way -= 1;
                 told.passed[who] += counts;
             }
