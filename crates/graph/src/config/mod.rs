@@ -86,8 +86,8 @@ pub enum GrantType {
 }
 
 /// What one mailbox is asked at most by this worker. The defaults are Graph's own limits for an app
-/// and a mailbox (learn.microsoft.com, graph throttling-limits, Outlook): give each worker of a
-/// pool its share.
+/// and a mailbox (learn.microsoft.com, graph throttling-limits, Outlook). Workers of a pool need no
+/// less: what Graph refuses tells each its share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Limits {
