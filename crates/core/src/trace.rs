@@ -9,7 +9,7 @@
 use std::{borrow::Cow, str::FromStr as _, sync::OnceLock};
 
 use opentelemetry::{
-    Context, ContextGuard, KeyValue,
+    Context, KeyValue,
     trace::{
         FutureExt as _, Link, SpanContext, SpanId, Status, TraceContextExt as _, TraceFlags,
         TraceId, TraceState, Tracer as _, WithContext,
@@ -95,19 +95,21 @@ impl Scope {
         let (span, code) = (context.span(), error.code().as_str());
         span.set_status(Status::error(code));
         span.set_attribute(KeyValue::new("error.type", code));
-        if let Some((_, id)) = error.fields().find(|(name, _)| *name == "request-id") {
+        if let Some(id) = error.field("request-id") {
             span.set_attribute(KeyValue::new(SERVICE_REQUEST_ID, id.to_owned()));
+        }
+    }
+
+    /// It went well after all, whatever failed on the way.
+    pub fn succeeded(&self) {
+        if let Some(context) = &self.0 {
+            context.span().set_status(Status::Ok);
         }
     }
 
     /// Runs a future inside it.
     pub fn run<F: Future>(&self, future: F) -> WithContext<F> {
         future.with_context(self.0.clone().unwrap_or_default())
-    }
-
-    /// Makes it the span that this code runs in, until what it returns is dropped. Not across `await`.
-    pub fn enter(&self) -> ContextGuard {
-        self.0.clone().unwrap_or_default().attach()
     }
 
     /// Itself as W3C `traceparent`.

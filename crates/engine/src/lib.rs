@@ -28,6 +28,7 @@ pub mod metric;
 pub mod pool;
 mod requests;
 mod settings;
+mod spans;
 mod waiting;
 
 pub use host::StoreHost;

@@ -29,7 +29,7 @@ use super::{
     settings::Settings,
     share::Share,
 };
-use crate::{host::OutputHost, ledger::Clock, metric};
+use crate::{host::OutputHost, ledger::Clock, metric, spans};
 
 /// Pages of one turn, shared by the mailbox's folders, each of which has one; then others have theirs.
 const PAGES_MAX: usize = 20;
@@ -82,6 +82,16 @@ impl Line {
     /// # Errors
     /// The first failure. One that is the whole mailbox's ends the turn.
     pub(super) async fn turn(&self, mailbox: &Mailbox) -> Result<Turn> {
+        let scope = spans::turn(&self.pipeline);
+        let turn = scope.run(self.read(mailbox)).await.inspect_err(|error| scope.failed(error))?;
+        scope.note(|| {
+            let told = i64::try_from(turn.told).unwrap_or(i64::MAX);
+            [("mailbridge.events", told.into()), ("mailbridge.more", turn.more.into())]
+        });
+        Ok(turn)
+    }
+
+    async fn read(&self, mailbox: &Mailbox) -> Result<Turn> {
         let places = self.places.of(self, mailbox, &self.deadline()).await?;
         let mut turn = Turn::default();
         let mut failed = None;

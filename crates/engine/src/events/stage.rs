@@ -92,7 +92,7 @@ impl Line {
         if error.code() == Code::BusPayloadTooLarge && self.maker.shrink(made, deadline).await? {
             let message = self.maker.message(made)?;
             stage.bytes = stage.bytes + message.payload.len() - stage.messages[at].payload.len();
-            stage.messages[at] = message;
+            stage.messages[at] = self.to.traced(message);
             return Ok(());
         }
         let made = stage.remove(at);

@@ -143,7 +143,7 @@ impl Line {
             loop {
                 let message = self.maker.message(&made)?;
                 if self.commits {
-                    stage.push(*made, message);
+                    stage.push(*made, self.to.traced(message));
                     return Ok(Some(stamp));
                 }
                 self.share.check(mailbox)?;

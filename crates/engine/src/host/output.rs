@@ -18,7 +18,10 @@ use mailbridge_core::{Commit, Error, Message, Output, Put, Result, Verdict, plug
 use tokio::time::Instant;
 
 use super::pause;
-use crate::health::{Reporter, Side};
+use crate::{
+    health::{Reporter, Side},
+    spans,
+};
 
 /// How often an output is tried that nobody publishes to.
 const CHECK: Duration = Duration::from_secs(15);
@@ -73,10 +76,20 @@ impl OutputHost {
     }
 
     /// Publishes a message; an error leaves it to the caller to come again.
-    pub async fn publish(&self, message: Message) -> Result<()> {
-        let output = self.output().await?;
-        let published = output.publish(message).await;
-        self.noted(&output, published)
+    pub async fn publish(&self, mut message: Message) -> Result<()> {
+        let scope = spans::publishing(&self.pipeline, self.side, &mut message);
+        let published = async {
+            let output = self.output().await?;
+            let published = output.publish(message).await;
+            self.noted(&output, published)
+        };
+        published.await.inspect_err(|error| scope.failed(error))
+    }
+
+    /// A message that is to be committed, with its span, which ends here: when that is, others decide.
+    pub fn traced(&self, mut message: Message) -> Message {
+        drop(spans::publishing(&self.pipeline, self.side, &mut message));
+        message
     }
 
     /// Commits; see [`Output::commit`].

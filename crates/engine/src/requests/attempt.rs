@@ -213,7 +213,7 @@ impl Line {
             mark: mark.as_str().to_owned(),
             guarantee: self.settings.guarantee,
             attempts: job.attempts,
-            traceparent: traceparent.clone(),
+            traceparent: traceparent.clone().or_else(|| job.scope.traceparent()),
         };
         origin.text()
     }
@@ -267,6 +267,7 @@ impl Line {
         let Some(error) = error else { return };
         let (pipeline, position, mailbox) = (&self.pipeline, job.position, &step.admitted.mailbox);
         let code = error.code();
+        job.scope.failed(error);
         metrics::counter!(
             metric::AGAIN, "pipeline" => pipeline.clone(), "code" => code.as_str()
         )

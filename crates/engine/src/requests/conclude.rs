@@ -38,6 +38,7 @@ impl Line {
         if let Completion::Sent { internet_message_id, .. } = completion {
             data.internet_message_id.clone_from(internet_message_id);
         }
+        job.scope.succeeded();
         // The mail is out, whatever becomes of its outcome.
         memory.ended(Ended::Completed(completion.clone()));
         match self.publish_outcome(job, data).await {
@@ -59,6 +60,7 @@ impl Line {
         let mut data = self.outcome(job, status, attempts);
         data.mailbox = admitted.map(|admitted| admitted.mailbox.clone());
         let outcome = Arc::new(data.because(error));
+        job.scope.failed(error);
         self.publish_end(job, memory, GivenUp { outcome, durable: Durable::Nothing }).await
     }
 
@@ -114,7 +116,10 @@ impl Line {
 
     async fn publish_outcome(&self, job: &Job<'_>, data: OutcomeData) -> Result<Published> {
         let request::Known { mark, traceparent, .. } = &job.known;
-        let outcome = Outcome::of(data, mark, traceparent.clone(), Timestamp::now());
+        let traceparent = traceparent.clone().or_else(|| job.scope.traceparent());
+        let status = data.status.as_str();
+        job.scope.note(|| [("mailbridge.status", status.into())]);
+        let outcome = Outcome::of(data, mark, traceparent, Timestamp::now());
         if let Some(outcomes) = &self.ports.outcomes {
             outcomes.publish(outcome.to_message()?).await?;
         }

@@ -7,14 +7,14 @@ use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use futures_util::FutureExt as _;
 use mailbridge_core::{
-    Decoder, Delivery, Disposition, Files, Mail, Mailbox, Message, Position, Receipt, Settled,
-    contract::Status,
+    Decoder, Delivery, Disposition, Files, Mail, Mailbox, Message, Position, Receipt, Result,
+    Settled, contract::Status, trace::Scope,
 };
 use tokio::time::Instant;
 
 use super::{
     Observer,
-    request::{self, admit},
+    request::{self, Admitted, admit},
 };
 use crate::{
     Settings,
@@ -26,7 +26,7 @@ use crate::{
     ledger::Ledger,
     mailboxes::Mailboxes,
     memory::{Ended, Known, Memory, Recall},
-    metric,
+    metric, spans,
     waiting::Waiting,
 };
 
@@ -64,6 +64,8 @@ pub(super) struct Job<'a> {
     /// Which try it is, as far as this worker knows.
     pub(super) attempts: u32,
     pub(super) started: Instant,
+    /// What is done for it is told below this.
+    pub(super) scope: Scope,
 }
 
 /// How a delivery's work ended, with the evidence that its disposition needs.
@@ -184,7 +186,7 @@ impl Line {
         message: &Message,
         position: &Position,
         started: Instant,
-        mut memory: Known,
+        memory: Known,
         pass: Pass,
     ) -> End {
         let decoder = self.ports.decoder.as_ref();
@@ -195,15 +197,28 @@ impl Line {
             return End::Skipped;
         };
         let attempts = memory.tally.attempts + 1;
-        let job = Job { message, position, known, attempts, started };
+        let producer = known.traceparent.as_deref();
+        let scope = spans::delivery(&self.pipeline, message, producer, position);
+        let job = Job { message, position, known, attempts, started, scope };
+        job.scope.run(self.pursue(&job, memory, admitted, pass)).await
+    }
+
+    /// The rest of the way of what is for this pipeline.
+    async fn pursue(
+        &self,
+        job: &Job<'_>,
+        mut memory: Known,
+        admitted: Result<Admitted>,
+        pass: Pass,
+    ) -> End {
         match memory.ended.clone() {
             Some(Ended::Completed(completion)) => {
                 let admitted = admitted.ok();
-                let end = self.complete(&job, memory, &completion, admitted.as_ref()).await;
-                return self.enter_again(&job, &completion, end).await;
+                let end = self.complete(job, memory, &completion, admitted.as_ref()).await;
+                return self.enter_again(job, &completion, end).await;
             }
             Some(Ended::GivenUp(given_up)) => {
-                return self.publish_end(&job, memory, given_up).await;
+                return self.publish_end(job, memory, given_up).await;
             }
             None => {}
         }
@@ -211,8 +226,8 @@ impl Line {
             memory.doubted(ago);
         }
         match admitted {
-            Ok(admitted) => self.perform_in_turn(&job, admitted, memory, pass).await,
-            Err(error) => self.give_up(&job, memory, Status::Rejected, None, &error).await,
+            Ok(admitted) => self.perform_in_turn(job, admitted, memory, pass).await,
+            Err(error) => self.give_up(job, memory, Status::Rejected, None, &error).await,
         }
     }
 }

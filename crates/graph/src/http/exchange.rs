@@ -15,6 +15,7 @@ use super::{
     Answer, Call, Door, Operation, Refusal,
     answer::{Flaw, Take},
     origin::Authorized,
+    spans,
 };
 use crate::{
     classify::{Effect, Seen, classify},
@@ -77,22 +78,29 @@ impl Door {
             return Err(Error::new(Code::GraphTimeout, verdict, detail).into());
         }
         let take = call.operation.take();
+        let scope = spans::begin(call.operation);
         let outcome = match timeout_at(until, exchange(&self.client, request, take)).await {
             Ok(outcome) => outcome,
             Err(_) => Outcome::TimedOut,
         };
         self.note(call.operation, &outcome, start.elapsed(), Some(client_request_id));
+        spans::end(&scope, &outcome, Some(client_request_id));
         if outcome.is_success() {
             permit.passed();
             if let Some(permission) = call.operation.permission() {
                 self.grants.worked(permission, token);
             }
             return match outcome.flaw().filter(|_| call.operation.is_read()) {
-                Some(flaw) => Err(flawed(call.operation, flaw, client_request_id).into()),
+                Some(flaw) => {
+                    let error = flawed(call.operation, flaw, client_request_id);
+                    scope.failed(&error);
+                    Err(error.into())
+                }
                 None => Ok(outcome),
             };
         }
         let error = failure(permit, call.operation, &outcome, Some(client_request_id));
+        scope.failed(&error);
         let challenge =
             if let Outcome::Answered(answer) = outcome { answer.challenge } else { None };
         Err(Refusal { error, challenge })

@@ -13,6 +13,7 @@ mod challenge;
 mod clock;
 mod exchange;
 mod origin;
+mod spans;
 mod stream;
 mod upload;
 

@@ -18,6 +18,7 @@ use tokio::time::{Instant, timeout_at};
 use super::{
     Door, Operation,
     exchange::{Outcome, execute, failure},
+    spans,
 };
 use crate::pacing::Permit;
 
@@ -59,18 +60,20 @@ impl Door {
             let verdict = Verdict::Transient { after: None };
             return Err(Error::new(Code::GraphTimeout, verdict, "no time was left to upload"));
         }
+        let scope = spans::begin(operation);
         let outcome =
             match timeout_at(until, execute(&self.client, build(call)?, operation.take())).await {
                 Ok(outcome) => outcome,
                 Err(_) => Outcome::TimedOut,
             };
         self.note(operation, &outcome, start.elapsed(), None);
+        spans::end(&scope, &outcome, None);
         match progress(&outcome) {
             Some(progress) => {
                 permit.passed();
                 Ok(progress)
             }
-            None => judge(permit, operation, &outcome),
+            None => judge(permit, operation, &outcome).inspect_err(|error| scope.failed(error)),
         }
     }
 }
