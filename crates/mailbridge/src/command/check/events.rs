@@ -17,7 +17,7 @@ const NAMED_MAX: usize = 5;
 
 /// What the pipeline would do, line by line.
 pub fn told(pipeline: &EventsPipeline) -> Result<String, fmt::Error> {
-    let EventsPipeline { name, section, to, dead_letters, state, .. } = pipeline;
+    let EventsPipeline { name, section, hub, to, dead_letters, state, .. } = pipeline;
     let mut text = String::new();
     let mut row = |what: &str, words: fmt::Arguments<'_>| writeln!(text, "    {what:<14}{words}");
     row("through", format_args!("{}, {}", section.connection, mailboxes(&section.mailboxes)))?;
@@ -25,6 +25,9 @@ pub fn told(pipeline: &EventsPipeline) -> Result<String, fmt::Error> {
     row("start", format_args!("{}", start(section.start())))?;
     row("changes", format_args!("{}", changes(&section.changes())))?;
     row("looks", format_args!("{}", looks(section)))?;
+    if let Some(hub) = hub {
+        row("calls", format_args!("{}", hub.told))?;
+    }
     if let Some(when) = &section.when {
         row("when", format_args!("{when}"))?;
     }
@@ -89,7 +92,7 @@ fn looks(section: &EventsSection) -> String {
             Span::from(section.backstop())
         ),
         Some(Wake::EventHub(hub)) => format!(
-            "when Graph calls {}, and every {} all the same",
+            "when Graph calls by {}, and every {} all the same",
             hub.url,
             Span::from(section.backstop())
         ),
