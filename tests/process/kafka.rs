@@ -8,4 +8,5 @@ mod events;
 mod hub;
 mod rig;
 mod third_party;
+mod token;
 mod workers;

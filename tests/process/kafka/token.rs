@@ -1,0 +1,94 @@
+//! Brokers that let us in by Entra's tokens, as Azure Event Hubs does: got by the credentials of the
+//! connection that sends.
+
+use std::net::SocketAddr;
+
+use mailbridge_sandbox::DEMO_DOMAIN;
+use mailbridge_testkit::{
+    program::{Launch, Program},
+    server::{KafkaOptions, KafkaServer},
+};
+
+use super::rig::{Plan, Rig};
+use crate::rig::{SOON, free_port, http_client, mailbox, request, secret, until};
+
+/// A broker with a door for those who have a token, which need not be signed.
+async fn broker() -> KafkaServer {
+    let module = "org.apache.kafka.common.security.oauthbearer.OAuthBearerLoginModule";
+    let properties = [
+        ("listener.name.tokens.sasl.enabled.mechanisms", "OAUTHBEARER".to_owned()),
+        (
+            "listener.name.tokens.oauthbearer.sasl.jaas.config",
+            format!("{module} required unsecuredLoginStringClaim_sub=\"broker\";"),
+        ),
+    ];
+    let options = KafkaOptions {
+        doors: vec![("TOKENS".to_owned(), "SASL_PLAINTEXT".to_owned())],
+        properties: properties.map(|(name, value)| (name.to_owned(), value)).to_vec(),
+        ..KafkaOptions::default()
+    };
+    KafkaServer::start_with(options).await.expect("a broker")
+}
+
+fn start(server: &KafkaServer, rig: &Rig, scope: &str) -> (Program, SocketAddr) {
+    let launch = Launch::mailbridge().expect("the program").args(["run"]);
+    let (identity, _) = secret(&rig.sandbox, launch.folder());
+    let (door, url) = (server.door("TOKENS").expect("a door"), rig.sandbox.base_url());
+    let [send, dead] = ["send", "dead"].map(|what| rig.topic(what));
+    let http = free_port();
+    let config = format!(
+        r#"
+http: {{ listen: "{http}" }}
+connections:
+  contoso:
+{identity}
+    cloud: {{ login: "{url}", graph: "{url}" }}
+buses:
+  hubs:
+    kafka:
+      brokers: ["{door}"]
+      sasl: {{ mechanism: oauthbearer, connection: contoso, scope: "{scope}" }}
+pipelines:
+  orders:
+    requests:
+      from: {{ bus: hubs, topics: ["{send}"], group: orders }}
+      connection: contoso
+      mailbox: noreply@{DEMO_DOMAIN}
+      allow_mailboxes: ["*@{DEMO_DOMAIN}"]
+      dead_letters: {{ bus: hubs, topic: "{dead}" }}
+"#
+    );
+    let launch = launch.config(&config).expect("a configuration");
+    (launch.start().expect("it starts"), http)
+}
+
+async fn ready(http: SocketAddr, wanted: &str) {
+    until(SOON, &format!("/readyz says {wanted}"), async || {
+        let answer = http_client().get(format!("http://{http}/readyz")).send().await;
+        let Ok(answer) = answer else { return false };
+        let body = answer.text().await.unwrap_or_default();
+        body.contains(wanted)
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connections_tokens_let_us_in_and_one_that_is_not_granted_is_told() {
+    let server = broker().await;
+    let rig = Rig::over(&server.broker(), Plan::default()).await;
+    rig.produce("k", request(1, &mailbox(1)).as_bytes()).await;
+
+    let (mut refused, http) = start(&server, &rig, "https://elsewhere.example/.default");
+    ready(http, "\"ready\":false").await;
+    ready(http, "AADSTS500011").await;
+    refused.kill9().expect("it runs");
+    assert_eq!(rig.handle().truth().sent_total(), 0);
+
+    let scope = "https://test.servicebus.windows.net/.default";
+    let (program, http) = start(&server, &rig, scope);
+    ready(http, "\"ready\":true").await;
+    rig.sent(1, SOON).await;
+    for line in program.lines() {
+        assert!(!line.text.contains("eyJ"), "a token is in the log");
+    }
+}
