@@ -52,9 +52,16 @@ pub const TURNS_FAILED: &str = "mailbridge_events_turns_failed_total";
 pub const MAILBOXES: &str = "mailbridge_events_mailboxes";
 pub const SLICES: &str = "mailbridge_events_slices";
 
+/// Spans that a collector has taken.
+pub const SPANS_EXPORTED: &str = "mailbridge_spans_exported_total";
+/// Spans that nobody has, by `reason`: `queue_full` or `collector`.
+pub const SPANS_DROPPED: &str = "mailbridge_spans_dropped_total";
+
 /// Every metric of the engine with its meaning, for the program to describe them.
 pub const ALL: &[(&str, &str)] = &[
     (RECEIVED, "deliveries taken from the bus"),
+    (SPANS_EXPORTED, "spans that a collector has taken"),
+    (SPANS_DROPPED, "spans that no collector has, by reason: `queue_full` or `collector`"),
     (SKIPPED, "messages that `compose.when` passes by: settled, without an outcome"),
     (COPIES, "copies of requests that had been sent already: answered, not sent again"),
     (OUTCOMES, "requests that ended, by status and code"),

@@ -19,6 +19,7 @@ mod replay;
 mod run;
 mod sandboxes;
 mod single;
+mod telemetry;
 mod tour;
 
 pub use cli::main;

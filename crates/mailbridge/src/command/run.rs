@@ -2,7 +2,10 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    mem::take, path::PathBuf, sync::Arc};
+    mem::take,
+    path::PathBuf,
+    sync::Arc,
+};
 
 use mailbridge_core::{Code, Error, Result};
 use mailbridge_graph::{Notify, Options};
@@ -26,6 +29,7 @@ use crate::{
         until_done,
         wiring::{self, Connections, Shared},
     },
+    telemetry::Telemetry,
     tour,
 };
 
@@ -95,6 +99,7 @@ async fn run(mut setup: Setup, options: Options) -> Result<Exit> {
         Some(listen) => Some((Bound::new(listen).await?, Metrics::start()?)),
         None => None,
     };
+    let telemetry = Telemetry::start(&setup.telemetry).await;
     let connections = open(&mut setup, options).await?;
     let ends = ends(&setup);
     let _letters = letters(&setup, &connections);
@@ -114,6 +119,9 @@ async fn run(mut setup: Setup, options: Options) -> Result<Exit> {
     let pipelines = wired.ready.len();
     tracing::info!(version = env!("CARGO_PKG_VERSION"), pipelines, "started");
     let exit = until_done(wired.ready, signals).await;
+    if let Some(telemetry) = telemetry.filter(|_| !matches!(exit, Exit::Signal(_))) {
+        telemetry.finish().await;
+    }
     tracing::info!("stopped");
     if let Some(report) = report {
         report.finish(&ends);

@@ -4,6 +4,7 @@
 
 pub mod events;
 pub mod guard;
+pub mod telemetry;
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -14,7 +15,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
-use self::events::EventsSection;
+use self::{events::EventsSection, telemetry::Telemetry};
 use super::{
     expectation::Entry,
     text::{self, Text},
@@ -47,6 +48,10 @@ pub struct File {
     #[serde(default)]
     #[schemars(with = "Log")]
     pub log: Option<Value>,
+    /// Traces, by OTLP.
+    #[serde(default)]
+    #[schemars(with = "Telemetry")]
+    pub telemetry: Option<Value>,
     /// What is told to a person on standard output.
     #[serde(default)]
     #[schemars(with = "Report")]
@@ -56,7 +61,7 @@ pub struct File {
 impl File {
     /// The keys at the top.
     pub const KEYS: &[&str] =
-        &["connections", "buses", "state", "pipelines", "http", "log", "report"];
+        &["connections", "buses", "state", "pipelines", "http", "log", "telemetry", "report"];
 }
 
 /// One pipeline; has one key, its kind.

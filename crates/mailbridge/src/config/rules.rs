@@ -10,12 +10,27 @@ use mailbridge_core::Guarantee;
 use mailbridge_graph::{Connection, config::is_personal};
 use serde_json::{Map, Value};
 
-use super::{model::RequestsSection, secret_key};
+use super::{
+    model::{RequestsSection, telemetry::Telemetry},
+    secret_key,
+};
 
 /// Deliveries in one worker at once, at most.
 const IN_FLIGHT_MAX: usize = 10_000;
 /// Time between two looks for bounces: a look costs a request of the mailbox's budget.
 const BOUNCES_EVERY: RangeInclusive<Duration> = Duration::from_secs(5)..=Duration::from_hours(6);
+
+/// What is wrong with where spans go: the key, and the sentence.
+pub fn telemetry(section: &Telemetry) -> Vec<(&'static str, &'static str)> {
+    let mut wrong = Vec::new();
+    if section.sample.is_some_and(|part| !(0.0..=1.0).contains(&part)) {
+        wrong.push(("sample", "expected 0 to 1, such as 0.1 for every tenth trace"));
+    }
+    if section.service_name.as_ref().is_some_and(|name| name.trim().is_empty()) {
+        wrong.push(("service_name", "expected a name, such as mailbridge"));
+    }
+    wrong
+}
 
 /// What is wrong between the keys of a requests pipeline: the key, and the sentence.
 pub fn requests(section: &RequestsSection) -> Vec<(&'static str, String)> {

@@ -12,7 +12,7 @@ use mailbridge_graph::Connection;
 
 use super::{
     expectation::Test,
-    model::{Http, Log, Report, events::EventsSection},
+    model::{Http, Log, Report, events::EventsSection, telemetry::Telemetry},
     problem::Problem,
     uses::Use,
 };
@@ -33,6 +33,8 @@ pub struct Setup {
     pub http: Http,
     /// Logs.
     pub log: Log,
+    /// Traces.
+    pub telemetry: Telemetry,
     /// What is told to a person.
     pub report: Report,
     /// What works, but should be known.

@@ -81,13 +81,14 @@ impl Assembly<'_> {
         for key in rules::literal_secrets(&tree) {
             self.notes.warn(&below(&[], &key), rules::LITERAL_SECRET);
         }
-        let model::File { mut connections, buses, state, pipelines, http, log, report } =
+        let model::File { mut connections, buses, state, pipelines, http, log, telemetry, report } =
             self.top(tree)?;
         let http: Option<model::Http> = self.optional(&["http"], http);
         // one whose address is wrong is told by itself
         self.listening = http.as_ref().is_none_or(|http| http.listen.is_some());
         let log = self.optional(&["log"], log);
         let report = self.optional(&["report"], report);
+        let telemetry = self.telemetry(telemetry);
         let notify = connections
             .iter_mut()
             .filter_map(|(name, section)| Some((name.clone(), connection::take_notify(section)?)));
@@ -112,9 +113,18 @@ impl Assembly<'_> {
             events,
             http: http?,
             log: log?,
+            telemetry: telemetry?,
             report: report?,
             warnings: Vec::new(),
         })
+    }
+
+    fn telemetry(&mut self, section: Option<Value>) -> Option<model::telemetry::Telemetry> {
+        let section: model::telemetry::Telemetry = self.optional(&["telemetry"], section)?;
+        for (key, message) in rules::telemetry(&section) {
+            self.notes.fault(&["telemetry", key], message);
+        }
+        Some(section)
     }
 
     /// Unknown keys are told and left out, so that what is under the known ones is checked too.
