@@ -5,14 +5,17 @@
 //! forgotten once it is noted: a call says nothing but *look*, and every start of a worker looks at
 //! every mailbox. So one that cannot be read is forgotten too, and told by nobody but the metric.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use mailbridge_core::{Disposition, Input, plugin::Build};
+use futures_util::{StreamExt as _, stream::FuturesUnordered};
+use mailbridge_core::{Delivery, Disposition, Input, Needs, plugin::Build};
 use serde::Deserialize;
 
 use super::callback::Callbacks;
 use crate::{health::Reporter, host::InputHost};
 
+/// What is asked of the bus: a record is noted at once, and some wait to be forgotten together.
+pub const NEEDS: Needs = Needs { in_flight: 64, deadline: Duration::from_secs(30) };
 /// What stands for everything in the message by which Graph tries a hub.
 const NOTHING: &str = "NA";
 
@@ -24,20 +27,35 @@ pub(super) async fn hear(
     health: Reporter,
 ) {
     let mut input = InputHost::new(&pipeline, hub, health);
-    while let Some(delivery) = input.next().await {
-        let body = &delivery.message.payload;
-        if !is_trial(body) {
-            match callbacks.receive(&pipeline, body) {
-                Ok(received) => tracing::debug!(%pipeline, ?received, "notified by the hub"),
-                Err(error) => {
+    let mut forgetting = FuturesUnordered::new();
+    loop {
+        tokio::select! {
+            delivery = input.next(), if forgetting.len() < NEEDS.in_flight => {
+                let Some(Delivery { message, receipt, .. }) = delivery else { break };
+                note(&pipeline, &callbacks, &message.payload);
+                forgetting.push(receipt.settle(Disposition::Done));
+            }
+            Some(forgotten) = forgetting.next() => {
+                if let Err(error) = forgotten {
+                    // it is heard again, and looking twice changes nothing
                     let code = error.code();
-                    tracing::debug!(%pipeline, %code, %error, "a record is no call of Graph's");
+                    tracing::debug!(%pipeline, %code, %error, "a call is not forgotten yet");
                 }
             }
         }
-        if let Err(error) = delivery.receipt.settle(Disposition::Done).await {
-            // it is heard again, and looking twice changes nothing
-            tracing::debug!(%pipeline, code = %error.code(), %error, "a call is not forgotten yet");
+    }
+    while forgetting.next().await.is_some() {}
+}
+
+fn note(pipeline: &str, callbacks: &Callbacks, body: &[u8]) {
+    if is_trial(body) {
+        return;
+    }
+    match callbacks.receive(pipeline, body) {
+        Ok(received) => tracing::debug!(%pipeline, ?received, "notified by the hub"),
+        Err(error) => {
+            let code = error.code();
+            tracing::debug!(%pipeline, %code, %error, "a record is no call of Graph's");
         }
     }
 }
@@ -60,7 +78,74 @@ fn is_trial(body: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Mutex;
+
+    use async_trait::async_trait;
+    use mailbridge_core::{
+        Mailbox, Message, Position, Receipt, Result, Secret, SeenBefore, Settle, Settled,
+    };
+    use tokio::sync::Barrier;
+
     use super::*;
+    use crate::{events::callback::Inbox, health::Health};
+
+    const CALLS: usize = 3;
+
+    /// A hub with these records. Each is forgotten only once all of them are to be.
+    struct Hub(Mutex<Vec<String>>, Arc<Barrier>);
+
+    struct Records(Vec<String>, Arc<Barrier>);
+
+    struct Together(Arc<Barrier>);
+
+    #[async_trait]
+    impl Build<dyn Input> for Hub {
+        async fn build(&self) -> Result<Box<dyn Input>> {
+            let records = std::mem::take(&mut *self.0.lock().unwrap());
+            Ok(Box::new(Records(records, Arc::clone(&self.1))))
+        }
+    }
+
+    #[async_trait]
+    impl Input for Records {
+        async fn next(&mut self) -> Result<Option<Delivery>> {
+            let Some(record) = self.0.pop() else { return Ok(None) };
+            Ok(Some(Delivery {
+                message: Message { payload: record.into(), ..Message::default() },
+                position: Position::new("0"),
+                seen_before: SeenBefore::No,
+                receipt: Receipt::new(Together(Arc::clone(&self.1))),
+            }))
+        }
+    }
+
+    #[async_trait]
+    impl Settle for Together {
+        async fn settle(self: Box<Self>, disposition: Disposition) -> Result<Settled> {
+            assert!(matches!(disposition, Disposition::Done));
+            self.0.wait().await;
+            Ok(Settled::Yes)
+        }
+
+        async fn extend(&mut self) -> Result<()> {
+            Ok(())
+        }
+    }
+
+    #[tokio::test]
+    async fn records_are_noted_whatever_they_are_and_forgotten_together() {
+        let call = r#"{"value":[{"subscriptionId":"1","clientState":"s"}]}"#;
+        let records = [call, "no JSON", r#"{"value":[{"subscriptionId":"NA"}]}"#];
+        let records = records.map(str::to_owned).to_vec();
+        assert_eq!(records.len(), CALLS);
+        let hub = Arc::new(Hub(Mutex::new(records), Arc::new(Barrier::new(CALLS))));
+        let (callbacks, inbox) = (Callbacks::new(), Arc::<Inbox>::default());
+        callbacks.add("1", Secret::new("s"), Mailbox::new("a@x.org"), &inbox);
+        let health = Health::default().register("p");
+        let heard = hear("p".to_owned(), hub, callbacks, health);
+        tokio::time::timeout(Duration::from_secs(10), heard).await.expect("it ends");
+        assert_eq!(inbox.woken().await, [Mailbox::new("a@x.org")]);
+    }
 
     #[test]
     fn a_trial_is_known_by_what_it_is_not_about() {

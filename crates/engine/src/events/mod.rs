@@ -36,6 +36,7 @@ use std::sync::Arc;
 use mailbridge_core::{Changes, FileStore, Filter, Input, Mail, Output, StateStore, plugin::Build};
 
 pub use board::{Board, State, Status, Trouble};
+pub use hub::NEEDS as HUB_NEEDS;
 pub use record::Record;
 pub use settings::{Settings, Start, Whose};
 pub use share::{Pool, Worker};

@@ -1,13 +1,14 @@
 //! Pipelines of kind `events`: from a mailbox to a bus.
 
-use std::{cell::Cell, sync::Arc, time::Duration};
+use std::{cell::Cell, sync::Arc};
 
 use mailbridge_attachments::{Place, Storage};
 use mailbridge_compose::EventFilter;
 use mailbridge_core::{
-    FileStore, Filter, Keep, Needs, StateStore,
+    FileStore, Filter, Keep, StateStore,
     plugin::{self, Build, Bus, Malformed},
 };
+use mailbridge_engine::events::HUB_NEEDS;
 use serde_json::Value;
 
 use super::{
@@ -20,9 +21,6 @@ use crate::config::{
     rules::events as rules,
     setup::{EventsPipeline, Port},
 };
-
-/// What is asked of a bus that has Graph's calls: they are taken one after the other, at once.
-const HUB: Needs = Needs { in_flight: 1, deadline: Duration::from_secs(30) };
 
 impl Assembly<'_> {
     pub(super) fn events(
@@ -60,7 +58,7 @@ impl Assembly<'_> {
         let shares = self.shares(named);
         let leases = shares.then(|| self.cursors(key, named, Keep::Leases));
         let hub = section.pointer("/wake/event_hub/from").cloned().map(|from| {
-            let source = |bus: Arc<dyn Bus>, section| bus.source(section, HUB);
+            let source = |bus: Arc<dyn Bus>, section| bus.source(section, HUB_NEEDS);
             self.port(&[key, &["wake", "event_hub", "from"]].concat(), from, named, source)
         });
         let section = typed?;
