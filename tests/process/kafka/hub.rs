@@ -4,7 +4,7 @@
 use std::net::SocketAddr;
 
 use mailbridge_core::contract::{MailCloudEvent, decode};
-use mailbridge_sandbox::{Budgets, Bulk, HubMessage, Running, Sandbox};
+use mailbridge_sandbox::{Budgets, Bulk, HubMessage, LifecycleEvent, Running, Sandbox};
 use mailbridge_testkit::program::{Launch, Program};
 use rdkafka::{Message as _, producer::FutureRecord, util::Timeout};
 use serde_json::Value;
@@ -23,16 +23,13 @@ struct World {
 impl World {
     async fn new() -> Self {
         let rig = Rig::new(Plan { topics: false, ..Plan::default() }).await;
-        for topic in ["events", "calls"] {
-            rig.make_topic(topic, 1).await;
-        }
+        rig.make_topic("events", 1).await;
         let sandbox = Sandbox::builder().seed(7).budgets(Budgets::graph());
         let sandbox = sandbox.start_local().await.expect("a sandbox");
         Self { rig, sandbox, http: free_port() }
     }
 
-    /// Looks so seldom that only a call explains an event.
-    fn start(&self) -> Program {
+    fn start(&self, every: &str, backstop: &str) -> Program {
         let launch = Launch::mailbridge().expect("the program").args(["run"]);
         let (identity, _) = secret(&self.sandbox, launch.folder());
         let (broker, sandbox, http) = (&self.rig.broker, self.sandbox.base_url(), self.http);
@@ -52,7 +49,8 @@ pipelines:
     events:
       connection: contoso
       mailboxes: [{}]
-      every: 10m
+      every: {every}
+      backstop: {backstop}
       wake:
         event_hub:
           url: "{HUB}"
@@ -103,6 +101,11 @@ pipelines:
         events.count()
     }
 
+    /// Waits until `/readyz` says so.
+    async fn ready(&self, what: &str) {
+        until(SOON, what, async || self.get("/readyz").await.contains(what)).await;
+    }
+
     async fn counted(&self, result: &str) {
         let line = format!("mailbridge_notifications_total{{result=\"{result}\"}} 1");
         until(SOON, &line, async || self.get("/metrics").await.contains(&line)).await;
@@ -112,7 +115,9 @@ pipelines:
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn calls_in_an_event_hub_wake_their_mailbox() {
     let world = World::new().await;
-    let _program = world.start();
+    world.rig.make_topic("calls", 1).await;
+    // so seldom that only a call explains an event
+    let _program = world.start("10m", "10m");
     // before it grants a subscription, Graph tries the hub, once for each of the two addresses
     for _ in 0..2 {
         let trial = world.next().await.body;
@@ -123,8 +128,7 @@ async fn calls_in_an_event_hub_wake_their_mailbox() {
     let handle = world.sandbox.handle();
     until(SOON, subscribed, async || handle.subscriptions().len() == 1).await;
     // the look that follows a subscription is over
-    until(SOON, "/readyz is green", async || world.get("/readyz").await.contains("\"ready\":true"))
-        .await;
+    world.ready("\"ready\":true").await;
     until(SOON, "it sleeps", async || {
         world.get("/status").await.contains("\"subscribed_until\":\"")
     })
@@ -146,4 +150,29 @@ async fn calls_in_an_event_hub_wake_their_mailbox() {
     world.counted("woken").await;
     let metrics = world.get("/metrics").await;
     assert!(!metrics.contains("result=\"unknown\""), "a trial is nobody's: {metrics}");
+
+    // what becomes of the subscription is told by the hub as well
+    let gone = handle.subscriptions()[0].id.clone();
+    handle.lifecycle(None, LifecycleEvent::SubscriptionRemoved).expect("there is one");
+    world.carry(&world.next().await.body).await;
+    until(SOON, "there is another subscription", async || {
+        handle.subscriptions().iter().any(|one| one.id != gone)
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hub_that_cannot_be_read_is_told_and_mail_is_found_all_the_same() {
+    let world = World::new().await;
+    let _program = world.start("1s", "2s");
+    world.ready("bus_stream_missing").await;
+    assert!(world.get("/readyz").await.contains(&world.rig.topic("calls")));
+    until(SOON, "the mailbox is known", async || {
+        world.get("/status").await.contains("\"subscribed_until\":\"")
+    })
+    .await;
+    world.arrive("one", 1);
+    until(LOAD, "the mail is told", async || world.told() == 1).await;
+    world.rig.make_topic("calls", 1).await;
+    world.ready("\"ready\":true").await;
 }
