@@ -1,12 +1,14 @@
 //! Where this process runs, told so that another of the same machine can see whether it is still
 //! there: a worker that is started again need not wait for the lease of the one before it.
 //!
-//! Only about processes of the same start of the machine and the same process namespace anything is
-//! said; about those of other containers and machines, nothing.
+//! Only about processes of the same start of the machine, the same process namespace and the same user
+//! anything is said; about those of other containers and machines, nothing. Other users' may be hidden
+//! (man 5 `proc`, `hidepid`; systemd.exec, `ProtectProc`), and would look as if they were gone.
 
-use std::fs;
+use std::{fs, os::unix::fs::MetadataExt as _};
 
-/// This process: the start of the machine, the process namespace, the process and when it began.
+/// This process: the start of the machine, the process namespace, the user, the process and when it
+/// began.
 /// None where the system does not say.
 pub fn here() -> Option<String> {
     let process = std::process::id();
@@ -27,7 +29,8 @@ pub fn is_gone(place: &str) -> bool {
 fn namespace() -> Option<String> {
     let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
     let namespace = fs::read_link("/proc/self/ns/pid").ok()?;
-    Some(format!("{} {}", boot.trim(), namespace.display()))
+    let user = fs::metadata("/proc/self").ok()?.uid();
+    Some(format!("{} {} {user}", boot.trim(), namespace.display()))
 }
 
 /// When a process began, in ticks since the start of the machine (man 5 `proc_pid_stat`, field 22).
@@ -55,6 +58,9 @@ mod tests {
         assert!(is_gone(&place), "nobody has this number, or somebody else who began later");
         let elsewhere = here.replacen(|c: char| c.is_ascii_hexdigit(), "x", 1);
         assert!(!is_gone(&elsewhere), "nothing is known of another machine");
+        let of_another =
+            place.replacen(&namespace().unwrap(), &format!("{}1", namespace().unwrap()), 1);
+        assert!(!is_gone(&of_another), "nor of another user's, who may be hidden");
         assert!(!is_gone("") && !is_gone("a b c"));
     }
 }
