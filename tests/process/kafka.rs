@@ -4,9 +4,10 @@
 mod bad_input;
 mod blocked;
 mod copies;
+mod denied;
 mod events;
 mod hub;
-mod rig;
+pub mod rig;
 mod third_party;
 mod token;
 mod workers;

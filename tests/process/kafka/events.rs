@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, process::Stdio};
 
 use mailbridge_core::contract::{MailCloudEvent, decode};
-use mailbridge_sandbox::{Budgets, Bulk, Running, Sandbox};
+use mailbridge_sandbox::{Arrival, Budgets, Bulk, Running, Sandbox};
 use mailbridge_testkit::{
     program::{Launch, Program},
     server::{KafkaServer, shared_kafka},
@@ -37,6 +37,10 @@ impl Inbound {
     }
 
     fn start(&self, pipeline: &str) -> Program {
+        self.start_with("      body: none", pipeline)
+    }
+
+    fn start_with(&self, body: &str, pipeline: &str) -> Program {
         let launch = Launch::mailbridge().expect("the program").args(["run"]);
         let (identity, _) = secret(&self.sandbox, launch.folder());
         let (broker, sandbox) = (&self.rig.broker, self.sandbox.base_url());
@@ -59,7 +63,7 @@ pipelines:
       every: 1s
       start: all
       page_size: 10
-      body: none
+{body}
       to: {{ bus: log, topic: "{events}", key: "{{mailbox}}" }}
 {pipeline}
 "#,
@@ -163,4 +167,29 @@ async fn whoever_reads_what_is_committed_sees_each_mail_once_through_twenty_kill
     let server = shared.in_use().await;
     let topic = inbound.rig.topic("events");
     inbound.assert_as_in_inboxes(&console(&server, &inbound.rig.broker, &topic, committed.len()));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_event_above_the_topics_limit_goes_without_its_body_and_those_beside_it_whole() {
+    let inbound = Inbound::new(1).await;
+    let mails = [("small", 1_000), ("large", 3_000_000), ("last", 1_000)];
+    for (subject, bytes) in mails {
+        let text = "0123456789 abcdefghijklmnopqrstuvwxyz\r\n".repeat(bytes / 38);
+        let mime = format!("From: a@example.org\r\nSubject: {subject}\r\n\r\n{text}");
+        let arrival = Arrival::mime(mailbox(0), mime);
+        inbound.sandbox.handle().receive(&arrival).expect("it arrives");
+    }
+    // the body is to be inside, and the topic takes a megabyte
+    let _program = inbound.start_with("      body_max: 10MiB", "");
+    inbound.committed(3).await;
+    let values = inbound.read("read_committed");
+    inbound.assert_as_in_inboxes(&values);
+    let events: Vec<MailCloudEvent> =
+        values.iter().map(|value| decode::read(value).expect("an event")).collect();
+    for (event, (subject, bytes)) in events.iter().zip(mails) {
+        let mail = &event.event.data;
+        assert_eq!(mail.content.subject.as_deref(), Some(subject));
+        assert_eq!(mail.content.text.is_some(), bytes < 1_000_000, "{subject}");
+        assert_eq!(mail.left_out.is_empty(), bytes < 1_000_000, "{subject}");
+    }
 }

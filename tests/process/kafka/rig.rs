@@ -46,6 +46,8 @@ pub struct Plan {
     pub from: &'static str,
     /// Lines for the pipeline, six spaces deep.
     pub pipeline: &'static str,
+    /// More sections of the file.
+    pub sections: String,
     pub sandbox: Builder,
 }
 
@@ -57,6 +59,7 @@ impl Default for Plan {
             state: false,
             from: "",
             pipeline: "      deadline: 5s\n      settle_time: 5s",
+            sections: String::new(),
             sandbox: Sandbox::builder().seed(7).budgets(Budgets::graph()),
         }
     }
@@ -136,7 +139,7 @@ impl Rig {
     }
 
     fn config(&self, identity: &str, http: std::net::SocketAddr) -> String {
-        let Plan { from, pipeline, .. } = &self.plan;
+        let Plan { from, pipeline, sections, .. } = &self.plan;
         let (broker, name) = (&self.broker, &self.name);
         let sandbox = self.sandbox.base_url();
         let state = format!("state: {{ bus: log, topic: \"{name}.state\", create: true }}");
@@ -145,6 +148,7 @@ impl Rig {
             r#"
 http: {{ listen: "{http}" }}
 {state}
+{sections}
 connections:
   contoso:
     provider: microsoft365
@@ -172,7 +176,12 @@ pipelines:
 
     /// Produces a record; where it stands.
     pub async fn produce(&self, key: &str, payload: &[u8]) -> Place {
-        let topic = self.topic("send");
+        self.produce_to("send", key, payload).await
+    }
+
+    /// The same to another topic.
+    pub async fn produce_to(&self, what: &str, key: &str, payload: &[u8]) -> Place {
+        let topic = self.topic(what);
         let record = FutureRecord::to(&topic).key(key).payload(payload);
         let sent = self.producer.send(record, Timeout::Never).await.expect("it is stored");
         (sent.partition, sent.offset)
