@@ -3,8 +3,8 @@
 //! A mailbox takes four requests at once and asks to slow down when it likes. A delivery whose turn
 //! is near waits here; one whose turn is far goes back to the bus, so that it does not take a slot
 //! of the worker from another mailbox. Each one sent back gets its own time to return: a queue
-//! that exists only as a clock. It goes a little faster than the pipeline's own budget lets mails
-//! through: a time that nobody uses is lost, while one who comes too early only goes back again.
+//! that exists only as a clock. It goes faster than the mailbox, or the pipeline's own budget, lets
+//! mails through: a time that nobody uses is lost, while one who comes too early only goes back again.
 //!
 //! The four at once and the budgets themselves are kept by `Mail`; this only learns from its answers.
 
@@ -40,9 +40,10 @@ pub struct Mailboxes {
 struct State {
     /// Deliveries that are here for this mailbox.
     here: u32,
-    /// How long recent attempts took, their own waiting included: by Little's law, what the next
-    /// one will take.
+    /// How long recent attempts took, their own waiting included: what the next one will take.
     took: Duration,
+    /// How long each of them took alone, or together with those it did not have to wait for.
+    each: Option<Duration>,
     /// Closed until then, because the mailbox asked for it.
     closed_until: Option<Instant>,
     /// At which pace deliveries return to it then, if that is known.
@@ -77,7 +78,8 @@ impl Mailboxes {
         let closed = state.closed_until.filter(|until| *until > now);
         if closed.is_none() && (state.here < ALWAYS || state.took < NEAR) {
             state.here += 1;
-            return Turn::Here(Here { mailboxes: self.clone(), mailbox: mailbox.clone() });
+            let place = state.here;
+            return Turn::Here(Here { mailboxes: self.clone(), mailbox: mailbox.clone(), place });
         }
         let pace = closed.and(state.closed_pace).unwrap_or_else(|| state.pace());
         Turn::Back(state.send_back(now, closed.unwrap_or(now + state.took), pace))
@@ -92,12 +94,10 @@ impl Mailboxes {
 }
 
 impl State {
-    /// As it is seen to take deliveries.
+    /// Twice as fast as it is seen to take deliveries.
     fn pace(&self) -> Duration {
-        match self.here {
-            0 => PACE_UNKNOWN,
-            here => (self.took / here).clamp(Duration::from_millis(1), NEAR),
-        }
+        let each = self.each.map_or(PACE_UNKNOWN, |each| each / 2);
+        each.clamp(Duration::from_millis(1), NEAR)
     }
 
     fn send_back(&mut self, now: Instant, earliest: Instant, pace: Duration) -> Duration {
@@ -112,12 +112,19 @@ impl State {
 pub struct Here {
     mailboxes: Mailboxes,
     mailbox: Mailbox,
+    /// So many were here when it came, itself counted.
+    place: u32,
 }
 
 impl Here {
     /// Notes how long an attempt took.
     pub fn took(&self, took: Duration) {
-        self.change(|state| state.took = (state.took * 7 + took) / 8);
+        // they all went in that time, however many went at once
+        let each = took / self.place.max(1);
+        self.change(|state| {
+            state.took = (state.took * 7 + took) / 8;
+            state.each = Some(state.each.map_or(each, |known| (known * 7 + each) / 8));
+        });
     }
 
     /// Closes the mailbox for a while, because it asked for it; says how long this delivery, which
@@ -189,6 +196,21 @@ mod tests {
         drop(here);
         back(&mailboxes, "b@x");
         assert_eq!(back(&mailboxes, "b@x").as_secs(), 30, "what graph closes is not the budget's");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn those_sent_back_return_twice_as_fast_as_the_mailbox_takes_them() {
+        let mailboxes = Mailboxes::default();
+        let mut here: Vec<_> = (0..ALWAYS * 2).map(|_| stay(&mailboxes, "slow@x")).collect();
+        // four at once, of 400 ms each: the last one waits for the others, one at the door does not
+        for place in (0..here.len()).cycle().take(200) {
+            here[place].took(Duration::from_millis(400) * (u32::try_from(place).unwrap() / 4 + 1));
+        }
+        here.truncate(3);
+        here[0].close(Duration::from_secs(1), false);
+        let waits: Vec<_> = (0..100).map(|_| back(&mailboxes, "slow@x")).collect();
+        let pace = (waits[99] - waits[0]) / 99;
+        assert!(pace > Duration::from_millis(45) && pace < Duration::from_millis(80), "{pace:?}");
     }
 
     #[tokio::test(start_paused = true)]

@@ -12,10 +12,10 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// After a refusal, one more slot is tried when so many requests have passed that used all slots:
-/// of a hundred answers about one is then a refusal, however many workers there are and however fast
+/// After a refusal, one more slot is tried when so many requests have passed that used all slots: of
+/// two hundred answers about one is then a refusal, however many workers there are and however fast
 /// Graph answers.
-const PASSES: u32 = 100;
+const PASSES: u32 = 200;
 /// Whoever has lost its last slot stays away for this long.
 const AWAY: Duration = Duration::from_secs(15);
 /// Both double with each refusal, up to so many times.
@@ -38,8 +38,8 @@ pub(crate) enum Limit {
 
 /// How many requests this worker may have on their way.
 ///
-/// It begins with one and has one more for each that passes, as long as nothing was refused. From
-/// then on a refusal takes one, and one more is tried when many have passed. Whoever loses the last
+/// It begins with one and has one more for each that passes, as long as nothing was refused. The first
+/// refusal takes half of them, each later one takes one, and one more is tried when many have passed. Whoever loses the last
 /// one stays away for a while, and then has one again.
 #[derive(Debug)]
 pub(super) struct Slots {
@@ -83,10 +83,12 @@ impl Slots {
     /// Notes that there were too many. Answers to requests that were on their way together are one
     /// refusal. `chance`, 0 to 1, keeps workers apart.
     pub(super) fn refused(&mut self, chance: f64, now: Instant) {
+        let first = self.caution == 0;
         self.caution = (self.caution * 2).clamp(1, CAUTION_MAX);
         self.until_next = PASSES * self.caution;
         if self.mine > 1 {
-            self.mine -= 1;
+            // the first one ends a run to the top, which others begin at the same time
+            self.mine = if first { self.mine.div_ceil(2) } else { self.mine - 1 };
         } else {
             // half of it to one and a half
             self.away_until = now + (AWAY * self.caution).mul_f64(0.5 + chance.clamp(0.0, 1.0));
