@@ -4,7 +4,7 @@
 //! A reader is a consumer group by its name. Nothing comes twice to one reader: what is settled
 //! `Again`, or dropped, stays open, and the next reader of the name has it from the note.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use mailbridge_core::{
@@ -13,13 +13,13 @@ use mailbridge_core::{
 };
 use rdkafka::{
     Offset, TopicPartitionList,
-    consumer::{BaseConsumer, Consumer as _, DefaultConsumerContext},
+    consumer::{BaseConsumer, Consumer as _},
     error::KafkaResult,
 };
 
 use super::{consumer, context, drive, find, out::Counted, shared::Shared, subscribe};
 use crate::{
-    client::{ASK_TIMEOUT, Connector, blocking, unusable},
+    client::{ASK_TIMEOUT, Connector, Watch, blocking, unusable},
     config::{Create, Source, Start, Target, wrong},
     error,
     output::KafkaOutput,
@@ -27,6 +27,9 @@ use crate::{
     setup,
     threads::Threads,
 };
+
+/// How long it is looked whether the brokers want a token. It is asked for at once.
+const TOKEN_WITHIN: Duration = Duration::from_millis(20);
 
 /// What stands in a topic.
 struct Back(Arc<Shared>);
@@ -70,10 +73,14 @@ pub(crate) async fn read(
     };
     let mut client = consumer(connector, &source).await?;
     client.set("enable.partition.eof", "true");
-    let asked = (client.clone(), topic.to_owned());
+    let asked = (client.clone(), connector.watch().await?, topic.to_owned());
     let stands = blocking(move || {
-        let consumer = asked.0.create().map_err(|failure| unusable(&failure))?;
-        find::patiently(|| stands(&consumer, &asked.1, partitions))
+        let (client, watch, topic) = asked;
+        let consumer: BaseConsumer<Watch> =
+            client.create_with_context(watch).map_err(|failure| unusable(&failure))?;
+        // it is here that the brokers' token is asked for, if they want one
+        drop(consumer.poll(TOKEN_WITHIN));
+        find::patiently(|| stands(&consumer, &topic, partitions))
             .map_err(|failure| error::failed("what stands in the topic is not told", &failure))
     });
     let (until, count) = stands.await??;
@@ -92,7 +99,7 @@ pub(crate) async fn read(
 /// The end of each partition, and how many records stand before it that are not below what is
 /// committed.
 fn stands(
-    consumer: &BaseConsumer<DefaultConsumerContext>,
+    consumer: &BaseConsumer<Watch>,
     topic: &str,
     partitions: usize,
 ) -> KafkaResult<(HashMap<Place, u64>, u64)> {

@@ -3,11 +3,14 @@
 use std::process::Stdio;
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use mailbridge_core::{Code, Error, Message, plugin::Plugin};
-use mailbridge_kafka::Kafka;
+use mailbridge_core::{
+    Code, Error, Keep, Message, Put,
+    plugin::{Begin, Plugin},
+};
+use mailbridge_kafka::{Kafka, Store};
 use serde_json::json;
 
-use crate::rig::{failed, make, plugin, rig, target, unique};
+use crate::rig::{NEEDS, failed, make, plugin, rig, source, take, target, unique};
 
 /// Publishes one message through this plugin.
 async fn lets_in(kafka: &Kafka, topic: &str) -> Result<(), Error> {
@@ -33,17 +36,45 @@ async fn users_are_let_in_by_password_scram_and_token_and_refused_by_name() {
         assert!(error.field("kafka_error").is_some() && !format!("{error:?}").contains("wrong\""));
     }
 
-    let soon = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
-    let (now, soon) = (soon.as_secs(), soon.as_secs() + 600);
-    let part = |value: serde_json::Value| URL_SAFE_NO_PAD.encode(value.to_string());
-    let claims = part(json!({ "sub": "bridge", "iat": now, "exp": soon }));
-    let token = format!("{}.{claims}.", part(json!({ "alg": "none" })));
-    std::fs::write(rig.path("token"), token).unwrap();
+    write_token(&rig.path("token"));
     let sasl = json!({ "mechanism": "oauthbearer", "token": { "file": rig.path("token") } });
     lets_in(&plugin(&door, json!({ "sasl": sasl })), &topic).await.unwrap();
     let sasl = json!({ "mechanism": "oauthbearer", "token": { "file": rig.path("none") } });
     let error = lets_in(&plugin(&door, json!({ "sasl": sasl })), &topic).await.unwrap_err();
     assert_eq!(error.code(), Code::CredentialUnreadable, "{error:?}");
+}
+
+/// One that needs no signature, good for ten minutes.
+fn write_token(path: &str) {
+    let soon = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    let (now, soon) = (soon.as_secs(), soon.as_secs() + 600);
+    let part = |value: serde_json::Value| URL_SAFE_NO_PAD.encode(value.to_string());
+    let claims = part(json!({ "sub": "bridge", "iat": now, "exp": soon }));
+    let token = format!("{}.{claims}.", part(json!({ "alg": "none" })));
+    std::fs::write(path, token).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn by_a_token_topics_are_read_and_read_back_and_state_is_kept() {
+    let rig = rig().await;
+    let (topic, state) = (unique("tokens"), unique("state"));
+    make(&rig.kafka(), &topic, json!({ "partitions": 1 })).await;
+    let store = json!({ "topic": state, "create": true });
+    let store: Store = serde_json::from_value(store).unwrap();
+    // who has a token makes no topics
+    rig.kafka().store(&store, Keep::Forever).await.unwrap();
+    write_token(&rig.path("reader"));
+    let sasl = json!({ "mechanism": "oauthbearer", "token": { "file": rig.path("reader") } });
+    let kafka = plugin(&rig.server.door("USERS").unwrap(), json!({ "sasl": sasl }));
+    lets_in(&kafka, &topic).await.unwrap();
+    let read = source(json!({ "topics": [topic], "group": unique("readers") }));
+    let mut input = kafka.input(&read, &NEEDS).await.unwrap();
+    assert_eq!(take(&mut input, 1).await[0].0, "x");
+    let target = target(json!({ "topic": topic }));
+    let mut back = kafka.read_back(&target, &unique("back"), Begin::Anew).await.unwrap();
+    assert_eq!(take(&mut back.input, 1).await[0].0, "x");
+    let kept = kafka.store(&store, Keep::Forever).await.unwrap();
+    assert!(matches!(kept.put("key", "value".into(), None).await.unwrap(), Put::Stored(_)));
 }
 
 #[tokio::test(flavor = "multi_thread")]
