@@ -11,7 +11,7 @@ mod pool;
 mod start;
 mod storm;
 mod wake;
-mod world;
+pub mod world;
 
 use mailbridge_sandbox::DeltaFaults;
 use world::{Plan, World};

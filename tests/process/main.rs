@@ -27,5 +27,6 @@ mod rig;
 mod rotation;
 mod stop;
 mod storm;
+mod telemetry;
 mod tenants;
 mod unsendable;

@@ -117,13 +117,12 @@ impl Line {
     async fn publish_outcome(&self, job: &Job<'_>, data: OutcomeData) -> Result<Published> {
         let request::Known { mark, traceparent, .. } = &job.known;
         let traceparent = traceparent.clone().or_else(|| job.scope.traceparent());
-        let status = data.status.as_str();
-        job.scope.note(|| [("mailbridge.status", status.into())]);
         let outcome = Outcome::of(data, mark, traceparent, Timestamp::now());
         if let Some(outcomes) = &self.ports.outcomes {
             outcomes.publish(outcome.to_message()?).await?;
         }
         let data = &outcome.data;
+        job.scope.note(|| [("mailbridge.status", data.status.as_str().into())]);
         metrics::counter!(
             metric::OUTCOMES,
             "pipeline" => self.pipeline.clone(),

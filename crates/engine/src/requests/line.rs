@@ -200,7 +200,11 @@ impl Line {
         let producer = known.traceparent.as_deref();
         let scope = spans::delivery(&self.pipeline, message, producer, position);
         let job = Job { message, position, known, attempts, started, scope };
-        job.scope.run(self.pursue(&job, memory, admitted, pass)).await
+        let end = job.scope.run(self.pursue(&job, memory, admitted, pass)).await;
+        if let End::Again(_) = end {
+            job.scope.note(|| [("mailbridge.status", "again".into())]);
+        }
+        end
     }
 
     /// The rest of the way of what is for this pipeline.
