@@ -12,6 +12,7 @@ mod config;
 mod error;
 mod headers;
 mod input;
+pub mod metric;
 mod note;
 mod options;
 mod output;

@@ -79,6 +79,13 @@ impl Note {
         Some(Self { next, open: open?, lease: lease.max(next) })
     }
 
+    /// How many records from the position on, and below `end`, are done.
+    pub fn done_below(&self, position: u64, end: u64) -> u64 {
+        let end = end.min(self.next);
+        let open = self.open.partition_point(|offset| *offset < end);
+        end.saturating_sub(position).saturating_sub(open as u64)
+    }
+
     /// What it says about a record at or above the position.
     pub fn knows(&self, offset: u64) -> Known {
         if offset < self.next && self.open.binary_search(&offset).is_err() {
@@ -105,6 +112,8 @@ mod tests {
         assert_eq!(note, Note { next: 108, open: vec![100, 103, 105], lease: 1100 });
         let known = [100, 101, 103, 107, 108, 1099, 1100].map(|offset| note.knows(offset));
         assert_eq!(known, [Maybe, Done, Maybe, Done, Maybe, Maybe, New]);
+        let done = [100, 103, 104, 108, 2000].map(|end| note.done_below(100, end));
+        assert_eq!(done, [0, 2, 2, 5, 5]);
     }
 
     #[test]

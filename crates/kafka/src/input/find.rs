@@ -16,7 +16,7 @@ use super::context::Context;
 use crate::{
     client::ASK_TIMEOUT,
     config::Start,
-    error,
+    error, metric,
     note::Note,
     partition::{Commit, Found, Place},
 };
@@ -94,15 +94,27 @@ fn decide(
         Some((offset, note)) => {
             let note = Note::read(offset, &note);
             if offset < begin {
-                tracing::error!(partition = %place, kafka_error = "OFFSET_OUT_OF_RANGE",
-                    committed = offset, begin, lost = begin - offset,
-                    cure = "lengthen the topic's retention (retention.ms, retention.bytes); what \
-                            is lost is not in Kafka any more",
-                    "records were deleted before they were read; reading goes on at the oldest");
+                tell_lost(place, offset, begin, note.as_ref());
             }
             Found { position: offset.max(begin), end, note }
         }
     }
+}
+
+/// Says what retention took away, but for what the note calls done.
+fn tell_lost(place: &Place, committed: u64, begin: u64, note: Option<&Note>) {
+    let done = note.map_or(0, |note| note.done_below(committed, begin));
+    let lost = (begin - committed).saturating_sub(done);
+    if lost == 0 {
+        return;
+    }
+    let labels = [("topic", place.topic.to_string()), ("partition", place.number.to_string())];
+    metrics::counter!(metric::LOST, &labels).increment(lost);
+    tracing::error!(topic = %place.topic, partition = place.number,
+        kafka_error = "OFFSET_OUT_OF_RANGE", committed, begin, lost,
+        cure = "lengthen the topic's retention (retention.ms, retention.bytes); what is lost is \
+                not in Kafka any more",
+        "records were deleted before they were read; reading goes on at the oldest that is left");
 }
 
 fn number(offset: Offset) -> Option<u64> {

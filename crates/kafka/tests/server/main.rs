@@ -6,6 +6,7 @@
 mod commit;
 mod groups;
 mod output;
+mod records;
 mod rig;
 mod security;
 mod state;
