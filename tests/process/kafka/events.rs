@@ -1,5 +1,7 @@
 //! Inbound over Kafka alone: events, and how far was read, in one transaction.
 
+mod pool;
+
 use std::{collections::BTreeMap, process::Stdio};
 
 use mailbridge_core::contract::{MailCloudEvent, decode};
