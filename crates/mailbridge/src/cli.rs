@@ -18,6 +18,7 @@ use crate::{
         schema::SchemaOf,
         send::Send,
         test::Test,
+        top::Top,
     },
     config::{
         model::{Level, LogFormat},
@@ -37,6 +38,7 @@ Examples:
   mailbridge test configs/compose.yaml         whether events become the mails they ought to
   mailbridge cursor list pipelines.yaml        how far each folder of a mailbox was read
   mailbridge replay pipelines.yaml --dry-run   what of the dead letters would be tried again
+  mailbridge top http://127.0.0.1:8080         a pool of workers, live
   mailbridge sandbox                           a Microsoft Graph to try things with
   mailbridge send --sandbox --to bob@example.org --subject Hello --text Hi
   mailbridge explain credential_secret_expired what a code means, and the cure
@@ -86,6 +88,8 @@ enum Command {
     Replay(Box<Replay>),
     /// Show and change how far the folders of mailboxes were read
     Cursor(Cursor),
+    /// Show a pool of workers as it is now: who reads which mailboxes, and what is in trouble
+    Top(Top),
     /// Serve a Microsoft Graph mail emulator: no tenant is needed, no mail leaves
     Sandbox(SandboxArgs),
     /// Send one mail from the command line
@@ -128,6 +132,7 @@ impl Command {
             Self::Test(test) => test.run(registry),
             Self::Replay(replay) => replay.run(registry, wishes).await,
             Self::Cursor(cursor) => cursor.run(registry, wishes).await,
+            Self::Top(top) => top.run().await,
             Self::Sandbox(sandbox) => sandbox.run(wishes).await,
             Self::Send(send) => send.run(registry, wishes).await,
             Self::Schema(schema) => schema.run(registry),

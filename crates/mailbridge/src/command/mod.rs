@@ -12,3 +12,4 @@ pub mod sandbox;
 pub mod schema;
 pub mod send;
 pub mod test;
+pub mod top;
