@@ -26,9 +26,12 @@ impl Metrics {
         let builder =
             PrometheusBuilder::new().set_buckets_for_metric(suffix, &SECONDS).map_err(failed)?;
         let handle = builder.install_recorder().map_err(failed)?;
-        for (name, meaning) in
-            mailbridge_engine::metric::ALL.iter().chain(mailbridge_graph::metric::ALL)
-        {
+        #[cfg(feature = "kafka")]
+        let buses = mailbridge_kafka::metric::ALL;
+        #[cfg(not(feature = "kafka"))]
+        let buses: &[_] = &[];
+        let all = [mailbridge_engine::metric::ALL, mailbridge_graph::metric::ALL, buses];
+        for (name, meaning) in all.concat() {
             describe(name, meaning);
         }
         Ok(Self(handle))
