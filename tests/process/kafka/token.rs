@@ -30,8 +30,14 @@ async fn broker() -> KafkaServer {
     KafkaServer::start_with(options).await.expect("a broker")
 }
 
+const SCOPE: &str = "https://test.servicebus.windows.net/.default";
+
 fn start(server: &KafkaServer, rig: &Rig, scope: &str) -> (Program, SocketAddr) {
-    let launch = Launch::mailbridge().expect("the program").args(["run"]);
+    start_as("run", server, rig, scope)
+}
+
+fn start_as(command: &str, server: &KafkaServer, rig: &Rig, scope: &str) -> (Program, SocketAddr) {
+    let launch = Launch::mailbridge().expect("the program").args([command]);
     let (identity, _) = secret(&rig.sandbox, launch.folder());
     let (door, url) = (server.door("TOKENS").expect("a door"), rig.sandbox.base_url());
     let [send, dead] = ["send", "dead"].map(|what| rig.topic(what));
@@ -84,11 +90,25 @@ async fn a_connections_tokens_let_us_in_and_one_that_is_not_granted_is_told() {
     refused.kill9().expect("it runs");
     assert_eq!(rig.handle().truth().sent_total(), 0);
 
-    let scope = "https://test.servicebus.windows.net/.default";
-    let (program, http) = start(&server, &rig, scope);
+    let (program, http) = start(&server, &rig, SCOPE);
     ready(http, "\"ready\":true").await;
     rig.sent(1, SOON).await;
     for line in program.lines() {
         assert!(!line.text.contains("eyJ"), "a token is in the log");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_has_a_token_puts_dead_letters_back_too() {
+    let server = broker().await;
+    let rig = Rig::over(&server.broker(), Plan::default()).await;
+    rig.produce("k", b"no request").await;
+    let (mut program, _) = start(&server, &rig, SCOPE);
+    until(SOON, "it is dead-lettered", async || rig.records("dead").len() == 1).await;
+    program.kill9().expect("it runs");
+    program.wait_exit(SOON).await.expect("it is gone");
+    let (mut replay, _) = start_as("replay", &server, &rig, SCOPE);
+    let ended = replay.wait_exit(SOON).await.expect("it ends");
+    assert!(ended.success(), "{:?}", replay.lines());
+    assert_eq!(rig.records("send").len(), 2, "{:?}", replay.lines());
 }

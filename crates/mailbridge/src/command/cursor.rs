@@ -24,7 +24,7 @@ use crate::{
     log,
     names::known,
     registry::Registry,
-    run::report::tell,
+    run::{report::tell, wiring},
 };
 
 const AFTER_HELP: &str = "\
@@ -144,6 +144,10 @@ impl Which {
     fn pipelines(&self, registry: &Registry) -> Result<Vec<EventsPipeline>, Exit> {
         let setup = config::read(&self.files, registry).map_err(|problems| {
             eprintln!("{problems}");
+            Exit::Config
+        })?;
+        wiring::give_tokens(&setup.connections, setup.token_buses).map_err(|error| {
+            eprintln!("{error}\n    cure: {}", error.code().cure());
             Exit::Config
         })?;
         let mut pipelines = setup.events;

@@ -21,7 +21,7 @@ use crate::{
     names::{known, nearest},
     registry::Registry,
     replay::{Filter, Format, Run, Told},
-    run::signals::Signals,
+    run::{signals::Signals, wiring},
 };
 
 /// The arguments.
@@ -99,6 +99,11 @@ impl Replay {
             }
         };
         log::start(wishes, &quiet_for_people(setup.log));
+        let token_buses = std::mem::take(&mut setup.token_buses);
+        if let Err(error) = wiring::give_tokens(&setup.connections, token_buses) {
+            eprintln!("{error}\n    cure: {}", error.code().cure());
+            return Exit::Config;
+        }
         let names: Vec<_> = setup.pipelines.iter().map(|it| it.name.clone()).collect();
         let pipeline = match (self.chosen(&names), &mut setup.pipelines) {
             (Ok(index), pipelines) => pipelines.swap_remove(index),

@@ -82,11 +82,9 @@ impl Connections {
     /// # Errors
     /// When this machine cannot do TLS.
     pub fn give_tokens(&self, buses: Vec<TokenBus>) -> Result<()> {
-        for TokenBus { name, bus, wants } in buses {
-            let Some(resolved) = self.resolved.get(&wants.connection) else { continue };
-            // what the log says of these tokens is the bus's, not the connection's
-            let bearer = Bearer::new(&name, resolved.clone(), &wants.resource)?;
-            bus.give_tokens(Arc::new(bearer));
+        for bus in buses {
+            let Some(resolved) = self.resolved.get(&bus.wants.connection) else { continue };
+            give(bus, resolved.clone())?;
         }
         Ok(())
     }
@@ -100,6 +98,24 @@ impl Connections {
     pub fn all(&self) -> BTreeMap<String, Arc<Tenants>> {
         self.mails.clone()
     }
+}
+
+/// Gives buses the tokens that they let themselves in by, where no connection is opened.
+///
+/// # Errors
+/// `config_invalid` for a connection to the sandbox, which runs with pipelines only.
+pub fn give_tokens(connections: &BTreeMap<String, Connection>, buses: Vec<TokenBus>) -> Result<()> {
+    for bus in buses {
+        let Some(connection) = connections.get(&bus.wants.connection) else { continue };
+        give(bus, connection.clone().resolve(None)?)?;
+    }
+    Ok(())
+}
+
+fn give(TokenBus { name, bus, wants }: TokenBus, resolved: Resolved) -> Result<()> {
+    // what the log says of these tokens is the bus's, not the connection's
+    bus.give_tokens(Arc::new(Bearer::new(&name, resolved, &wants.resource)?));
+    Ok(())
 }
 
 /// What is shared by all pipelines.

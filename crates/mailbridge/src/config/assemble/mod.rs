@@ -195,6 +195,12 @@ impl Assembly<'_> {
             let Some(wants) = bus.wants_tokens() else { continue };
             let key = ["buses", name, plugin, "sasl"];
             self.check_connection(&key, &wants.connection, named);
+            let connection = named.connections.get(&wants.connection).and_then(Option::as_ref);
+            if connection.is_some_and(|it| it.tenants.len() > 1) {
+                let message = "this connection has several tenants, and a token is of one: give a \
+                               connection with `tenant`";
+                self.notes.fault(&[&key[..], &["connection"]].concat(), message);
+            }
             if self.used.buses.contains(name) {
                 token_buses.push(TokenBus { name: name.clone(), bus: Arc::clone(bus), wants });
             }
