@@ -7,6 +7,7 @@ mod copies;
 mod denied;
 mod events;
 mod hub;
+mod letters;
 pub mod rig;
 mod third_party;
 mod token;

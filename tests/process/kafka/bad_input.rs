@@ -99,3 +99,29 @@ async fn another_protocol_in_the_same_group_is_named() {
     };
     assert!(said.contains("INCONSISTENT_GROUP_PROTOCOL"), "{said}");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn requests_that_retention_deleted_are_counted_and_named_and_the_rest_is_sent() {
+    let rig = Rig::new(Plan { partitions: 1, ..Plan::default() }).await;
+    let worker = rig.start();
+    rig.produce("a", request(0, &mailbox(0)).as_bytes()).await;
+    rig.drained(&[(0, 1)].into(), LOAD).await;
+    worker.stop().await;
+    for n in 1..6 {
+        rig.produce("a", request(n, &mailbox(0)).as_bytes()).await;
+    }
+    rig.delete_before(4).await;
+    let worker = rig.start();
+    rig.sent(3, LOAD).await;
+    rig.drained(&[(0, 6)].into(), LOAD).await;
+    assert_eq!(rig.copies().into_keys().collect::<Vec<_>>(), ["r0", "r4", "r5"]);
+    let lines = worker.program.lines();
+    let said = lines.iter().find(|line| line.text.contains("OFFSET_OUT_OF_RANGE"));
+    let said = &said.expect("it is in the log").text;
+    for part in [rig.topic("send").as_str(), "\"lost\":3", "\"committed\":1", "\"begin\":4"] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    let metrics = worker.get("/metrics").await;
+    let counted = metrics.lines().find(|it| it.starts_with("mailbridge_kafka_records_lost_total{"));
+    assert!(counted.is_some_and(|it| it.ends_with(" 3")), "{counted:?}");
+}

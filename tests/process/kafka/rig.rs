@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
+    path::PathBuf,
     time::Duration,
 };
 
@@ -17,6 +18,7 @@ use rdkafka::{
     client::DefaultClientContext,
     consumer::{BaseConsumer, Consumer as _},
     error::KafkaError,
+    message::OwnedMessage,
     producer::{FutureProducer, FutureRecord},
     util::Timeout,
 };
@@ -68,6 +70,8 @@ impl Default for Plan {
 /// One running program.
 pub struct Worker {
     pub program: Program,
+    /// The file that it runs.
+    pub config: PathBuf,
     http: std::net::SocketAddr,
 }
 
@@ -108,10 +112,23 @@ impl Rig {
         format!("{}.{what}", self.name)
     }
 
-    pub async fn make_topic(&self, what: &str, partitions: i32) {
+    fn admin(&self) -> AdminClient<DefaultClientContext> {
         let mut client = ClientConfig::new();
         client.set("bootstrap.servers", &self.broker);
-        let admin: AdminClient<DefaultClientContext> = client.create().expect("an admin client");
+        client.create().expect("an admin client")
+    }
+
+    /// Deletes the requests of the first partition below an offset, as retention does.
+    pub async fn delete_before(&self, offset: i64) {
+        let mut before = TopicPartitionList::new();
+        let at = Offset::Offset(offset);
+        before.add_partition_offset(&self.topic("send"), 0, at).expect("an offset");
+        let deleted = self.admin().delete_records(&before, &AdminOptions::new()).await;
+        deleted.expect("an answer");
+    }
+
+    pub async fn make_topic(&self, what: &str, partitions: i32) {
+        let admin = self.admin();
         let topic = self.topic(what);
         let topic = NewTopic::new(&topic, partitions, TopicReplication::Fixed(1));
         let known = AdminOptions::new().operation_timeout(Some(SOON));
@@ -135,7 +152,8 @@ impl Rig {
         let launch = Launch::mailbridge().expect("the program").args(["run"]).args(args);
         let (identity, _) = secret(&self.sandbox, launch.folder());
         let launch = launch.config(&self.config(&identity, http)).expect("a configuration");
-        Worker { program: launch.start().expect("the program starts"), http }
+        let config = launch.folder().join("config.yaml");
+        Worker { program: launch.start().expect("the program starts"), config, http }
     }
 
     fn config(&self, identity: &str, http: std::net::SocketAddr) -> String {
@@ -188,7 +206,7 @@ pipelines:
     }
 
     /// Every record of a topic.
-    pub fn records(&self, what: &str) -> Vec<rdkafka::message::OwnedMessage> {
+    pub fn records(&self, what: &str) -> Vec<OwnedMessage> {
         let topic = self.topic(what);
         let mut client = ClientConfig::new();
         client.set("bootstrap.servers", &self.broker).set("group.id", "stranger");
@@ -251,6 +269,14 @@ pipelines:
         copies
     }
 
+    /// Every outcome, as they stand in the topic.
+    pub fn all_outcomes(&self) -> Vec<Outcome> {
+        let records = self.records("outcome");
+        let outcome =
+            |it: &OwnedMessage| decode::read(it.payload().expect("a payload")).expect("an outcome");
+        records.iter().map(outcome).collect()
+    }
+
     /// The outcomes by key. One that was published by a worker that died before its commit is
     /// published again, with the same id.
     pub fn outcomes(&self) -> BTreeMap<String, Outcome> {
@@ -304,5 +330,12 @@ impl Worker {
         })
         .await;
         last
+    }
+
+    /// What it answers to that.
+    pub async fn get(&self, path: &str) -> String {
+        let url = format!("http://{}{path}", self.http);
+        let answer = http_client().get(url).send().await.expect("an answer");
+        answer.text().await.expect("a text")
     }
 }
