@@ -58,7 +58,8 @@ struct Status {
 
 #[derive(Deserialize)]
 struct Pipeline {
-    pipeline: String,
+    #[serde(rename = "pipeline")]
+    name: String,
     state: String,
     published: u64,
     counts: BTreeMap<String, u64>,
@@ -69,7 +70,8 @@ struct Pipeline {
 
 #[derive(Deserialize)]
 struct Mailbox {
-    mailbox: String,
+    #[serde(rename = "mailbox")]
+    address: String,
     state: String,
     #[serde(default)]
     lag_seconds: Option<i64>,
@@ -85,7 +87,9 @@ struct Trouble {
 #[derive(Deserialize)]
 struct Worker {
     name: String,
-    worker: String,
+    /// Its host and process.
+    #[serde(rename = "worker")]
+    place: String,
     slices: usize,
     mailboxes: BTreeMap<String, u64>,
     published: u64,
@@ -112,12 +116,12 @@ impl Top {
             };
         }
         print(ENTER);
-        let shown = tokio::select! {
+        let exit = tokio::select! {
             _ = tokio::signal::ctrl_c() => Exit::Done,
-            exit = self.show(&client) => exit,
+            ended = self.show(&client) => ended,
         };
         print(LEAVE);
-        shown
+        exit
     }
 
     async fn show(&self, client: &reqwest::Client) -> Exit {
@@ -163,7 +167,7 @@ impl Status {
     fn counted(&self) -> Counted {
         let now = Instant::now();
         let of = |pipeline: &Pipeline| {
-            let name = pipeline.pipeline.clone();
+            let name = pipeline.name.clone();
             let all = pipeline.workers.iter();
             all.map(|it| ((name.clone(), it.name.clone()), (it.published, now))).collect::<Vec<_>>()
         };
@@ -191,7 +195,7 @@ impl fmt::Display for Screen<'_> {
 
 impl Screen<'_> {
     fn pipeline(&self, pipeline: &Pipeline, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Pipeline { pipeline: name, state, counts, workers, published, .. } = pipeline;
+        let Pipeline { name, state, counts, workers, published, .. } = pipeline;
         writeln!(f, "{name}  {state}  {} workers", workers.len().max(1))?;
         writeln!(
             f,
@@ -207,7 +211,7 @@ impl Screen<'_> {
             "EVENTS/S"
         )?;
         let mut rows: Vec<_> = workers.iter().collect();
-        rows.sort_by(|one, other| one.worker.cmp(&other.worker));
+        rows.sort_by(|one, other| one.place.cmp(&other.place));
         for worker in rows {
             let key = (name.clone(), worker.name.clone());
             let rate = self.before.get(&key).map(|(count, at)| {
@@ -216,7 +220,7 @@ impl Screen<'_> {
                 events / at.elapsed().as_secs_f64().max(0.001)
             });
             let slices = worker.slices.to_string();
-            row(f, (&worker.worker, &slices), &worker.mailboxes, worker.published, rate)?;
+            row(f, (&worker.place, &slices), &worker.mailboxes, worker.published, rate)?;
         }
         if workers.is_empty() {
             row(f, ("(this one)", "all"), counts, *published, None)?;
@@ -240,7 +244,7 @@ impl Screen<'_> {
         for it in all.iter().take(TROUBLED) {
             let lag = it.lag_seconds.map_or_else(|| "-".to_owned(), |lag| format!("{lag}s"));
             let code = it.error.as_ref().map_or("", |error| error.code.as_str());
-            writeln!(f, "  {:<40} {:<12} {lag:>8}  {code}", it.mailbox, it.state)?;
+            writeln!(f, "  {:<40} {:<12} {lag:>8}  {code}", it.address, it.state)?;
         }
         if all.len() > TROUBLED {
             writeln!(f, "  … and {} more", all.len() - TROUBLED)?;
