@@ -85,6 +85,38 @@ pub struct Sasl {
 }
 
 impl Sasl {
+    /// `hubs`: the brokers are of Azure Event Hubs.
+    fn check(&self, hubs: bool) -> Result<()> {
+        let Self { user, password, token, connection, scope, .. } = self;
+        if !self.is_token() {
+            let only = "given with `oauthbearer` only";
+            return match (user, password, token, connection, scope) {
+                (_, _, Some(_), ..) => Err(wrong("sasl.token", only)),
+                (_, _, _, Some(_), _) => Err(wrong("sasl.connection", only)),
+                (.., Some(_)) => Err(wrong("sasl.scope", only)),
+                (Some(_), Some(_), ..) => Ok(()),
+                (None, ..) => Err(wrong("sasl.user", "given with this mechanism")),
+                (_, None, ..) => Err(wrong("sasl.password", "given with this mechanism")),
+            };
+        }
+        let resource = scope.as_ref().map(|it| it.strip_suffix("/.default").unwrap_or_default());
+        match (user, password, token, connection, resource) {
+            (Some(_), ..) => Err(wrong("sasl.user", "left out with `oauthbearer`")),
+            (_, Some(_), ..) => Err(wrong("sasl.password", "left out with `oauthbearer`")),
+            (.., Some(_), Some(_), _) => Err(wrong("sasl.token", "left out with `connection`")),
+            (.., None, None, _) => {
+                Err(wrong("sasl.connection", "given, or `sasl.token` in its place"))
+            }
+            (.., None, Some(_)) => Err(wrong("sasl.scope", "given with `connection` only")),
+            (.., Some("")) => Err(wrong("sasl.scope", "a resource followed by `/.default`")),
+            (.., Some(_), None) if !hubs => Err(wrong(
+                "sasl.scope",
+                "given, such as `api://ID/.default`: the brokers are not Azure Event Hubs",
+            )),
+            _ => Ok(()),
+        }
+    }
+
     /// Whether brokers are shown a token.
     pub(crate) fn is_token(&self) -> bool {
         matches!(self.mechanism, Mechanism::OAuthBearer)
@@ -277,29 +309,17 @@ impl Config {
         {
             return Err(wrong("tls.key", "given together with `tls.cert`, or neither"));
         }
-        let Some(sasl) = &self.sasl else { return Ok(()) };
-        let Sasl { mechanism, user, password, token, connection, scope } = sasl;
-        if connection.is_some() != sasl.is_token() && token.is_none() == sasl.is_token() {
-            let expected = "given with `oauthbearer`, or `sasl.token` in its place";
-            return Err(wrong("sasl.connection", expected));
+        let hubs = self.brokers.iter().any(|broker| is_event_hubs(broker));
+        if hubs && self.tls.is_none() {
+            return Err(wrong("tls", "given: Azure Event Hubs speaks nothing else"));
         }
-        if connection.is_some() && token.is_some() {
-            return Err(wrong("sasl.token", "left out where `sasl.connection` is given"));
-        }
-        if scope.as_ref().is_some_and(|it| connection.is_none() || !it.ends_with("/.default")) {
-            return Err(wrong("sasl.scope", "RESOURCE/.default, together with `sasl.connection`"));
-        }
-        match (mechanism, user, password, token) {
-            (Mechanism::OAuthBearer, None, None, _) => Ok(()),
-            (Mechanism::OAuthBearer, ..) => {
-                Err(wrong("sasl.user", "left out with `oauthbearer`, and `password` too"))
-            }
-            (_, Some(_), Some(_), None) => Ok(()),
-            (_, None, ..) => Err(wrong("sasl.user", "given with this mechanism")),
-            (_, _, None, _) => Err(wrong("sasl.password", "given with this mechanism")),
-            (.., Some(_)) => Err(wrong("sasl.token", "given with `oauthbearer` only")),
-        }
+        self.sasl.as_ref().map_or(Ok(()), |sasl| sasl.check(hubs))
     }
+}
+
+/// Whether a broker is a namespace of Azure Event Hubs, in whatever cloud.
+fn is_event_hubs(broker: &str) -> bool {
+    broker.contains(".servicebus.")
 }
 
 impl Source {

@@ -75,3 +75,69 @@ fn a_target_may_name_what_a_message_is_about() {
         assert!(error.detail.contains(key), "{error:?}");
     }
 }
+
+fn hubs(sasl: &Value) -> Config {
+    let brokers = json!(["ns.servicebus.windows.net:9093"]);
+    parse(json!({ "brokers": brokers, "tls": {}, "sasl": sasl })).unwrap()
+}
+
+#[test]
+fn tokens_of_a_connection_are_for_the_namespace_unless_something_else_is_said() {
+    let wants = |sasl: Value| {
+        let config = hubs(&sasl);
+        config.check().unwrap();
+        config.wants_tokens()
+    };
+    let sasl = |more: Value| {
+        let mut sasl = json!({ "mechanism": "oauthbearer" });
+        sasl.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        sasl
+    };
+    let wanted = wants(sasl(json!({ "connection": "c" }))).unwrap();
+    assert_eq!(
+        (&*wanted.connection, &*wanted.resource),
+        ("c", "https://ns.servicebus.windows.net")
+    );
+    let given = sasl(json!({ "connection": "c", "scope": "api://x/.default" }));
+    assert_eq!(wants(given).unwrap().resource, "api://x");
+    assert_eq!(wants(sasl(json!({ "token": { "file": "t" } }))), None);
+    for (more, key) in [
+        (json!({}), "sasl.connection"),
+        (json!({ "connection": "c", "token": { "file": "t" } }), "sasl.token"),
+        (json!({ "connection": "c", "scope": "api://x" }), "sasl.scope"),
+        (json!({ "connection": "c", "scope": "/.default" }), "sasl.scope"),
+        (json!({ "token": { "file": "t" }, "scope": "api://x/.default" }), "sasl.scope"),
+        (json!({ "connection": "c", "user": "u" }), "sasl.user"),
+        (json!({ "connection": "c", "password": { "file": "p" } }), "sasl.password"),
+    ] {
+        let error = hubs(&sasl(more)).check().unwrap_err();
+        assert_eq!(error.field("key"), Some(key), "{error}");
+    }
+}
+
+#[test]
+fn what_a_mechanism_has_no_use_for_is_refused() {
+    for (more, key) in [
+        (json!({}), "sasl.user"),
+        (json!({ "user": "u" }), "sasl.password"),
+        (json!({ "user": "u", "password": "p", "connection": "c" }), "sasl.connection"),
+        (json!({ "user": "u", "password": "p", "token": "t" }), "sasl.token"),
+        (json!({ "user": "u", "password": "p", "scope": "s/.default" }), "sasl.scope"),
+    ] {
+        let mut sasl = json!({ "mechanism": "plain" });
+        sasl.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let error = hubs(&sasl).check().unwrap_err();
+        assert_eq!(error.field("key"), Some(key), "{error}");
+    }
+}
+
+#[test]
+fn brokers_elsewhere_need_a_scope_and_event_hubs_tls() {
+    let sasl = json!({ "mechanism": "oauthbearer", "connection": "c" });
+    let kafka = json!({ "brokers": ["kafka:9093"], "tls": {}, "sasl": sasl });
+    let error = parse::<Config>(kafka).unwrap().check().unwrap_err();
+    assert_eq!(error.field("key"), Some("sasl.scope"), "{error}");
+    let plain = json!({ "brokers": ["ns.servicebus.windows.net:9093"], "sasl": sasl });
+    let error = parse::<Config>(plain).unwrap().check().unwrap_err();
+    assert_eq!(error.field("key"), Some("tls"), "{error}");
+}
