@@ -79,7 +79,7 @@ pub struct Sasl {
     #[serde(default)]
     pub connection: Option<String>,
     /// With `connection`: what tokens are asked for; `https://HOST/.default` of the first broker when
-    /// absent.
+    /// absent, which is right for Azure Event Hubs only.
     #[serde(default)]
     pub scope: Option<String>,
 }
