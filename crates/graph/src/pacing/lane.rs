@@ -82,23 +82,30 @@ impl Lane {
     /// # Errors
     /// *Blocked* for the mailbox, with how long to stay away.
     pub(super) async fn slot(&self, now: Instant, until: Instant) -> Result<OwnedSemaphorePermit> {
-        let (gate, away_until) = {
-            let state = self.lock();
-            (state.gate, state.slots.away_until())
-        };
+        let gate = self.lock().gate;
         if gate > until {
             return Err(wait_longer(gate - now));
         }
-        if away_until > now {
+        if self.is_away(now) {
             return Err(busy());
         }
-        match Arc::clone(&self.slots).try_acquire_owned() {
-            Ok(slot) => Ok(slot),
+        let slot = match Arc::clone(&self.slots).try_acquire_owned() {
+            Ok(slot) => slot,
             Err(_) => match timeout_at(until, Arc::clone(&self.slots).acquire_owned()).await {
-                Ok(Ok(slot)) => Ok(slot),
-                _ => Err(busy()),
+                Ok(Ok(slot)) => slot,
+                _ => return Err(busy()),
             },
+        };
+        // the last slot may have been lost to others while it was waited for
+        if self.is_away(Instant::now()) {
+            self.release(slot);
+            return Err(busy());
         }
+        Ok(slot)
+    }
+
+    fn is_away(&self, now: Instant) -> bool {
+        self.lock().slots.away_until() > now
     }
 
     /// Gives a slot back, unless it is not this worker's any more.

@@ -98,9 +98,15 @@ async fn a_slot_that_graph_refuses_is_given_up_and_the_last_one_for_a_while() {
     drop(first);
     let last = pacing.enter(&mailbox, soon()).await.unwrap();
 
+    let (pacing, start) = (Arc::new(pacing), Instant::now());
+    let mut waiting = JoinSet::new();
+    let (theirs, address) = (Arc::clone(&pacing), mailbox.clone());
+    waiting.spawn(async move { wait_of(theirs.enter(&address, soon()).await) });
+    tokio::task::yield_now().await;
     last.throttled(asked, Some(Limit::AtOnce));
     drop(last);
-    let start = Instant::now();
+    waiting.join_next().await.unwrap().unwrap();
+    assert_eq!(start.elapsed(), Duration::ZERO, "it is sent back at once");
     advance(Duration::from_secs(5)).await;
     let wait = wait_of(pacing.enter(&mailbox, soon()).await);
     assert_eq!(wait, Duration::from_secs(1), "others may have it soon, from the bus");
