@@ -30,7 +30,8 @@ pub struct CloudEvent<D> {
     pub time: Timestamp,
     /// Always `application/json`.
     pub datacontenttype: String,
-    /// The producer's W3C trace context, handed on.
+    /// The producer's W3C trace context, handed on; where there was none, the one that began here, if
+    /// somebody traces.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub traceparent: Option<String>,
     /// What happened.

@@ -201,7 +201,7 @@ mod tests {
     async fn what_waits_is_sent_at_a_stop() {
         let collector = Collector::default();
         let (queue, tracer) = started(&collector);
-        let names = (0..BATCH_MAX * 2 + 1).map(|n| n.to_string());
+        let names = (0..=BATCH_MAX * 2).map(|n| n.to_string());
         let names: Vec<String> = names.collect();
         for name in &names {
             drop(tracer.start(name.clone()));
