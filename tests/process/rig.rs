@@ -339,3 +339,11 @@ pipelines:
 "#
     )
 }
+
+/// A line of `/proc/PID/status`, in KiB.
+pub fn kib(process: u32, name: &str) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).expect("it runs");
+    let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+    let kib = line.and_then(|line| line.split_whitespace().next()).expect("the line");
+    kib.parse().expect("a number")
+}

@@ -10,7 +10,7 @@ use sha2::{Digest as _, Sha256};
 use tokio::io::AsyncReadExt as _;
 
 use super::world::{Plan, World};
-use crate::rig::{self, SOON};
+use crate::rig::{self, SOON, kib};
 
 /// However slow the machine.
 const LONG: Duration = Duration::from_mins(5);
@@ -171,12 +171,4 @@ async fn digest(
         }
         digest.update(&piece[..read]);
     }
-}
-
-/// A line of `/proc/PID/status`, in KiB.
-fn kib(process: u32, name: &str) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{process}/status")).expect("it runs");
-    let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
-    let kib = line.and_then(|line| line.split_whitespace().next()).expect("the line");
-    kib.parse().expect("a number")
 }

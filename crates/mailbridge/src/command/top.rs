@@ -101,9 +101,8 @@ type Counted = HashMap<(String, String), (u64, Instant)>;
 impl Top {
     /// Shows it until Ctrl-C, or once.
     pub async fn run(self) -> Exit {
-        let client = match reqwest::Client::builder().timeout(TIMEOUT).no_proxy().build() {
-            Ok(client) => client,
-            Err(_) => return failed("this machine cannot ask over HTTP"),
+        let Ok(client) = reqwest::Client::builder().timeout(TIMEOUT).no_proxy().build() else {
+            return failed("this machine cannot ask over HTTP");
         };
         let shows = !self.once && io::stdout().is_terminal();
         if !shows {
@@ -225,13 +224,15 @@ impl Screen<'_> {
         if workers.is_empty() {
             row(f, ("(this one)", "all"), counts, *published, None)?;
         }
-        self.troubled(pipeline, f)
+        pipeline.troubled(f)
     }
+}
 
+impl Pipeline {
     /// The mailboxes of the worker that was asked which are in trouble, or farthest behind.
-    fn troubled(&self, pipeline: &Pipeline, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    fn troubled(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let well = |it: &&Mailbox| it.state != "steady" && it.state != "waiting";
-        let mut all: Vec<_> = pipeline.mailboxes.iter().filter(well).collect();
+        let mut all: Vec<_> = self.mailboxes.iter().filter(well).collect();
         all.sort_by_key(|it| std::cmp::Reverse(it.lag_seconds));
         if all.is_empty() {
             return writeln!(f);
