@@ -63,6 +63,10 @@ pub(crate) fn coded(what: &'static str, code: Kafka) -> Error {
 
 /// Kafka's own name, such as `UNKNOWN_TOPIC_OR_PARTITION`; librdkafka's start with `_`.
 pub(crate) fn name(code: Kafka) -> String {
+    if code == Kafka::MessageSizeTooLarge {
+        // rust-rdkafka has it from librdkafka, which has a name of its own for it
+        return "MESSAGE_TOO_LARGE".to_owned();
+    }
     let text = format!("{code:?}");
     let mut name = String::with_capacity(text.len() + 8);
     if (code as i32) < -1 {
@@ -111,6 +115,7 @@ mod tests {
             (Kafka::UnknownTopicOrPartition, "UNKNOWN_TOPIC_OR_PARTITION"),
             (Kafka::AllBrokersDown, "_ALL_BROKERS_DOWN"),
             (Kafka::SSL, "_SSL"),
+            (Kafka::MessageSizeTooLarge, "MESSAGE_TOO_LARGE"),
             (Kafka::TopicAuthorizationFailed, "TOPIC_AUTHORIZATION_FAILED"),
         ] {
             assert_eq!(name(code), expected);

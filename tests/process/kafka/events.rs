@@ -172,17 +172,21 @@ async fn whoever_reads_what_is_committed_sees_each_mail_once_through_twenty_kill
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_event_above_the_topics_limit_goes_without_its_body_and_those_beside_it_whole() {
+async fn an_event_above_the_topics_limit_refers_to_its_body_and_those_beside_it_have_theirs() {
     let inbound = Inbound::new(1).await;
+    let folder = tempfile::tempdir().expect("a folder");
     let mails = [("small", 1_000), ("large", 3_000_000), ("last", 1_000)];
+    let body = |bytes: usize| "0123456789 abcdefghijklmnopqrstuvwxyz\r\n".repeat(bytes / 38);
     for (subject, bytes) in mails {
-        let text = "0123456789 abcdefghijklmnopqrstuvwxyz\r\n".repeat(bytes / 38);
+        let text = body(bytes);
         let mime = format!("From: a@example.org\r\nSubject: {subject}\r\n\r\n{text}");
         let arrival = Arrival::mime(mailbox(0), mime);
         inbound.sandbox.handle().receive(&arrival).expect("it arrives");
     }
     // the body is to be inside, and the topic takes a megabyte
-    let _program = inbound.start_with("      body_max: 10MiB", "");
+    let store =
+        format!("      body_max: 10MiB\n      store: \"file://{}/\"", folder.path().display());
+    let _program = inbound.start_with(&store, "");
     inbound.committed(3).await;
     let values = inbound.read("read_committed");
     inbound.assert_as_in_inboxes(&values);
@@ -191,7 +195,17 @@ async fn an_event_above_the_topics_limit_goes_without_its_body_and_those_beside_
     for (event, (subject, bytes)) in events.iter().zip(mails) {
         let mail = &event.event.data;
         assert_eq!(mail.content.subject.as_deref(), Some(subject));
-        assert_eq!(mail.content.text.is_some(), bytes < 1_000_000, "{subject}");
-        assert_eq!(mail.left_out.is_empty(), bytes < 1_000_000, "{subject}");
+        if bytes < 1_000_000 {
+            assert!(mail.content.text.is_some() && mail.left_out.is_empty(), "{subject}");
+            continue;
+        }
+        assert_eq!(mail.content.text, None);
+        let [left_out] = &mail.left_out[..] else { panic!("{:?}", mail.left_out) };
+        assert_eq!(left_out.what, "text");
+        let stored = left_out.stored.as_ref().expect("it is stored");
+        let url = stored.url.as_deref().expect("a URL");
+        let path = url.strip_prefix("file://").expect("a file's");
+        let text = std::fs::read_to_string(path).expect("it is there");
+        assert_eq!((text.len() as u64, text.trim_end()), (stored.bytes, body(bytes).trim_end()));
     }
 }

@@ -30,8 +30,8 @@ async fn replay(worker: &Worker) -> String {
     let mut program = launch.start().expect("it starts");
     let status = program.wait_exit(SOON).await.expect("it ends");
     assert!(status.success(), "{:?}", program.lines());
-    let lines = program.lines().into_iter().filter(|line| line.from == Stream::Stdout);
-    lines.last().expect("a summary").text
+    let mut lines = program.lines().into_iter().filter(|line| line.from == Stream::Stdout);
+    lines.next_back().expect("a summary").text
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
