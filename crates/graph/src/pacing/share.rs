@@ -17,7 +17,7 @@ use tokio::time::Instant;
 /// Graph answers.
 const PASSES: u32 = 200;
 /// Whoever has lost its last slot stays away for this long.
-const AWAY: Duration = Duration::from_secs(15);
+const AWAY: Duration = Duration::from_secs(30);
 /// Both double with each refusal, up to so many times.
 const CAUTION_MAX: u32 = 4;
 /// Refusals leave a worker at least this part of a rate, so that it comes back from anything in a few
