@@ -74,6 +74,9 @@ impl Scope {
         parent: Option<Parent<'_>>,
         name: impl FnOnce() -> Cow<'static, str>,
     ) -> Self {
+        if TRACER.get().is_none() {
+            return Self(None);
+        }
         let inside = Context::current().has_active_span();
         let found = if inside { Parent::Current } else { Parent::Of(headers, None) };
         let scope = Self::new(Kind::Producer, parent.unwrap_or(found), name);
