@@ -72,7 +72,7 @@ async fn records_that_are_no_requests_are_dead_lettered_as_they_are_and_stop_nob
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn another_protocol_in_the_same_group_is_named() {
+async fn another_protocol_in_the_same_group_is_named_and_waited_for() {
     use rdkafka::{
         ClientConfig,
         consumer::{BaseConsumer, Consumer as _},
@@ -98,6 +98,11 @@ async fn another_protocol_in_the_same_group_is_named() {
         () = stays => String::new(),
     };
     assert!(said.contains("INCONSISTENT_GROUP_PROTOCOL"), "{said}");
+    // it leaves, and nobody has to do anything here
+    drop(other);
+    worker.ready(200, "").await;
+    rig.produce("a", request(0, &mailbox(0)).as_bytes()).await;
+    rig.sent(1, LOAD).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
