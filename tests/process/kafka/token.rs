@@ -1,7 +1,7 @@
 //! Brokers that let us in by Entra's tokens, as Azure Event Hubs does: got by the credentials of the
 //! connection that sends.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Duration};
 
 use mailbridge_sandbox::DEMO_DOMAIN;
 use mailbridge_testkit::{
@@ -10,7 +10,7 @@ use mailbridge_testkit::{
 };
 
 use super::rig::{Plan, Rig};
-use crate::rig::{SOON, free_port, http_client, mailbox, request, secret, until};
+use crate::rig::{LOAD, SOON, free_port, http_client, mailbox, request, secret, until};
 
 /// A broker with a door for those who have a token, which need not be signed.
 async fn broker() -> KafkaServer {
@@ -96,6 +96,29 @@ async fn a_connections_tokens_let_us_in_and_one_that_is_not_granted_is_told() {
     for line in program.lines() {
         assert!(!line.text.contains("eyJ"), "a token is in the log");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tokens_are_got_anew_before_they_end_and_nobody_notices() {
+    let server = broker().await;
+    let sandbox = Plan::default().sandbox.token_lifetime(Duration::from_secs(12));
+    let rig = Rig::over(&server.broker(), Plan { sandbox, ..Plan::default() }).await;
+    let (program, http) = start(&server, &rig, SCOPE);
+    ready(http, "\"ready\":true").await;
+    for round in 1..=2 {
+        let got = format!("{{connection=\"hubs\",result=\"ok\"}} {}", round + 1);
+        until(LOAD, &format!("metrics say {got}"), async || {
+            let answer = http_client().get(format!("http://{http}/metrics")).send().await;
+            let Ok(answer) = answer else { return false };
+            answer.text().await.is_ok_and(|text| text.contains(&got))
+        })
+        .await;
+        rig.produce("k", request(round, &mailbox(1)).as_bytes()).await;
+        rig.sent(round as u64, SOON).await;
+    }
+    ready(http, "\"ready\":true").await;
+    let complaint = |text: &str| text.contains("the input failed") || text.contains("got no token");
+    assert!(!program.lines().iter().any(|line| complaint(&line.text)), "{:?}", program.lines());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
