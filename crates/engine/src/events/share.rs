@@ -184,9 +184,13 @@ impl Share {
         Err(Error::transient(Code::CursorTaken, detail))
     }
 
-    /// Those that are this worker's.
+    /// Those that are this worker's, also where its lease is late for now or they are to be another's:
+    /// [`Share::begin`] looks at that, and [`Share::changed`] does not tell when it is over.
     pub(super) fn mine(&self, all: &[Mailbox]) -> Vec<Mailbox> {
-        all.iter().filter(|mailbox| self.keeps(mailbox)).cloned().collect()
+        let view = self.view();
+        let mine =
+            |mailbox: &Mailbox| self.pool.is_none() || view.held.contains(&self.slice(mailbox));
+        all.iter().filter(|mailbox| mine(mailbox)).cloned().collect()
     }
 
     /// Returns when other mailboxes are this worker's than before. Cancel safe.

@@ -4,6 +4,7 @@ use std::{
     task::Poll,
 };
 
+use futures_util::FutureExt as _;
 use tokio::task::JoinSet;
 
 use super::*;
@@ -108,7 +109,8 @@ async fn pass(time: Duration, workers: &[&One]) -> Duration {
 
 fn counts(workers: &[&One]) -> Vec<usize> {
     let all = mailboxes();
-    workers.iter().map(|one| one.share.mine(&all).len()).collect()
+    let of = |one: &One| all.iter().filter(|it| one.share.keeps(it)).count();
+    workers.iter().map(|one| of(one)).collect()
 }
 
 #[tokio::test(start_paused = true)]
@@ -194,6 +196,40 @@ async fn who_sleeps_beyond_its_lease_owns_nothing_when_it_wakes() {
     pass(LEASE, &[&one, &two]).await;
     let counts = counts(&[&one, &two]);
     assert!(counts[0] > 50 && counts.iter().sum::<usize>() == 200, "{counts:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_late_and_goes_on_has_forgotten_nothing() {
+    let store = Arc::new(Fake::default());
+    let one = One::start(&store);
+    pass(LEASE, &[&one]).await;
+    one.share.changed().await;
+    one.sleep(true);
+    pass(LEASE, &[&one]).await;
+    assert_eq!(counts(&[&one]), [0], "nothing begins");
+    assert_eq!(one.share.mine(&mailboxes()).len(), 200, "nor is anything given up");
+    one.sleep(false);
+    pass(LEASE, &[&one]).await;
+    assert_eq!(counts(&[&one]), [200]);
+    // nobody is told of it, so what is its own must have been so all the time
+    assert!(one.share.changed().now_or_never().is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_to_be_anothers_and_is_not_is_still_its_own() {
+    let store = Arc::new(Fake::default());
+    let one = One::start(&store);
+    pass(LEASE, &[&one]).await;
+    let all = mailboxes();
+    let busy: Vec<_> = all.iter().map(|it| one.share.begin(it).unwrap()).collect();
+    let two = One::start(&store);
+    pass(LEASE, &[&one, &two]).await;
+    assert!(counts(&[&one])[0] < 150, "some are to be the other's");
+    assert_eq!(one.share.mine(&all).len(), 200);
+    drop(two);
+    pass(LEASE * 2, &[&one]).await;
+    assert_eq!(counts(&[&one]), [200]);
+    drop(busy);
 }
 
 #[tokio::test(start_paused = true)]
