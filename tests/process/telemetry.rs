@@ -63,8 +63,8 @@ fn assert_sent(spans: &[Seen], system: &str) -> String {
     assert_eq!(process.parent(), PRODUCER, "the producer's child");
     assert_eq!(process.get("messaging.system").as_deref(), Some(system));
     let calls = spans.iter().filter(|it| it.parent() == process.id());
-    let sends = calls.filter(|it| it.kind() == SpanKind::Client && it.name().contains("send"));
-    let sent = sends.last().expect("the call that sends");
+    let mut sends = calls.filter(|it| it.kind() == SpanKind::Client && it.name().contains("send"));
+    let sent = sends.next_back().expect("the call that sends");
     assert_eq!(sent.get("http.request.method").as_deref(), Some("POST"));
     assert_eq!(sent.get("http.response.status_code").as_deref(), Some("202"));
     assert!(sent.get("azure.service.request.id").is_some(), "{sent:#?}");
@@ -92,7 +92,7 @@ async fn over_nats_one_trace_goes_from_the_producer_to_the_outcome() {
 
     let publisher = assert_sent(&collector.ended(TRACE, SOON).await, "nats");
     let outcomes = rig.messages("OUTCOMES").await;
-    let handed_on = |name: &str| outcomes[0].headers.get(name).map(|value| value.to_string());
+    let handed_on = |name: &str| outcomes[0].headers.get(name).map(ToString::to_string);
     assert_eq!(handed_on("traceparent"), Some(format!("00-{TRACE}-{publisher}-01")));
     assert_eq!(handed_on("tracestate").as_deref(), Some("shop=1"));
     let outcome = rig.outcomes().await.remove("r1").expect("an outcome").remove(0);
@@ -106,8 +106,8 @@ async fn over_nats_one_trace_goes_from_the_producer_to_the_outcome() {
     assert!(has(&raw, "process orders"), "the search finds what is there");
     for marker in MARKERS {
         assert!(!has(&raw, marker), "{marker} is in a span");
-        assert!(!program.lines().iter().any(|line| line.text.contains("s3cr3t")));
     }
+    assert!(!program.lines().iter().any(|line| line.text.contains("s3cr3t")));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
