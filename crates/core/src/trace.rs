@@ -1,10 +1,10 @@
-//! Spans of traces, for whoever has a tracer installed; without one, nothing is recorded and nothing
-//! is paid for.
+//! Spans of traces, for whoever has a tracer installed; without one, nothing is recorded and
+//! nothing is paid for.
 //!
-//! The rest of the program knows spans by this module only: a [`Scope`] is one span, what runs inside
-//! it has it as parent, and a message that is published takes it along as W3C trace context
-//! (w3.org/TR/trace-context). What a span says is for anybody to read: no address, no id of a message,
-//! no text of a mail. This module exports nothing; that is the tracer's.
+//! The rest of the program knows spans by this module only: a [`Scope`] is one span, what runs
+//! inside it has it as parent, and a message that is published takes it along as W3C trace context
+//! (w3.org/TR/trace-context). What a span says is for anybody to read: no address, no id of a
+//! message, no text of a mail. This module exports nothing; that is the tracer's.
 
 use std::{borrow::Cow, str::FromStr as _, sync::OnceLock};
 

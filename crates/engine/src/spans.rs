@@ -1,5 +1,5 @@
-//! What the spans of this crate say. None of it is an address or an id that somebody chose: a pipeline's
-//! name, places on a bus, codes, counts. Attributes that OpenTelemetry's semantic conventions for
+//! What the spans of this crate say. None of it is an address or an id that somebody chose: a
+//! pipeline's name, places on a bus, codes, counts. Attributes that OpenTelemetry's semantic conventions for
 //! messaging know have their names; what is mailbridge's own begins with `mailbridge.`.
 
 use mailbridge_core::{
@@ -34,8 +34,8 @@ pub fn delivery(
     scope
 }
 
-/// A message on its way out, which takes the span along. An event begins a trace of its own, linked to
-/// the turn that found it: a turn may tell thousands, and they are nobody's common story.
+/// A message on its way out, which takes the span along. An event begins a trace of its own, linked
+/// to the turn that found it: a turn may tell thousands, and they are nobody's common story.
 pub fn publishing(pipeline: &str, side: Side, message: &mut Message) -> Scope {
     let (what, parent) = match side {
         Side::Outcomes => ("publish outcome", None),

@@ -1,5 +1,5 @@
-//! What the span of a request to Graph says, by OpenTelemetry's semantic conventions for HTTP clients.
-//! In place of the URL, which has mailboxes and ids in it, stands its template.
+//! What the span of a request to Graph says, by OpenTelemetry's semantic conventions for HTTP
+//! clients. In place of the URL, which has mailboxes and ids in it, stands its template.
 
 use mailbridge_core::trace::{Kind, Parent, SERVICE_REQUEST_ID, Scope};
 use uuid::Uuid;

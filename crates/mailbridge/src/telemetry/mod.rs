@@ -1,8 +1,8 @@
 //! Traces by OTLP over HTTP, if a collector is named; otherwise nothing here runs.
 //!
-//! Spans are made in [`mailbridge_core::trace`]; here is the tracer behind it, and the queue between
-//! it and the collector. Sending mail never waits for either: what a slow or absent collector does
-//! not take is dropped and counted. Metrics do not go this way: a collector scrapes `/metrics`.
+//! Spans are made in [`mailbridge_core::trace`]; here is the tracer behind it, and the queue
+//! between it and the collector. Sending mail never waits for either: what a slow or absent
+//! collector does not take is dropped and counted. Metrics do not go this way: a collector scrapes `/metrics`.
 
 mod queue;
 

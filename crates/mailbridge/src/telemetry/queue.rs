@@ -32,8 +32,8 @@ pub struct Queue {
 }
 
 impl Queue {
-    /// Starts it, and returns the end at which spans are put in. Of an export that takes longer than
-    /// `export_max` it is not known whether it was taken: it counts as dropped.
+    /// Starts it, and returns the end at which spans are put in. Of an export that takes longer
+    /// than `export_max` it is not known whether it was taken: it counts as dropped.
     pub fn start(exporter: impl SpanExporter + 'static, export_max: Duration) -> (Self, Processor) {
         let (sender, spans) = mpsc::channel(WAITING_MAX);
         let stop = CancellationToken::new();
