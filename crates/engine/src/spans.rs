@@ -1,6 +1,6 @@
 //! What the spans of this crate say. None of it is an address or an id that somebody chose: a
-//! pipeline's name, places on a bus, codes, counts. Attributes that OpenTelemetry's semantic conventions for
-//! messaging know have their names; what is mailbridge's own begins with `mailbridge.`.
+//! pipeline's name, places on a bus, codes, counts. Attributes that OpenTelemetry's semantic
+//! conventions for messaging know have their names; what is mailbridge's own begins with `mailbridge.`.
 
 use mailbridge_core::{
     Message, Position,

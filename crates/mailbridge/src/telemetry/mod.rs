@@ -2,7 +2,8 @@
 //!
 //! Spans are made in [`mailbridge_core::trace`]; here is the tracer behind it, and the queue
 //! between it and the collector. Sending mail never waits for either: what a slow or absent
-//! collector does not take is dropped and counted. Metrics do not go this way: a collector scrapes `/metrics`.
+//! collector does not take is dropped and counted. Metrics do not go this
+//! way: a collector scrapes `/metrics`.
 
 mod queue;
 
