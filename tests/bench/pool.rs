@@ -266,7 +266,11 @@ fn start(
     let file = std::env::temp_dir().join(format!("bench-{}-{number}.yaml", streams.requests));
     let limits = format!("    limits: {{ mailbox_requests_at_once: {slots} }}\nbuses:");
     let config = rig.config(streams, Mode::AtLeastOnce, in_flight).replace("buses:", &limits);
-    let config = config.replace("consumer: worker", &format!("consumer: {consumer}"));
+    let filter = match consumer.strip_prefix("worker-") {
+        Some(partition) => format!(", subjects: ['{}.{partition}.*']", streams.requests),
+        None => String::new(),
+    };
+    let config = config.replace("consumer: worker", &format!("consumer: {consumer}{filter}"));
     // less than what is left of `ACK_WAIT`
     let config = format!("{}\n      deadline: 5s\n", config.trim_end());
     std::fs::write(&file, config)?;
