@@ -9,6 +9,7 @@ mod floor;
 mod inbound;
 mod kafka;
 mod large;
+mod leases;
 mod pool;
 mod report;
 mod rig;
@@ -67,6 +68,8 @@ usage: cargo xtask bench send [options]
   --apart           each worker has mailboxes of its own, by the stream's partitions
   --write           put the result into docs/benchmarks.md
 
+       cargo xtask bench leases [--write]       (virtual time: seconds on any machine)
+
        cargo xtask bench large [options]
 
   --at-once N       sends of 150 MB at once (20)
@@ -83,6 +86,10 @@ async fn main() -> ExitCode {
         Some("kafka") => kafka::run(&args[1..]).await,
         Some("pool") => pool::run(&args[1..]).await,
         Some("large") => large::run(&args[1..]).await,
+        // in time of its own, on a thread of its own
+        Some("leases") => tokio::task::spawn_blocking(move || leases::run(&args[1..]))
+            .await
+            .unwrap_or_else(|error| Err(error.into())),
         Some("worker") => worker(&args[1..]).await,
         _ => Err(USAGE.into()),
     };

@@ -52,7 +52,7 @@ async fn a_throttled_mailbox_holds_up_nobody_in_its_partition_and_a_restart_repe
     let calls = all() - calls;
     assert!(calls < 200, "{calls} calls: what was done before the crash is not looked for");
     rig.handle().clear_faults(None);
-    rig.drained(&[(0, last as i64 + 1)].into(), LOAD).await;
+    rig.drained(&[(0, 1 + i64::try_from(last).expect("a number"))].into(), LOAD).await;
     rig.assert_exactly_once(last + 1);
     worker.stop().await;
 }

@@ -23,7 +23,7 @@ use mailbridge_core::{Code, Error, Put, Result, Revision, StateStore};
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::slices::{Slice, owner};
+use super::slices::{Slice, owners};
 
 /// Renewals of a lease, if nothing fails: what is left of it when a worker is buried is for those who
 /// saw its last renewal late.
@@ -185,7 +185,11 @@ impl Member {
     fn assign(&mut self) {
         let among = (self.name.clone(), self.names.clone());
         if self.among != among {
-            let mine = |slice: &Slice| owner(*slice, &self.names) == Some(&self.name);
+            let owners = owners(self.slices, &self.names);
+            let mine = |slice: &Slice| {
+                let owner = owners.get(usize::from(*slice)).and_then(|at| self.names.get(*at));
+                owner == Some(&self.name)
+            };
             self.assigned = (0..self.slices).filter(mine).collect();
             self.among = among;
         }

@@ -12,4 +12,4 @@ mod slices;
 mod tests;
 
 pub use member::{Member, TICKS};
-pub use slices::{SLICES, Slice, owner, slice_of};
+pub use slices::{SLICES, Slice, owners, slice_of};

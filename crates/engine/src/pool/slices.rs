@@ -15,10 +15,23 @@ pub fn slice_of(name: &str, slices: Slice) -> Slice {
     Slice::try_from(number).unwrap_or_default()
 }
 
-/// Whose a slice is to be, by rendezvous hashing: who comes takes only what becomes theirs, and of
-/// who goes only what they had moves.
-pub fn owner(slice: Slice, members: &[String]) -> Option<&String> {
-    members.iter().max_by_key(|member| (weight(&format!("{slice}/{member}")), *member))
+/// Whose each slice is to be, by its place among the members, by rendezvous hashing: who comes takes
+/// only what becomes theirs, and of who goes only what they had moves. Nothing, without members.
+pub fn owners(slices: Slice, members: &[String]) -> Vec<usize> {
+    let weights: Vec<_> = members.iter().map(|member| weight(member)).collect();
+    let owner = |slice: Slice| {
+        let weighted = weights.iter().map(|weight| mix(weight ^ mix(slice.into())));
+        weighted.enumerate().max_by_key(|(at, weight)| (*weight, *at)).map(|(at, _)| at)
+    };
+    (0..slices).filter_map(owner).collect()
+}
+
+/// Spreads what is alike (the finalizer of SplitMix64, Steele and others 2014): of a thousand members and
+/// slices, a digest of each pair would take seconds.
+fn mix(value: u64) -> u64 {
+    let value = (value ^ (value >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let value = (value ^ (value >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    value ^ (value >> 31)
 }
 
 fn weight(text: &str) -> u64 {

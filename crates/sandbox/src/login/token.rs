@@ -111,8 +111,7 @@ pub fn issue(
         ("RS256", URL_SAFE_NO_PAD.encode(world.dice.bytes::<256>()))
     };
     let header = json!({ "typ": "JWT", "nonce": nonce, "alg": algorithm, "kid": "sandbox" });
-    let [header, claims] =
-        [header, claims].map(|part| URL_SAFE_NO_PAD.encode(part.to_string()));
+    let [header, claims] = [header, claims].map(|part| URL_SAFE_NO_PAD.encode(part.to_string()));
     let token = format!("{header}.{claims}.{signature}");
     let grant = Grant {
         tenant,
