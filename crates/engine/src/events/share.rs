@@ -79,7 +79,9 @@ impl Pool {
     pub async fn workers(&self) -> Result<Vec<Worker>> {
         let cards = Member::cards(self.store.as_ref(), &self.pipeline).await?;
         // one of another version of the program says other things
-        Ok(cards.iter().filter_map(|card| serde_json::from_slice(card).ok()).collect())
+        let workers = cards.iter().filter_map(|card| serde_json::from_slice::<Worker>(card).ok());
+        // where exactly each runs is for workers alone
+        Ok(workers.map(|worker| Worker { place: None, ..worker }).collect())
     }
 
     fn count(&self, slices: usize) {
