@@ -39,8 +39,8 @@ pub(crate) enum Limit {
 /// How many requests this worker may have on their way.
 ///
 /// It begins with one and has one more for each that passes, as long as nothing was refused. The first
-/// refusal takes half of them, each later one takes one, and one more is tried when many have passed. Whoever loses the last
-/// one stays away for a while, and then has one again.
+/// refusal takes half of them, each later one takes one, and one more is tried when many have
+/// passed. Whoever loses the last one stays away for a while, and then has one again.
 #[derive(Debug)]
 pub(super) struct Slots {
     max: usize,
