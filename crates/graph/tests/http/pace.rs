@@ -1,6 +1,12 @@
 //! The pace of a mailbox, as Graph's answers set it.
 
-use std::time::{Duration, SystemTime};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, SystemTime},
+};
 
 use mailbridge_core::{Code, Doubt, Guarantee::AtLeastOnce};
 use tokio::{task::JoinSet, time::Instant};
@@ -80,18 +86,27 @@ async fn a_refusal_of_one_mailbox_is_that_mailboxes() {
 
 #[tokio::test]
 async fn never_more_than_four_at_once_in_a_mailbox() {
-    let scene = std::sync::Arc::new(Scene::new(|_| Reply::Silence).await);
-    scene.graph_ready().await;
+    const PASS: usize = 6;
+    let answered = AtomicUsize::new(0);
+    let scene = Scene::new(move |_| match answered.fetch_add(1, Ordering::SeqCst) {
+        0..PASS => Reply::status(202),
+        _ => Reply::Silence,
+    });
+    let scene = Arc::new(scene.await);
     let mut sends = JoinSet::new();
-    for _ in 0..8 {
-        let scene = std::sync::Arc::clone(&scene);
+    for _ in 0..PASS + 8 {
+        let scene = Arc::clone(&scene);
         sends.spawn(async move { scene.send(AtLeastOnce, Doubt::None).await });
+    }
+    // it begins with one at once, and has one more for each that passes
+    for _ in 0..PASS {
+        sends.join_next().await.unwrap().unwrap().unwrap();
     }
     // the four that found no place say so after their patience; the others still wait for Graph
     for _ in 0..4 {
         let error = sends.join_next().await.unwrap().unwrap().unwrap_err();
         assert_eq!(error.code(), Code::GraphThrottled);
     }
-    assert_eq!(scene.stub.graph_asked().len(), 4);
+    assert_eq!(scene.stub.graph_asked().len(), PASS + 4);
     sends.shutdown().await;
 }
