@@ -22,7 +22,7 @@ use rdkafka::{
 use tokio::sync::Mutex as Turn;
 
 use crate::{
-    client::{Connector, Watch, blocking, unusable},
+    client::{ASK_TIMEOUT, Connector, Watch, blocking, unusable},
     error,
     state::{KafkaStore, Proposed},
 };
@@ -34,6 +34,9 @@ const OPEN_MAX: &str = "10000";
 const SENT_WITHIN: &str = "8000";
 /// How long the brokers may take to begin and to end.
 const ENDED_WITHIN: Duration = Duration::from_secs(20);
+/// How long others may have open what they began before.
+const READ_WITHIN: Duration = Duration::from_secs(8);
+const READ_AGAIN: Duration = Duration::from_millis(20);
 const WHAT: &str = "the brokers did not commit the events";
 
 type Producer = Arc<FutureProducer<Watch>>;
@@ -91,9 +94,9 @@ impl Commits {
         };
         match self.transact(&producer, records, &proposed, value.bytes).await {
             Ok(offset) => {
-                *turn = Some(producer);
-                drop(turn);
+                // the share stays ours only with this read back: the next commit builds on it
                 let stands = self.store.settle(proposed, offset).await?;
+                *turn = Some(producer);
                 Ok(stands.map_or(Put::Conflict, Put::Stored))
             }
             Err(Failure::Aborted(error)) => {
@@ -116,6 +119,8 @@ impl Commits {
     async fn take_over(&self, share: &str) -> Result<Producer> {
         let mut client = self.connector.producer().await?;
         client
+            // where the log ends is to be told with what is open
+            .set("isolation.level", "read_uncommitted")
             .set("transactional.id", format!("{}/{share}", self.store.topic()))
             .set("transaction.timeout.ms", OPEN_MAX)
             .set("message.timeout.ms", SENT_WITHIN);
@@ -126,8 +131,27 @@ impl Commits {
             discard(producer).await?;
             return Err(error::failed("the brokers did not begin a transaction", &failure));
         }
-        self.store.catch_up().await?;
+        self.read_all(&producer).await?;
         Ok(producer)
+    }
+
+    /// Reads the state to where its log ends now, whatever others have open before that: what was
+    /// committed behind what is open is not read earlier, and stands all the same.
+    async fn read_all(&self, producer: &Producer) -> Result<()> {
+        let (asked, topic) = (Arc::clone(producer), self.store.topic().to_owned());
+        let end = blocking(move || asked.client().fetch_watermarks(&topic, 0, ASK_TIMEOUT)).await?;
+        let (_, end) = end.map_err(|failure| error::failed(WHAT, &failure))?;
+        let give_up = Instant::now() + READ_WITHIN;
+        while self.store.read_up_to() < u64::try_from(end).unwrap_or_default() {
+            if Instant::now() > give_up {
+                let detail = "a worker that was killed has left a transaction open; the brokers \
+                              will end it";
+                return Err(Error::transient(Code::StateFailed, detail));
+            }
+            tokio::time::sleep(READ_AGAIN).await;
+            self.store.catch_up().await?;
+        }
+        Ok(())
     }
 
     /// Asks until it is decided, or for as long as that may take.

@@ -171,6 +171,11 @@ impl KafkaStore {
         &self.topic
     }
 
+    /// Everything below this offset is read.
+    pub fn read_up_to(&self) -> u64 {
+        self.shared.lot().fold.next()
+    }
+
     /// Returns once everything is read that was committed when this was called.
     pub async fn catch_up(&self) -> Result<()> {
         self.shared.catch_up().await
