@@ -177,17 +177,19 @@ async fn what_stands_behind_what_another_left_open_is_known_before_anything_is_c
     let first = stored(both[0].commit(&["a"], "1", None).await.unwrap());
     // somebody dies in the middle; behind that, one more commit stands that its writer never saw
     let open = half(rig, &unique("somebody"), &format!("{name}-state"), "open").await;
-    let second = tokio::spawn(async move {
-        let [writer, taker] = <[Worker; 2]>::try_from(both).ok().unwrap();
-        let late =
-            tokio::time::timeout(Duration::from_secs(2), writer.commit(&["b"], "2", Some(first)));
-        assert!(late.await.is_err(), "it cannot be read back");
-        taker.commit(&["no"], "x", Some(first)).await
-    });
-    tokio::time::sleep(Duration::from_secs(4)).await;
-    let ended = tokio::task::spawn_blocking(move || open.abort_transaction(TIMEOUT));
-    ended.await.unwrap().unwrap();
-    assert_eq!(second.await.unwrap().unwrap(), Put::Conflict, "the other has committed");
+    let second = async {
+        let late = both[0].commit(&["b"], "2", Some(first));
+        let late = tokio::time::timeout(Duration::from_secs(2), late).await;
+        assert!(late.is_err(), "it cannot be read back");
+        both[1].commit(&["no"], "x", Some(first)).await
+    };
+    let abort = async {
+        tokio::time::sleep(Duration::from_secs(4)).await;
+        let ended = tokio::task::spawn_blocking(move || open.abort_transaction(TIMEOUT));
+        ended.await.unwrap().unwrap();
+    };
+    let (put, ()) = tokio::join!(second, abort);
+    assert_eq!(put.unwrap(), Put::Conflict, "the other has committed");
     let worker = workers(rig, &name, 1).await.remove(0);
     let (value, at) = worker.value().await.unwrap();
     assert_eq!(value, "2");
