@@ -25,7 +25,7 @@ const CAUTION_MAX: u32 = 4;
 const PART_MIN: u64 = 16;
 /// What is added to a rate after a window without a refusal, as a part of the whole; it doubles with
 /// every further one.
-const STEP_PART: u64 = 64;
+const STEP_PART: u64 = 16;
 
 /// What Graph said there was too much of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,7 +3,6 @@
 use std::{cmp::Reverse, collections::BinaryHeap};
 
 use mailbridge_core::Budget;
-use proptest::prelude::*;
 
 use super::*;
 
@@ -49,7 +48,7 @@ fn a_refusal_takes_a_slot_and_one_more_is_tried_when_many_have_passed() {
 #[test]
 fn a_refused_rate_is_what_the_worker_had_and_comes_back() {
     let start = Instant::now();
-    let window = Duration::from_mins(10);
+    let window = WINDOW;
     let mut rate = Rate::new(10_000, window, start);
     rate.refused(7_001, start);
     assert_eq!(rate.mine(start), 7_000);
@@ -58,7 +57,7 @@ fn a_refused_rate_is_what_the_worker_had_and_comes_back() {
     (0..20).for_each(|_| rate.refused(3, start));
     assert_eq!(rate.mine(start), 625);
     let had: Vec<_> = (0..8).map(|windows| rate.mine(start + window * windows)).collect();
-    assert_eq!(had, [625, 781, 1_093, 1_717, 2_965, 5_461, 10_000, 10_000]);
+    assert_eq!(had, [625, 1_250, 2_500, 5_000, 10_000, 10_000, 10_000, 10_000]);
 }
 
 /// The same numbers each time.
@@ -234,23 +233,33 @@ impl Case {
     }
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(6))]
-
-    #[test]
-    fn four_slots_are_shared_without_a_word(workers in 2_usize..=8, seed: u64) {
-        let (alone, told) = (Case::of_slots(1).simulate(seed), Case::of_slots(workers).simulate(seed));
-        prop_assert_eq!(alone.refused, 0);
-        prop_assert!(told.all() > alone.all() * 0.92, "{told:?}, not {alone:?}");
-        prop_assert!(told.refused_percent() < 2.0, "{told:?}");
+/// What several seeds say together, of the share of what one worker has and of refusals: one seed by
+/// itself is luck, since a worker that was refused late in the time counted has not come back.
+fn on_the_whole(case: impl Fn(usize) -> Case, workers: usize) -> (f64, f64) {
+    let seeds = (1..=4).map(|seed: u64| seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    let (mut share, mut refused) = (0.0, 0.0);
+    for seed in seeds {
+        let (alone, told) = (case(1).simulate(seed), case(workers).simulate(seed));
+        assert_eq!(alone.refused, 0);
+        share += told.all() / alone.all();
+        refused += told.refused_percent();
     }
+    (share / 4.0, refused / 4.0)
+}
 
-    #[test]
-    fn ten_thousand_requests_are_shared_without_a_word(workers in 2_usize..=8, seed: u64) {
-        let (alone, told) = (Case::of_rate(1).simulate(seed), Case::of_rate(workers).simulate(seed));
-        prop_assert_eq!(alone.refused, 0);
-        prop_assert!(told.all() > alone.all() * 0.92, "{told:?}, not {alone:?}");
-        prop_assert!(told.refused_percent() < 1.0, "{told:?}");
+#[test]
+fn four_slots_are_shared_without_a_word() {
+    for workers in [2, 4, 8] {
+        let (share, refused) = on_the_whole(Case::of_slots, workers);
+        assert!(share > 0.95 && refused < 2.0, "{workers}: {share} of all, {refused} % refused");
+    }
+}
+
+#[test]
+fn ten_thousand_requests_are_shared_without_a_word() {
+    for workers in [2, 4, 8] {
+        let (share, refused) = on_the_whole(Case::of_rate, workers);
+        assert!(share > 0.93 && refused < 1.0, "{workers}: {share} of all, {refused} % refused");
     }
 }
 
