@@ -1,0 +1,63 @@
+"""The worker on JetStream: so many at once, an ack after the outcome, a sign of life meanwhile."""
+
+import asyncio
+import json
+import os
+
+import nats
+from nats.errors import TimeoutError as Nothing
+
+from worker import Again, Mailer, Refused, outcome
+
+DELIVERIES = 5
+PAUSE_SECONDS = 10
+ALIVE_SECONDS = 20
+
+
+async def handle(js, mailer, message):
+    outcomes = os.environ["OUTCOMES"]
+    try:
+        request = json.loads(message.data)
+        await mailer.send(request)
+        headers = {"Nats-Msg-Id": request["id"]}
+        await js.publish(f"{outcomes}.out", outcome(request), headers=headers)
+    except Again as error:
+        if message.metadata.num_delivered < DELIVERIES:
+            await message.nak(delay=PAUSE_SECONDS)
+            return
+        await js.publish(f"{outcomes}.dead", message.data, headers={"Reason": str(error)})
+    except (Refused, ValueError, KeyError) as error:
+        await js.publish(f"{outcomes}.dead", message.data, headers={"Reason": str(error)})
+    await message.ack_sync()
+
+
+async def alive(in_hand):
+    while True:
+        await asyncio.sleep(ALIVE_SECONDS)
+        for message in list(in_hand.values()):
+            await message.in_progress()
+
+
+async def main():
+    connection = await nats.connect(os.environ["NATS"])
+    js = connection.jetstream()
+    requests = await js.pull_subscribe_bind("worker", os.environ["REQUESTS"])
+    mailer, most, in_hand = Mailer(), int(os.environ["CONCURRENCY"]), {}
+    heartbeat = asyncio.create_task(alive(in_hand))
+    while not heartbeat.done():
+        try:
+            messages = await requests.fetch(most - len(in_hand), timeout=5)
+        except Nothing:
+            continue
+        for message in messages:
+            in_hand[asyncio.create_task(handle(js, mailer, message))] = message
+        done, _ = await asyncio.wait(in_hand, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            del in_hand[task]
+            if task.exception():
+                print("left for a later delivery:", repr(task.exception()), flush=True)
+    heartbeat.result()
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
