@@ -3,10 +3,10 @@
 //!
 //! One broker of its own, a process beside nats-server and the sandbox on the same cores.
 
-mod broker;
+pub mod broker;
 mod events;
 mod rebalance;
-mod requests;
+pub mod requests;
 
 use std::fmt::Write as _;
 

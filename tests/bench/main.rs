@@ -10,6 +10,7 @@ mod inbound;
 mod kafka;
 mod large;
 mod leases;
+mod peers;
 mod pool;
 mod report;
 mod rig;
@@ -60,6 +61,15 @@ usage: cargo xtask bench send [options]
   --only PART       requests, events or rebalance
   --write           put the result into docs/benchmarks.md
 
+       cargo xtask bench peers [options]        (wants go, python3 and `cargo xtask services`)
+
+  --requests N      requests in each run in which nothing goes wrong (5000)
+  --faulty N        requests in each run in which something does (1500)
+  --rounds N        runs in which nothing goes wrong, of which the median counts (3)
+  --seconds N       how long a mailbox is throttled, and a secret expired (60)
+  --only PART       nats, kafka, faults, throttled or secret
+  --write           put the result into docs/benchmarks.md and docs/benchmarks/
+
        cargo xtask bench pool [options]
 
   --requests N      requests in each run (10000)
@@ -84,6 +94,7 @@ async fn main() -> ExitCode {
         Some("send") => send::run(&args[1..]).await,
         Some("inbound") => inbound::run(&args[1..]).await,
         Some("kafka") => kafka::run(&args[1..]).await,
+        Some("peers") => peers::run(&args[1..]).await,
         Some("pool") => pool::run(&args[1..]).await,
         Some("large") => large::run(&args[1..]).await,
         // in time of its own, on a thread of its own

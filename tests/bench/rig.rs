@@ -50,8 +50,17 @@ impl Rig {
         Self::start_over(&[&["--no-budgets"], sandbox].concat()).await
     }
 
+    /// With a sandbox without budgets that keeps all it has sent, to be looked through later.
+    pub async fn start_remembering() -> Result<Self, Failure> {
+        Self::start_exactly(&["--no-budgets"]).await
+    }
+
     /// With these options for the sandbox: with budgets, if it is not told otherwise.
     pub async fn start_over(sandbox: &[&str]) -> Result<Self, Failure> {
+        Self::start_exactly(&[&["--forget"], sandbox].concat()).await
+    }
+
+    async fn start_exactly(sandbox: &[&str]) -> Result<Self, Failure> {
         let program = release_binary()?;
         let nats = NatsServer::start().await?;
         let sandbox = Sandbox::start(&program, sandbox).await?;
@@ -183,7 +192,6 @@ impl Sandbox {
         let url = format!("http://127.0.0.1:{port}");
         let child = Command::new(program)
             .args(["sandbox", "--listen", &format!("127.0.0.1:{port}")])
-            .args(["--forget"])
             .args(options)
             .stdout(Stdio::null())
             .stderr(Stdio::inherit())

@@ -47,6 +47,11 @@ impl Broker {
         Ok(Self { producer: client.create()?, server, folder: tempfile::tempdir()? })
     }
 
+    /// Where clients connect to.
+    pub fn address(&self) -> String {
+        self.server.broker()
+    }
+
     /// The buses of a configuration, and where a topic may be made, as its lines.
     pub fn buses(&self) -> String {
         format!("buses:\n  events: {{ kafka: {{ brokers: ['{}'] }} }}\n", self.server.broker())
