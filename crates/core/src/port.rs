@@ -354,8 +354,11 @@ pub enum Completion {
 /// What the engine asks of an input.
 #[derive(Clone, Copy, Debug)]
 pub struct Needs {
-    /// Deliveries out at once, at most.
+    /// Deliveries worked on at once, at most.
     pub in_flight: usize,
+    /// Deliveries beyond those that may be out at once and only wait to be settled. An input whose
+    /// bus takes its time to confirm hands out others meanwhile; any other may ignore it.
+    pub concluding: usize,
     /// How long one attempt may take. A bus's acknowledgement deadline must be longer.
     pub deadline: Duration,
 }

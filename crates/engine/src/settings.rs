@@ -102,7 +102,8 @@ impl Default for Policy {
 impl Settings {
     /// What the pipeline's input must be able to do.
     pub fn needs(&self) -> Needs {
-        Needs { in_flight: self.in_flight, deadline: self.deadline }
+        let Self { in_flight, deadline, .. } = *self;
+        Needs { in_flight, concluding: in_flight, deadline }
     }
 
     /// Whether requests may use this mailbox.

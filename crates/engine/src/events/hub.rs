@@ -15,7 +15,7 @@ use super::callback::Callbacks;
 use crate::{health::Reporter, host::InputHost};
 
 /// What is asked of the bus: a record is noted at once, and some wait to be forgotten together.
-pub const NEEDS: Needs = Needs { in_flight: 64, deadline: Duration::from_secs(30) };
+pub const NEEDS: Needs = Needs { in_flight: 64, concluding: 0, deadline: Duration::from_secs(30) };
 /// What stands for everything in the message by which Graph tries a hub.
 const NOTHING: &str = "NA";
 

@@ -82,6 +82,8 @@ impl Line {
             match (decision, result) {
                 (Decision::Fresh, _) => memory.cleared(),
                 (Decision::Complete, Ok(completion)) => {
+                    // the mailbox has nothing to do with how it is told
+                    drop(here);
                     return self.complete(job, memory, &completion, Some(&admitted)).await;
                 }
                 (Decision::Again { after, doubt: true, .. }, result) if self.looks_first() => {

@@ -41,6 +41,7 @@ impl Line {
         job.scope.succeeded();
         // The mail is out, whatever becomes of its outcome.
         memory.ended(Ended::Completed(completion.clone()));
+        job.slot.conclude().await;
         match self.publish_outcome(job, data).await {
             Ok(published) => End::Completed(published),
             Err(error) => self.not_published(job, memory, &error),
@@ -84,6 +85,7 @@ impl Line {
         mut given_up: GivenUp,
     ) -> Result<DeadLettered> {
         memory.ended(Ended::GivenUp(given_up.clone()));
+        job.slot.conclude().await;
         if given_up.durable < Durable::DeadLetter {
             self.publish_dead_letter(job, &given_up.outcome).await?;
             given_up.durable = Durable::DeadLetter;

@@ -15,6 +15,7 @@ use tokio::time::Instant;
 use super::{
     Observer,
     request::{self, Admitted, admit},
+    slot::Slot,
 };
 use crate::{
     Settings,
@@ -66,6 +67,8 @@ pub(super) struct Job<'a> {
     pub(super) started: Instant,
     /// What is done for it is told below this.
     pub(super) scope: Scope,
+    /// Its place among all.
+    pub(super) slot: &'a Slot,
 }
 
 /// How a delivery's work ended, with the evidence that its disposition needs.
@@ -127,18 +130,19 @@ impl Line {
     }
 
     /// Carries one delivery to its end. A panic on the way leaves the delivery unsettled.
-    pub async fn carry(&self, delivery: Delivery, pass: Pass) {
+    pub async fn carry(&self, delivery: Delivery, pass: Pass, slot: Slot) {
         self.received.increment(1);
         self.in_flight.increment(1.0);
         let position = delivery.position.clone();
-        let carried = AssertUnwindSafe(self.carry_delivery(delivery, pass)).catch_unwind().await;
+        let carried =
+            AssertUnwindSafe(self.carry_delivery(delivery, pass, &slot)).catch_unwind().await;
         self.in_flight.decrement(1.0);
         if carried.is_err() {
             tracing::error!(pipeline = %self.pipeline, %position, "a line panicked; its delivery comes back");
         }
     }
 
-    async fn carry_delivery(&self, delivery: Delivery, pass: Pass) {
+    async fn carry_delivery(&self, delivery: Delivery, pass: Pass, slot: &Slot) {
         let Delivery { message, position, seen_before, mut receipt } = delivery;
         let started = Instant::now();
         let Recall::Go(memory) = self.memory.recall(&position, seen_before) else {
@@ -148,8 +152,11 @@ impl Line {
         // Half of what an attempt may take is well within the bus's deadline, which is longer.
         let every = self.settings.deadline / 2;
         // On the heap, so that a line is small to move and to keep.
-        let work = Box::pin(self.work(&message, &position, started, memory, pass));
+        let work = Box::pin(self.work(&message, &position, started, memory, pass, slot));
         let end = keep_alive(&mut receipt, every, work).await;
+        if !matches!(end, End::Again(_)) {
+            slot.conclude().await;
+        }
         self.settle(receipt, &position, end, started).await;
     }
 
@@ -188,6 +195,7 @@ impl Line {
         started: Instant,
         memory: Known,
         pass: Pass,
+        slot: &Slot,
     ) -> End {
         let decoder = self.ports.decoder.as_ref();
         let admitted = admit(&self.pipeline, &self.settings, decoder, message, position);
@@ -199,7 +207,7 @@ impl Line {
         let attempts = memory.tally.attempts + 1;
         let producer = known.traceparent.as_deref();
         let scope = spans::delivery(&self.pipeline, message, producer, position);
-        let job = Job { message, position, known, attempts, started, scope };
+        let job = Job { message, position, known, attempts, started, scope, slot };
         let end = job.scope.run(self.pursue(&job, memory, admitted, pass)).await;
         if let End::Again(_) = end {
             job.scope.note(|| [("mailbridge.status", "again".into())]);

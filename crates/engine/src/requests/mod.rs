@@ -7,17 +7,20 @@ mod claim;
 mod conclude;
 mod line;
 mod request;
+mod slot;
 
 use std::{pin::pin, sync::Arc, time::Duration};
 
 use mailbridge_core::{
     Decoder, Delivery, Files, Input, Mail, Output, Result, contract::OutcomeData, plugin::Build,
 };
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use self::line::{Line, Ports};
 pub use self::request::{Admitted, Known, admit};
+use self::{
+    line::{Line, Ports},
+    slot::{Slot, Slots},
+};
 use crate::{
     Settings,
     guard::Guarded,
@@ -84,8 +87,7 @@ impl Requests {
             dead_letters: output(Side::DeadLetters, self.dead_letters),
             observer: self.observer,
         };
-        let in_flight_max = self.settings.in_flight.max(1);
-        let slots = Arc::new(Semaphore::new(in_flight_max));
+        let slots = Slots::new(self.settings.in_flight.max(1));
         let drain = self.settings.drain;
         let line = Arc::new(Line::new(self.name.clone(), self.settings, ports));
         let lines = TaskTracker::new();
@@ -105,11 +107,10 @@ impl Requests {
                 taken = take(&slots, &hold, &mut input) => Some(taken),
             };
             let Some((slot, pass, Some(delivery))) = taken else { break };
-            invariant!(F7, slots.available_permits() < in_flight_max);
+            invariant!(F7, (1..=slots.max()).contains(&slots.at_work()));
             let (line, abandon) = (Arc::clone(&line), abandon.clone());
             lines.spawn(async move {
-                let _slot = slot;
-                abandon.run_until_cancelled_owned(line.carry(delivery, pass)).await;
+                abandon.run_until_cancelled_owned(line.carry(delivery, pass, slot)).await;
             });
         }
         tidying.cancel();
@@ -137,17 +138,9 @@ async fn tidy(mail: Arc<dyn Mail>) {
 
 /// Waits for a slot, for mail to be open, and for a delivery, in this order, so that nothing is taken
 /// that could not be worked on.
-async fn take(
-    slots: &Arc<Semaphore>,
-    hold: &Hold,
-    input: &mut InputHost,
-) -> (OwnedSemaphorePermit, Pass, Option<Delivery>) {
+async fn take(slots: &Slots, hold: &Hold, input: &mut InputHost) -> (Slot, Pass, Option<Delivery>) {
     loop {
-        let Ok(slot) = Arc::clone(slots).acquire_owned().await else {
-            // Nobody closes it; without slots there is nothing to do.
-            std::future::pending::<()>().await;
-            continue;
-        };
+        let slot = slots.acquire().await;
         let pass = tokio::select! {
             biased;
             pass = hold.pass() => pass,

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::*;
 
-const NEEDS: Needs = Needs { in_flight: 64, deadline: Duration::from_secs(30) };
+const NEEDS: Needs = Needs { in_flight: 64, concluding: 0, deadline: Duration::from_secs(30) };
 
 fn source(value: Value) -> Result<()> {
     parse::<Source>(value).unwrap().check(&NEEDS)

@@ -74,7 +74,7 @@ pub(crate) async fn join(
     drive(threads, consumer, source)?;
     // each partition bounds what it has open, so nothing is left for this bound to do
     let input = Redeliver::new(Log(Arc::clone(&shared)), usize::MAX);
-    Ok(Box::new(Counted { inner: Bounded::new(input, needs.in_flight), shared }))
+    Ok(Box::new(Counted { inner: Bounded::new(input, needs.in_flight + needs.concluding), shared }))
 }
 
 async fn context(connector: &Connector, source: &Source, shared: &Arc<Shared>) -> Result<Context> {
@@ -129,6 +129,8 @@ async fn consumer(connector: &Connector, source: &Source) -> Result<ClientConfig
         // what is fetched ahead is fetched again after a pause
         ("queued.max.messages.kbytes", "8192"),
         ("queued.min.messages", "2000"),
+        // librdkafka's second would be spent waiting with nothing left to hand out
+        ("fetch.queue.backoff.ms", "10"),
         // a partition that was paused is read again after this long; new records come at once
         ("fetch.wait.max.ms", "100"),
     ] {

@@ -17,7 +17,8 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::{sync::OnceCell, time::timeout};
 
-pub const NEEDS: Needs = Needs { in_flight: 8, deadline: Duration::from_millis(200) };
+pub const NEEDS: Needs =
+    Needs { in_flight: 8, concluding: 0, deadline: Duration::from_millis(200) };
 pub const PROMPT: Duration = Duration::from_secs(20);
 
 pub struct Rig {

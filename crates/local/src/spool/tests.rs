@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use super::table::OPEN;
 use crate::{Config, Http, Local, Source, Target};
 
-const NEEDS: Needs = Needs { in_flight: 10, deadline: Duration::from_secs(30) };
+const NEEDS: Needs = Needs { in_flight: 10, concluding: 0, deadline: Duration::from_secs(30) };
 
 /// A bus with a spool, at a port that was free a moment ago.
 struct Desk {

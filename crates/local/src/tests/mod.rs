@@ -104,7 +104,7 @@ fn bus(dir: PathBuf) -> Local {
     Local::new("files", Config { dir }).unwrap()
 }
 
-const NEEDS: Needs = Needs { in_flight: 8, deadline: Duration::from_secs(1) };
+const NEEDS: Needs = Needs { in_flight: 8, concluding: 0, deadline: Duration::from_secs(1) };
 
 async fn take(input: &mut Box<dyn Input>) -> Delivery {
     input.next().await.unwrap().expect("a delivery")

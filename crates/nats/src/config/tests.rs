@@ -2,7 +2,7 @@ use serde_json::json;
 
 use super::*;
 
-const NEEDS: Needs = Needs { in_flight: 64, deadline: Duration::from_secs(30) };
+const NEEDS: Needs = Needs { in_flight: 64, concluding: 0, deadline: Duration::from_secs(30) };
 
 fn source(more: &serde_json::Value) -> Source {
     let mut all = json!({ "stream": "MAIL", "consumer": "mailbridge" });

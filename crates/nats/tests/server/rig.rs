@@ -8,7 +8,8 @@ use mailbridge_nats::{Nats, Source, Target};
 use mailbridge_testkit::server::NatsServer;
 use serde_json::{Value, json};
 
-pub const NEEDS: Needs = Needs { in_flight: 4, deadline: Duration::from_millis(500) };
+pub const NEEDS: Needs =
+    Needs { in_flight: 4, concluding: 0, deadline: Duration::from_millis(500) };
 /// How long something that must happen may take.
 pub const PROMPT: Duration = Duration::from_secs(10);
 

@@ -154,7 +154,7 @@ pub async fn what_a_dead_reader_held_is_read_back(world: &dyn World) -> Kept {
 /// What is written back is read by the source, with all that it is; and an output to the same place
 /// drops its id's repeats as the bus does.
 pub async fn what_is_written_back_is_read_by_the_source(world: &dyn World) -> Kept {
-    let needs = Needs { in_flight: 8, deadline: Duration::from_millis(200) };
+    let needs = Needs { in_flight: 8, concluding: 0, deadline: Duration::from_millis(200) };
     let mut input = patiently(world, needs).await?;
     world.publish(Message { payload: "a stranger's".into(), ..Message::default() }).await?;
     let theirs = next(&mut input).await?.ok_or_else(|| Broken::new("nothing came"))?;

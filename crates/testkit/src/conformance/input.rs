@@ -17,7 +17,7 @@ use super::{Broken, Kept, World, ensure, patiently};
 const PROMPT: Duration = Duration::from_secs(10);
 
 const fn needs(in_flight: usize) -> Needs {
-    Needs { in_flight, deadline: Duration::from_millis(200) }
+    Needs { in_flight, concluding: 0, deadline: Duration::from_millis(200) }
 }
 
 /// Payloads in the order of their number. The text is not JSON on purpose: a bus carries bytes.

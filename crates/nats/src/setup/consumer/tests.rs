@@ -1,6 +1,6 @@
 use super::*;
 
-const NEEDS: Needs = Needs { in_flight: 64, deadline: Duration::from_secs(30) };
+const NEEDS: Needs = Needs { in_flight: 64, concluding: 0, deadline: Duration::from_secs(30) };
 
 fn wanted(more: &serde_json::Value) -> Wanted {
     let mut all = json!({ "stream": "MAIL", "consumer": "worker", "subjects": ["mail.send.>"] });
@@ -22,7 +22,7 @@ fn what_is_made_is_what_is_needed() {
         assert_eq!(compare(&wanted.config("worker"), &wanted), []);
     }
     assert_eq!(wanted(&json!({})).ack_wait, Duration::from_mins(1));
-    let slow = Needs { in_flight: 1, deadline: Duration::from_secs(50) };
+    let slow = Needs { in_flight: 1, concluding: 0, deadline: Duration::from_secs(50) };
     let source = serde_json::from_value(json!({ "stream": "A", "consumer": "b" })).unwrap();
     assert_eq!(Wanted::new(&source, &slow).ack_wait, Duration::from_secs(100));
 }
