@@ -15,6 +15,7 @@ mod pool;
 mod report;
 mod rig;
 mod send;
+mod storm;
 
 use std::process::ExitCode;
 
@@ -63,7 +64,7 @@ usage: cargo xtask bench send [options]
 
        cargo xtask bench peers [options]        (wants go, python3 and `cargo xtask services`)
 
-  --requests N      requests in each run in which nothing goes wrong (5000)
+  --requests N      requests in each run in which nothing goes wrong (20000)
   --faulty N        requests in each run in which something does (1500)
   --rounds N        runs in which nothing goes wrong, of which the median counts (3)
   --seconds N       how long a mailbox is throttled, and a secret expired (60)
@@ -76,6 +77,12 @@ usage: cargo xtask bench send [options]
   --workers N       workers at most, of 1, 2, 4 and 8 (8)
   --told            each worker is told its part of a mailbox's slots
   --apart           each worker has mailboxes of its own, by the stream's partitions
+  --write           put the result into docs/benchmarks.md
+
+       cargo xtask bench pool-storm [options]  (eight workers, ten minutes)
+
+  --only PART       storm or rolling
+  --seconds N       how long the storm lasts (600)
   --write           put the result into docs/benchmarks.md
 
        cargo xtask bench leases [--write]       (virtual time: seconds on any machine)
@@ -96,6 +103,7 @@ async fn main() -> ExitCode {
         Some("kafka") => kafka::run(&args[1..]).await,
         Some("peers") => peers::run(&args[1..]).await,
         Some("pool") => pool::run(&args[1..]).await,
+        Some("pool-storm") => storm::run(&args[1..]).await,
         Some("large") => large::run(&args[1..]).await,
         // in time of its own, on a thread of its own
         Some("leases") => tokio::task::spawn_blocking(move || leases::run(&args[1..]))

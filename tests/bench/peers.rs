@@ -66,7 +66,7 @@ pub struct Results {
 impl Options {
     fn parse(args: &[String]) -> Result<Self, Failure> {
         let mut options = Self {
-            requests: 5_000,
+            requests: 20_000,
             faulty: 1_500,
             rounds: 3,
             seconds: 60,

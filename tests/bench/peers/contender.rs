@@ -40,7 +40,7 @@ impl Who {
         match self {
             Self::MailbridgeOnce => "mailbridge, `once`",
             Self::MailbridgeAtLeastOnce => "mailbridge, `at_least_once`",
-            Self::Connect => "Redpanda Connect",
+            Self::Connect => "Redpanda Connect (Benthos)",
             Self::Python => "Python worker",
         }
     }

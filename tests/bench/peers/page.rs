@@ -143,8 +143,8 @@ impl<'a> Row<'a> {
         Self { name, values, unit, better }
     }
 
-    /// The best value, unless all are the same.
-    fn best(&self) -> Option<f64> {
+    /// The best value as it is shown, unless all are shown the same.
+    fn best(&self) -> Option<String> {
         let values = || self.values.iter().flatten().copied();
         let (least, most) = (values().reduce(f64::min)?, values().reduce(f64::max)?);
         let best = match self.better {
@@ -152,7 +152,7 @@ impl<'a> Row<'a> {
             Better::Less => least,
             Better::Neither => return None,
         };
-        (most - least > f64::EPSILON).then_some(best)
+        (rounded(least) != rounded(most)).then(|| rounded(best))
     }
 }
 
@@ -160,11 +160,11 @@ fn row(page: &mut String, row: &Row<'_>) -> Result<(), Failure> {
     let best = row.best();
     write!(page, "| {}", row.name)?;
     for value in &row.values {
-        match value {
-            Some(value) if best.is_some_and(|best| (best - value).abs() < f64::EPSILON) => {
-                write!(page, " | **{}{}**", rounded(*value), row.unit)?;
+        match value.map(rounded) {
+            Some(value) if best.as_ref() == Some(&value) => {
+                write!(page, " | **{value}{}**", row.unit)?;
             }
-            Some(value) => write!(page, " | {}{}", rounded(*value), row.unit)?,
+            Some(value) => write!(page, " | {value}{}", row.unit)?,
             None => page.push_str(" | –"),
         }
     }

@@ -24,7 +24,7 @@ use crate::{
 
 /// After which a bus delivers again what nobody has acknowledged.
 const ACK_WAIT: Duration = Duration::from_mins(1);
-const LOOK_EVERY: Duration = Duration::from_millis(20);
+const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 pub struct Stage {
     pub rig: Rig,
@@ -97,7 +97,7 @@ impl Stage {
             if Instant::now() > until {
                 return Ok(false);
             }
-            tokio::time::sleep(LOOK_EVERY * 5).await;
+            tokio::time::sleep(LOOK_EVERY * 2).await;
         }
         Ok(true)
     }
