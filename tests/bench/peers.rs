@@ -12,7 +12,7 @@ mod graph;
 mod page;
 mod plain;
 mod plot;
-mod process;
+pub(crate) mod process;
 mod stage;
 mod trouble;
 

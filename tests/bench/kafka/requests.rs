@@ -11,42 +11,71 @@ use super::{
 use crate::{
     Failure,
     floor::Mode,
+    peers::process::cpu_seconds,
     report::median,
     rig::{Rig, end, nanos},
     send::{payload, rate},
 };
 
-/// Sends at once, from either.
-const CONCURRENCY: usize = 64;
+/// Sends at once, from either: what a pipeline has that says nothing of it.
+const CONCURRENCY: usize = 256;
+/// How long Graph takes to answer where it takes time at all; none real is faster.
+const LATENCY: &str = "100ms";
 pub const PARTITIONS: i32 = 12;
+
+/// One run.
+#[derive(Clone, Copy)]
+struct Run {
+    mails_a_second: f64,
+    /// The program's own, of all cores.
+    cpu_seconds: f64,
+}
 
 pub async fn measure(options: &Options) -> Result<String, Failure> {
     let Options { requests, mailboxes, rounds, .. } = options;
-    let mut rig = Rig::start().await?;
-    let broker = Broker::start().await?;
     let mut page = format!(
         "{requests} requests of 2 KB, {mailboxes} mailboxes, {CONCURRENCY} at once, {PARTITIONS} \
          partitions, median of {rounds} rounds:\n\n\
-         | | from NATS | from Kafka | **ratio** |\n|---|---|---|---|\n"
+         | Graph answers | | from NATS | from Kafka | **ratio** | CPU s per 1,000 mails, NATS | \
+         Kafka |\n|---|---|---|---|---|---|---|\n"
     );
     let mut every = String::from("\nEvery round, mails a second (NATS, Kafka):\n\n");
-    for mode in [Mode::AtLeastOnce, Mode::Once] {
-        let (mut nats, mut kafka) = (Vec::new(), Vec::new());
-        for round in 1..=*rounds {
-            nats.push(from_nats(&mut rig, options, mode).await?);
-            kafka.push(from_kafka(&rig, &broker, options, mode, round).await?);
-            let (nats, kafka) = (nats[round - 1], kafka[round - 1]);
-            eprintln!("round {round} {}: nats {nats:.0}/s, kafka {kafka:.0}/s", mode.as_str());
-            writeln!(every, "- {}: {nats:.0}, {kafka:.0}", mode.as_str())?;
+    for latency in [Some(LATENCY), None] {
+        let arguments: Vec<_> = latency.into_iter().flat_map(|it| ["--latency", it]).collect();
+        let mut rig = Rig::start_with(&arguments).await?;
+        let broker = Broker::start().await?;
+        let answers = latency.map_or("at once".to_owned(), |it| format!("after {it}"));
+        for mode in [Mode::AtLeastOnce, Mode::Once] {
+            let (mut nats, mut kafka) = (Vec::new(), Vec::new());
+            let name = mode.as_str();
+            for round in 1..=*rounds {
+                nats.push(from_nats(&mut rig, options, mode).await?);
+                kafka.push(from_kafka(&rig, &broker, options, mode, round).await?);
+                let speed = |runs: &[Run]| runs[round - 1].mails_a_second;
+                let (nats, kafka) = (speed(&nats), speed(&kafka));
+                eprintln!("round {round} {answers}, {name}: nats {nats:.0}/s, kafka {kafka:.0}/s");
+                writeln!(every, "- {answers}, {name}: {nats:.0}, {kafka:.0}")?;
+            }
+            let speed =
+                |runs: &[Run]| median(&runs.iter().map(|it| it.mails_a_second).collect::<Vec<_>>());
+            let cost = |runs: &[Run]| {
+                let seconds = median(&runs.iter().map(|it| it.cpu_seconds).collect::<Vec<_>>());
+                seconds * 1_000.0 / f64::from(u32::try_from(*requests).unwrap_or(u32::MAX))
+            };
+            let (from_nats, from_kafka) = (speed(&nats), speed(&kafka));
+            let (nats, kafka) = (cost(&nats), cost(&kafka));
+            writeln!(
+                page,
+                "| {answers} | `{name}` | {from_nats:.0}/s | {from_kafka:.0}/s | **{:.2}** | \
+                 {nats:.3} | {kafka:.3} |",
+                from_kafka / from_nats
+            )?;
         }
-        let (nats, kafka) = (median(&nats), median(&kafka));
-        let name = mode.as_str();
-        writeln!(page, "| `{name}` | {nats:.0}/s | {kafka:.0}/s | **{:.2}** |", kafka / nats)?;
     }
     Ok(page + &every)
 }
 
-async fn from_nats(rig: &mut Rig, options: &Options, mode: Mode) -> Result<f64, Failure> {
+async fn from_nats(rig: &mut Rig, options: &Options, mode: Mode) -> Result<Run, Failure> {
     let streams = rig.streams().await?;
     let payloads: Vec<_> =
         (0..options.requests).map(|n| payload(n, n % options.mailboxes)).collect();
@@ -59,12 +88,13 @@ async fn from_nats(rig: &mut Rig, options: &Options, mode: Mode) -> Result<f64, 
     command.args(["--log", "error", "run"]).arg(&file);
     let mut child = command.stdout(std::process::Stdio::null()).spawn()?;
     let stored = rig.read(&streams.outcomes, options.requests).await;
+    let cpu_seconds = cpu_seconds(&child);
     end(&mut child);
-    let stored = stored?;
+    let (stored, cpu_seconds) = (stored?, cpu_seconds?);
     rig.remove(&streams).await?;
     let times = || stored.iter().map(|stored| stored.nanos);
     let took = times().max().unwrap_or_default() - times().min().unwrap_or_default();
-    Ok(rate(options.requests, nanos(took)))
+    Ok(Run { mails_a_second: rate(options.requests, nanos(took)), cpu_seconds })
 }
 
 async fn from_kafka(
@@ -73,7 +103,7 @@ async fn from_kafka(
     options: &Options,
     mode: Mode,
     round: usize,
-) -> Result<f64, Failure> {
+) -> Result<Run, Failure> {
     let name = format!("{}-{round}", mode.as_str());
     let records: Vec<_> = (0..options.requests).map(|n| record(n, n % options.mailboxes)).collect();
     let config = config(rig, broker, &name, mode, CONCURRENCY);
@@ -82,10 +112,12 @@ async fn from_kafka(
     let mut child: Child = broker.run(rig, &name, &config)?;
     let count = options.requests + options.mailboxes;
     let outcomes = tokio::task::block_in_place(|| broker.read(&format!("{name}.out"), count));
+    let cpu_seconds = cpu_seconds(&child);
     end(&mut child);
-    let mut outcomes = outcomes?;
+    let (mut outcomes, cpu_seconds) = (outcomes?, cpu_seconds?);
     outcomes.sort_by_key(millis);
-    Ok(rate(options.requests, span(&outcomes[options.mailboxes..])))
+    let took = span(&outcomes[options.mailboxes..]);
+    Ok(Run { mails_a_second: rate(options.requests, took), cpu_seconds })
 }
 
 /// Makes the topics of a name, and has a worker send a mail from each mailbox and stop. Without a

@@ -22,18 +22,23 @@ impl Process {
 
     /// Seconds of all cores so far, of the program and of the system for it.
     pub fn cpu_seconds(&self) -> Result<f64, Failure> {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.0.id()))?;
-        // a name may have blanks in it, and ends with the last bracket
-        let (_, fields) = stat.rsplit_once(')').ok_or("stat without a name")?;
-        let ticks = fields.split_whitespace().skip(11).take(2).map(str::parse::<u32>);
-        let ticks: u32 = ticks.sum::<Result<u32, _>>()?;
-        Ok(f64::from(ticks) / TICKS_PER_SECOND)
+        cpu_seconds(&self.0)
     }
 
     /// Resident memory at its most, in MiB.
     pub fn peak_mib(&self) -> Result<f64, Failure> {
         Ok(f64::from(u32::try_from(status_kib(self.0.id(), "VmHWM")?)?) / 1024.0)
     }
+}
+
+/// Seconds of all cores so far, of the program and of the system for it.
+pub fn cpu_seconds(child: &Child) -> Result<f64, Failure> {
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", child.id()))?;
+    // a name may have blanks in it, and ends with the last bracket
+    let (_, fields) = stat.rsplit_once(')').ok_or("stat without a name")?;
+    let ticks = fields.split_whitespace().skip(11).take(2).map(str::parse::<u32>);
+    let ticks: u32 = ticks.sum::<Result<u32, _>>()?;
+    Ok(f64::from(ticks) / TICKS_PER_SECOND)
 }
 
 impl Drop for Process {
