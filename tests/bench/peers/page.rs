@@ -29,7 +29,8 @@ enum Better {
 /// The measured part of the page.
 pub fn markdown(results: &Results, at_once: usize, mailboxes: usize) -> Result<String, Failure> {
     let mut page = format!("{}.\n\n", results.environment.join("; "));
-    write!(page, "The best of a row is **bold**, where one is.\n\n|")?;
+    page += "Every run is a line of [peers.ndjson](benchmarks/peers.ndjson). ";
+    page += "The best of a row is **bold**, where one is.\n\n|";
     for who in Who::ALL {
         write!(page, " | {}", who.title())?;
     }
@@ -50,6 +51,7 @@ pub fn markdown(results: &Results, at_once: usize, mailboxes: usize) -> Result<S
     let lines = of(|who| results.lines.get(&who).map(|lines| whole(*lines)));
     page += "| *What one writes* | | | | |\n";
     row(&mut page, &Row::new("lines, with NATS", lines, "", Better::Less))?;
+    page += "\n![the same as bars](benchmarks/peers.svg)\n";
     Ok(page)
 }
 
