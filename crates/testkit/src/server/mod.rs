@@ -6,6 +6,8 @@
 
 mod kafka;
 mod nats;
+mod prometheus;
 
 pub use kafka::{InUse, KafkaOptions, KafkaServer, SharedKafka, shared as shared_kafka};
 pub use nats::NatsServer;
+pub use prometheus::{Prometheus, promtool};

@@ -1,9 +1,9 @@
-//! Takes one program out of a package of a newer Debian, without installing it and without root.
+//! Takes programs out of a package of Debian, without installing it and without root.
 //!
-//! The package lists of the newer suite live in a folder of their own, so the machine's own
-//! sources, lists and packages stay as they are. The mirror is the one the machine already uses,
-//! and packages are checked against Debian's own keys. Nothing of the package's dependencies is
-//! fetched: good for a program that links little or nothing, and for no other.
+//! The package lists live in a folder of their own, so the machine's own sources, lists and
+//! packages stay as they are. The mirror is the one the machine already uses, and packages are
+//! checked against Debian's own keys. Nothing of the package's dependencies is fetched: good for a
+//! program that links little or nothing, and for no other.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,11 +12,17 @@ use crate::command::Line;
 use crate::{Result, workspace};
 
 /// The suite that always exists and always has the newest packages.
-const SUITE: &str = "unstable";
+pub const NEWEST: &str = "unstable";
 const KEYS: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
-/// Gets `package` and copies `program`, a path in it, to `target`.
-pub fn unpack(package: &str, program: &str, target: &Path) -> Result {
+/// The suite that this machine has: what links the C library fits it.
+pub fn own_suite() -> Result<String> {
+    let release = fs::read_to_string("/etc/os-release").unwrap_or_default();
+    suite_in(&release).ok_or_else(|| "this machine is no Debian".into())
+}
+
+/// Gets `package` of a suite and copies `programs`, paths in it, into the folder `target`.
+pub fn unpack(suite: &str, package: &str, programs: &[&str], target: &Path) -> Result {
     let mirror = mirror().ok_or("this machine has no Debian mirror in /etc/apt")?;
     let folder = workspace::services().join("debian");
     if folder.exists() {
@@ -28,16 +34,19 @@ pub fn unpack(package: &str, program: &str, target: &Path) -> Result {
         fs::create_dir_all(folder.join(part))?;
     }
     let sources = folder.join("sources.list");
-    fs::write(&sources, format!("deb [signed-by={KEYS}] {mirror} {SUITE} main\n"))?;
+    fs::write(&sources, format!("deb [signed-by={KEYS}] {mirror} {suite} main\n"))?;
 
-    eprintln!("getting {package} from Debian {SUITE}, once");
+    eprintln!("getting {package} from Debian {suite}, once");
     apt(&folder, &sources).args(["update"]).capture()?;
     apt(&folder, &sources).args(["download", package]).capture()?;
     let extract = [Path::new("-x"), &downloaded(&folder)?, &unpacked];
     Line::new("dpkg-deb").args(extract).capture()?;
 
-    fs::create_dir_all(target.parent().ok_or("no folder to copy to")?)?;
-    fs::copy(unpacked.join(program), target)?;
+    fs::create_dir_all(target)?;
+    for program in programs {
+        let program = unpacked.join(program);
+        fs::copy(&program, target.join(program.file_name().ok_or("a path without a name")?))?;
+    }
     // the lists alone are some 50 MB
     Ok(fs::remove_dir_all(&folder)?)
 }
@@ -65,6 +74,15 @@ fn downloaded(folder: &Path) -> Result<PathBuf> {
     package.ok_or_else(|| format!("apt-get left no package in {}", folder.display()).into())
 }
 
+/// The suite's name in `/etc/os-release`, of Debian itself alone: those made from it have others.
+fn suite_in(release: &str) -> Option<String> {
+    let value = |key: &str| {
+        let line = release.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='));
+        line.map(|value| value.trim_matches('"').to_owned())
+    };
+    value("ID").filter(|id| id == "debian").and_then(|_| value("VERSION_CODENAME"))
+}
+
 /// The mirror that this machine gets Debian from.
 fn mirror() -> Option<String> {
     let parts = fs::read_dir("/etc/apt/sources.list.d").into_iter().flatten();
@@ -89,6 +107,14 @@ fn mirror_in(text: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_suite_is_that_of_a_debian() {
+        let debian = "PRETTY_NAME=\"Debian\"\nVERSION_CODENAME=bookworm\nID=debian\n";
+        assert_eq!(suite_in(debian).as_deref(), Some("bookworm"));
+        assert_eq!(suite_in("ID=ubuntu\nID_LIKE=debian\nVERSION_CODENAME=noble\n"), None);
+        assert_eq!(suite_in(""), None);
+    }
 
     #[test]
     fn the_mirror_is_found_in_both_formats_and_is_not_the_security_one() {

@@ -6,6 +6,7 @@
 mod debian;
 mod kafka;
 mod nats;
+mod prometheus;
 
 use std::path::PathBuf;
 
@@ -28,6 +29,7 @@ struct Service {
 const SERVICES: &[Service] = &[
     Service { name: "nats-server", provide: nats::provide },
     Service { name: "kafka", provide: kafka::provide },
+    Service { name: "prometheus", provide: prometheus::provide },
 ];
 
 pub fn run(arguments: &[String]) -> Result {

@@ -49,7 +49,8 @@ fn get(kept: &Path) -> Result<Ready> {
         Ok(ready) => return Ok(ready),
         Err(error) => error,
     };
-    let unpacked = debian::unpack("nats-server", "usr/sbin/nats-server", kept)
+    let folder = kept.parent().ok_or("no folder to unpack into")?;
+    let unpacked = debian::unpack(debian::NEWEST, "nats-server", &["usr/sbin/nats-server"], folder)
         .and_then(|()| usable(kept, "unpacked from a Debian package"));
     unpacked.map_err(|unpacked| {
         format!(
