@@ -36,6 +36,17 @@ pub(crate) struct Found {
     pub note: Option<Note>,
 }
 
+impl Found {
+    /// Below the first, only what the note calls open is not done; below the second, anything may have
+    /// been handed out.
+    fn said(&self) -> (u64, u64) {
+        match &self.note {
+            Some(note) => (note.next.min(self.end), note.lease.min(self.end)),
+            None => (self.position, self.end),
+        }
+    }
+}
+
 /// One partition while it is ours.
 #[derive(Debug)]
 pub(crate) struct Partition {
@@ -164,8 +175,14 @@ impl Partition {
         if !self.is_changed() {
             return None;
         }
-        let (position, lease) = (self.mark.position(), self.lease_asked);
-        let note = Note::write(position, self.mark.next(), lease, self.mark.open());
+        let (position, read) = (self.mark.position(), self.mark.next());
+        // what was found about records that were not read yet stays true: whoever comes next needs
+        // it as much, be it that this one goes before it has read them
+        let (found_next, found_lease) = self.found.said();
+        let open_found = self.found.note.iter().flat_map(|note| note.open.iter().copied());
+        let open = self.mark.open().chain(open_found.filter(|offset| *offset >= read));
+        let lease = self.lease_asked.max(found_lease);
+        let note = Note::write(position, read.max(found_next), lease, open);
         Some(Commit { position, note, change: self.changed, lease })
     }
 
@@ -228,6 +245,15 @@ mod tests {
         commit
     }
 
+    /// Takes a record, once it is promised.
+    fn promised(partition: &mut Partition, offset: u64) -> Turn {
+        partition.reach(offset);
+        if let Some(commit) = partition.commit() {
+            partition.confirm(&commit);
+        }
+        partition.take(offset, 1)
+    }
+
     const NEW: Turn = Turn::Now(SeenBefore::No);
     const MAYBE: Turn = Turn::Now(SeenBefore::Maybe);
 
@@ -279,6 +305,40 @@ mod tests {
         partition.reach(LEASE * 10);
         confirm(&mut partition);
         assert_eq!(partition.take(LEASE * 10, 1), NEW);
+    }
+
+    #[test]
+    fn who_goes_before_having_read_what_the_note_is_about_hands_it_on() {
+        let note = Note { next: 3000, open: vec![5, 7, 1500], lease: 3500 };
+        let mut partition = Partition::new(1, Found { position: 5, end: 9000, note: Some(note) });
+        let turns = |found: Option<Note>| {
+            let mut next_owner = assigned(5, 9000, found);
+            [5, 6, 7, 1499, 1500, 2999, 3000, 3499, 3500].map(|at| promised(&mut next_owner, at))
+        };
+        let skip = Turn::Skip;
+        let all = [MAYBE, skip, MAYBE, skip, MAYBE, skip, MAYBE, MAYBE, NEW];
+        // killed after the first commit
+        let first = confirm(&mut partition);
+        assert_eq!((first.position, turns(Note::read(5, &first.note))), (5, all));
+        // killed among them
+        assert_eq!([partition.take(5, 1), partition.take(6, 1)], [MAYBE, skip]);
+        let second = confirm(&mut partition);
+        assert_eq!(turns(Note::read(second.position, &second.note)), all);
+        // asked to go
+        partition.leave();
+        let last = confirm(&mut partition);
+        assert_eq!(turns(Note::read(last.position, &last.note)), all);
+    }
+
+    #[test]
+    fn where_no_note_was_what_stood_there_stays_in_doubt() {
+        let mut partition = assigned(0, 5000, None);
+        assert_eq!(partition.take(0, 1), MAYBE);
+        partition.leave();
+        let last = confirm(&mut partition);
+        let mut next_owner = assigned(0, 6000, Note::read(0, &last.note));
+        let turns = [0, 1, 4999, 5000].map(|offset| promised(&mut next_owner, offset));
+        assert_eq!(turns, [MAYBE, MAYBE, MAYBE, NEW]);
     }
 
     #[test]
