@@ -26,7 +26,7 @@ use super::{
     held::Held,
     make::Maker,
     quarantine::Quarantine,
-    settings::Settings,
+    settings::{Settings, Whose},
     share::Share,
 };
 use crate::{host::OutputHost, ledger::Clock, metric, spans};
@@ -76,6 +76,19 @@ struct Asked {
 }
 
 impl Line {
+    /// Asks the directory who the mailboxes are.
+    ///
+    /// # Errors
+    /// The directory's.
+    pub(super) async fn discover(&self) -> Result<Vec<Mailbox>> {
+        match &self.settings.mailboxes {
+            Whose::Listed(listed) => Ok(listed.clone()),
+            Whose::Rule { rule, .. } => {
+                self.changes.discover(rule, &Deadline::fixed(self.settings.deadline)).await
+            }
+        }
+    }
+
     /// One turn: all folders of a mailbox, one after the other. What is wrong with one of them does not
     /// keep the next from being read.
     ///

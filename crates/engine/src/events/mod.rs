@@ -23,6 +23,7 @@ mod quarantine;
 mod recent;
 pub mod record;
 mod relay;
+mod roster;
 mod run;
 mod settings;
 mod share;

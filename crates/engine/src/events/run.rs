@@ -3,12 +3,12 @@
 use std::{collections::HashMap, pin::pin, sync::Arc, time::Duration};
 
 use jiff::{SignedDuration, Timestamp};
-use mailbridge_core::{Code, Deadline, Error, Mailbox, Result, Scope, Verdict};
+use mailbridge_core::{Code, Error, Mailbox, Result, Scope, Verdict};
 use tokio::{sync::mpsc, task::JoinSet, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Events, Settings, State, Whose,
+    Events, Settings, State,
     after::After,
     folders::Places,
     hub,
@@ -16,12 +16,12 @@ use super::{
     make::Maker,
     quarantine::Quarantine,
     relay::relay,
+    roster::Roster,
     share::{Pool, Share, Worker},
-    turns::{Ended, Turns},
+    turns::{Ended, Turns, sleep_until},
     wake::{Keeper, Waking, Watch},
 };
 use crate::{
-    backoff,
     health::Side,
     hold::{Hold, Pass},
     host::OutputHost,
@@ -34,8 +34,6 @@ const PASSING: (Duration, Duration) = (Duration::from_secs(1), Duration::from_mi
 const PARKED: (Duration, Duration) = (Duration::from_mins(5), Duration::from_hours(1));
 /// How long a mailbox that asks for a pause is left alone when it does not say for how long.
 const MAILBOX_PAUSE: Duration = Duration::from_secs(5);
-/// The pauses after a directory that could not be asked.
-const DIRECTORY: (Duration, Duration) = (Duration::from_secs(5), Duration::from_mins(10));
 /// Until a mailbox is looked at again that another worker is about to have.
 const NOT_MINE: Duration = Duration::from_secs(1);
 /// How often an idle connection is asked whether it is still ready.
@@ -381,8 +379,10 @@ async fn watch(line: &Line, found: mpsc::Sender<Vec<Mailbox>>) {
             None => std::future::pending().await,
         }
     };
-    let mut roster = Roster::new();
-    let rosters = async { while found.send(roster.next(line).await).await.is_ok() {} };
+    let mut roster =
+        Roster::new(&line.pipeline, line.settings.mailboxes.clone(), line.share.clone());
+    let rosters =
+        async { while found.send(roster.next(|| line.discover()).await).await.is_ok() {} };
     tokio::join!(line.to.watch(), dead_letters, rosters);
 }
 
@@ -391,59 +391,4 @@ async fn woken(keeper: Option<&Keeper>) -> Vec<Mailbox> {
         Some(keeper) => keeper.woken().await,
         None => std::future::pending().await,
     }
-}
-
-async fn sleep_until(due: Option<Instant>) {
-    match due {
-        Some(due) => tokio::time::sleep_until(due).await,
-        None => std::future::pending().await,
-    }
-}
-
-/// Who the mailboxes are.
-struct Roster {
-    due: Option<Instant>,
-    failures: u32,
-}
-
-impl Roster {
-    fn new() -> Self {
-        Self { due: Some(Instant::now()), failures: 0 }
-    }
-
-    /// Who they are now, when that is to be found out.
-    async fn next(&mut self, line: &Line) -> Vec<Mailbox> {
-        loop {
-            sleep_until(self.due).await;
-            let (rule, every) = match &line.settings.mailboxes {
-                Whose::Listed(listed) => {
-                    self.due = None;
-                    return unique(listed);
-                }
-                Whose::Rule { rule, every } => (rule, *every),
-            };
-            let deadline = Deadline::fixed(line.settings.deadline);
-            match line.changes.discover(rule, &deadline).await {
-                Ok(all) => {
-                    (self.due, self.failures) = (Some(Instant::now() + every), 0);
-                    return all;
-                }
-                Err(error) => {
-                    self.failures += 1;
-                    let pause = backoff::pause(self.failures, DIRECTORY.0, DIRECTORY.1);
-                    self.due = Some(Instant::now() + pause);
-                    let (pipeline, code, cure) =
-                        (&line.pipeline, error.code(), error.code().cure());
-                    tracing::warn!(%pipeline, %code, %error, cure,
-                        "the directory does not say who the mailboxes are; those that are known go on");
-                }
-            }
-        }
-    }
-}
-
-/// Each once, however often it is listed.
-fn unique(listed: &[Mailbox]) -> Vec<Mailbox> {
-    let mut seen = std::collections::HashSet::new();
-    listed.iter().filter(|mailbox| seen.insert((*mailbox).clone())).cloned().collect()
 }

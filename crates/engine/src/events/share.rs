@@ -33,6 +33,8 @@ const FAILING: (Duration, Duration) = (Duration::from_millis(200), Duration::fro
 /// How many commits of a pipeline can be under way at once, whatever the number of workers: each
 /// takes a client of its own.
 const COMMITTED: Slice = 32;
+/// Whose slice this is in, as if it were a mailbox, asks the directory for all.
+const DIRECTORY: &str = "directory";
 
 /// Who has which mailboxes. Clones are one.
 #[derive(Clone)]
@@ -42,6 +44,8 @@ pub(super) struct Share {
     slices: Slice,
     view: Arc<Mutex<View>>,
     changed: Arc<Notify>,
+    /// The same, for whoever finds out who the mailboxes are.
+    asker: Arc<Notify>,
 }
 
 #[derive(Default)]
@@ -145,6 +149,7 @@ impl Share {
             slices: if commits { COMMITTED } else { SLICES },
             view: Arc::default(),
             changed: Arc::default(),
+            asker: Arc::default(),
         }
     }
 
@@ -198,6 +203,21 @@ impl Share {
     /// Returns when other mailboxes are this worker's than before. Cancel safe.
     pub(super) async fn changed(&self) {
         self.changed.notified().await;
+    }
+
+    /// Where the workers meet; none, for one that is alone.
+    pub(super) fn store(&self) -> Option<Arc<dyn StateStore>> {
+        self.pool.as_ref().map(|pool| Arc::clone(&pool.store))
+    }
+
+    /// Whether it is this worker that asks, for all, who the mailboxes are.
+    pub(super) fn asks(&self) -> bool {
+        self.pool.is_none() || self.view().holds(slice_of(DIRECTORY, self.slices))
+    }
+
+    /// Returns when it may be another that asks. Cancel safe.
+    pub(super) async fn asker_changed(&self) {
+        self.asker.notified().await;
     }
 
     /// Holds this worker's share until it is to leave, and then gives it to the others: nothing may
@@ -289,6 +309,7 @@ impl Share {
         };
         if changed {
             self.changed.notify_one();
+            self.asker.notify_one();
             let (pipeline, workers, slices) =
                 (&pool.pipeline, member.names().len(), member.held().len());
             tracing::info!(%pipeline, workers, slices, "mailboxes are shared");
@@ -304,7 +325,7 @@ impl Share {
 }
 
 /// Returns when something was told. Where nobody can be heard, never.
-async fn heard(signals: &mut Option<Box<dyn Signals>>) {
+pub(super) async fn heard(signals: &mut Option<Box<dyn Signals>>) {
     match signals {
         Some(listening) => {
             if listening.next().await.is_none() {
