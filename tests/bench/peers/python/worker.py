@@ -34,6 +34,10 @@ class Again(Exception):
     """Not sent as far as anybody knows, and worth another try later."""
 
 
+class NoToken(Exception):
+    """Not the mail's fault: to be tried for as long as it takes."""
+
+
 class Refused(Exception):
     """No later try would do better."""
 
@@ -91,7 +95,9 @@ class Mailer:
             if error.response_status_code in FOR_GOOD:
                 raise Refused(str(error.response_status_code)) from error
             raise Again(str(error.response_status_code)) from error
-        except (httpx.HTTPError, ClientAuthenticationError) as error:
+        except ClientAuthenticationError as error:
+            raise NoToken(str(error)) from error
+        except httpx.HTTPError as error:
             raise Again(type(error).__name__) from error
 
 

@@ -6,7 +6,7 @@ import os
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
-from worker import Again, Mailer, Refused, outcome
+from worker import Again, Mailer, NoToken, Refused, outcome
 
 TRIES = 5
 PAUSE_SECONDS = 10
@@ -14,15 +14,18 @@ PAUSE_SECONDS = 10
 
 async def handle(producer, mailer, record):
     topic = os.environ["TOPIC"]
-    for attempt in range(1, TRIES + 1):
+    left = TRIES
+    while left:
         try:
             request = json.loads(record.value)
             await mailer.send(request)
             await producer.send_and_wait(f"{topic}.out", outcome(request), key=record.key)
             return
+        except NoToken:
+            await asyncio.sleep(PAUSE_SECONDS)
         except Again:
-            if attempt < TRIES:
-                await asyncio.sleep(PAUSE_SECONDS)
+            left -= 1
+            await asyncio.sleep(PAUSE_SECONDS if left else 0)
         except (Refused, ValueError, KeyError):
             break
     await producer.send_and_wait(f"{topic}.dead", record.value, key=record.key)

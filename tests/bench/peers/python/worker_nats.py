@@ -7,7 +7,7 @@ import os
 import nats
 from nats.errors import TimeoutError as Nothing
 
-from worker import Again, Mailer, Refused, outcome
+from worker import Again, Mailer, NoToken, Refused, outcome
 
 DELIVERIES = 5
 PAUSE_SECONDS = 10
@@ -21,6 +21,9 @@ async def handle(js, mailer, message):
         await mailer.send(request)
         headers = {"Nats-Msg-Id": request["id"]}
         await js.publish(f"{outcomes}.out", outcome(request), headers=headers)
+    except NoToken:
+        await message.nak(delay=PAUSE_SECONDS)
+        return
     except Again as error:
         if message.metadata.num_delivered < DELIVERIES:
             await message.nak(delay=PAUSE_SECONDS)
