@@ -3,10 +3,10 @@
 //!
 //! One broker of its own, a process beside nats-server and the sandbox on the same cores.
 
-pub mod broker;
+pub pub(crate) mod broker;
 mod events;
 mod rebalance;
-pub mod requests;
+pub pub(crate) mod requests;
 
 use std::fmt::Write as _;
 

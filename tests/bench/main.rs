@@ -4,6 +4,7 @@
 //! absolute numbers are shown, and say more of the machine than of the program. Not a test: nothing
 //! here passes or fails by the clock.
 
+mod blocked;
 mod budgets;
 mod floor;
 mod inbound;
@@ -62,6 +63,12 @@ usage: cargo xtask bench send [options]
   --only PART       requests, events or rebalance
   --write           put the result into docs/benchmarks.md
 
+       cargo xtask bench blocked [options]      (wants `cargo xtask services`; eleven minutes)
+
+  --others N        requests behind those of a throttled mailbox (100000)
+  --seconds N       how long it is throttled (600)
+  --write           put the result into docs/benchmarks.md
+
        cargo xtask bench peers [options]        (wants go, python3 and `cargo xtask services`)
 
   --requests N      requests in each run in which nothing goes wrong (20000)
@@ -100,6 +107,7 @@ async fn main() -> ExitCode {
         Some("budgets") => budgets::run(&args[1..]).await,
         Some("send") => send::run(&args[1..]).await,
         Some("inbound") => inbound::run(&args[1..]).await,
+        Some("blocked") => blocked::run(&args[1..]).await,
         Some("kafka") => kafka::run(&args[1..]).await,
         Some("peers") => peers::run(&args[1..]).await,
         Some("pool") => pool::run(&args[1..]).await,

@@ -8,7 +8,7 @@
 
 mod contender;
 mod fetch;
-mod graph;
+pub(crate) mod graph;
 mod page;
 mod plain;
 mod plot;
