@@ -3,10 +3,10 @@
 //!
 //! One broker of its own, a process beside nats-server and the sandbox on the same cores.
 
-pub pub(crate) mod broker;
+pub mod broker;
 mod events;
 mod rebalance;
-pub pub(crate) mod requests;
+pub mod requests;
 
 use std::fmt::Write as _;
 

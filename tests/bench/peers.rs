@@ -8,11 +8,11 @@
 
 mod contender;
 mod fetch;
-pub(crate) mod graph;
+pub mod graph;
 mod page;
 mod plain;
 mod plot;
-pub(crate) mod process;
+pub mod process;
 mod stage;
 mod trouble;
 
