@@ -8,6 +8,7 @@ mod guide;
 mod posted;
 mod program;
 mod send;
+mod watched;
 
 use std::{fs, net::TcpListener};
 
