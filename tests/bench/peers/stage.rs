@@ -102,7 +102,7 @@ impl Stage {
         Ok(true)
     }
 
-    /// Waits until so many mails have been sent; returns how many there are, or fails after so long.
+    /// Waits until so many mails have been sent; returns how many there are. Fails after so long.
     pub async fn until_sent(&self, count: usize, most: Duration) -> Result<u64, Failure> {
         let until = Instant::now() + most;
         loop {
