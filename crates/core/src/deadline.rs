@@ -39,7 +39,8 @@ impl Deadline {
         *self.at.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A step has been made that the next does not repeat: the time without progress begins anew.
+    /// A step has been made that the next does not repeat: the time without progress begins anew. Not
+    /// once it is over: whoever finds the answer to a step after it has slept may long be given up.
     pub fn progress(&self) {
         self.wait_until(Instant::now());
     }
@@ -47,9 +48,13 @@ impl Deadline {
     /// A pause up to this time is part of the work, such as one that the mailbox's own pace asks for:
     /// the time without progress begins at its end.
     ///
-    /// Returns whether the pause, and a step after it, still end before the limit.
+    /// Returns whether the pause, and a step after it, still end before the limit; never, once it is
+    /// over.
     pub fn wait_until(&self, end: Instant) -> bool {
         let mut at = self.at.lock().unwrap_or_else(PoisonError::into_inner);
+        if *at < Instant::now() {
+            return false;
+        }
         *at = (*at).max(end + self.idle).min(self.limit);
         end < self.limit
     }
@@ -99,6 +104,17 @@ mod tests {
         };
         tokio::join!(deadline.passed(Duration::from_secs(1)), works);
         assert_eq!(start.elapsed(), Duration::from_secs(51));
+    }
+
+    /// As of a process that was stopped, whose answers came meanwhile.
+    #[tokio::test(start_paused = true)]
+    async fn once_it_is_over_no_progress_moves_it() {
+        let start = Instant::now();
+        let deadline = Deadline::new(IDLE, Duration::from_mins(10));
+        advance(IDLE + Duration::from_secs(1)).await;
+        deadline.progress();
+        assert!(!deadline.wait_until(Instant::now()));
+        assert_eq!(deadline.at(), start + IDLE);
     }
 
     #[tokio::test(start_paused = true)]

@@ -6,6 +6,11 @@
 //! acknowledgement deadline runs while it is buffered here; one that may have waited too long to be
 //! begun (the engine stopped calling `next`) is let go unread and comes back.
 //!
+//! A process that was stopped for a while (a suspended machine, SIGSTOP) finds what came meanwhile as
+//! if it had come just now, and the server has handed it to others by then. So whoever waits looks at
+//! the clock now and then, and an input that has stood still for too long ends: what is on its way
+//! to it is let go unread, too.
+//!
 //! Any doubt about the pulls themselves (a lost connection, missed heartbeats, a consumer that is
 //! gone) ends the instance. There is no recovery here; the host builds another.
 
@@ -33,7 +38,13 @@ use crate::{
 
 const CLOSED: &str = "the connection to the server was closed";
 const LOST: &str = "the connection to the server was lost";
+const STOOD_STILL: &str = "this process stood still; what came meanwhile may be another's by now";
 const SILENT: &str = "the server stopped answering pulls";
+
+/// An input that waits looks at the clock so often at most.
+const LOOK_UP_MIN: Duration = Duration::from_millis(100);
+/// A busy machine lets everybody stand still for a moment.
+const STILL_MIN: Duration = Duration::from_secs(1);
 
 /// The input. Dropping it gives back what it has buffered.
 pub(crate) struct NatsInput {
@@ -45,6 +56,10 @@ pub(crate) struct NatsInput {
     pace: Pace,
     /// The last time the buffer was known to be empty: nothing in it is older.
     empty_at: Instant,
+    /// The last time this input is known not to have stood still.
+    awake_at: Instant,
+    /// Whether it waited then; else nobody asked it.
+    waiting: bool,
     /// How long a message may have waited in the buffer and still leave time for one attempt.
     wait_max: Duration,
     status: watch::Receiver<Status>,
@@ -71,6 +86,8 @@ impl NatsInput {
             in_flight: needs.in_flight,
             pace: Pace { since: now, settled: 0, each_second: 0 },
             empty_at: now,
+            awake_at: now,
+            waiting: false,
             status,
             losses,
             mark,
@@ -95,11 +112,28 @@ impl NatsInput {
         Ok(())
     }
 
+    /// Looks at the clock.
+    ///
+    /// # Errors
+    /// `bus_lost`, when it stood still for longer than a message may wait to be begun.
+    fn look_up(&mut self) -> Result<()> {
+        let now = Instant::now();
+        if self.waiting && now.duration_since(self.awake_at) > self.wait_max.max(STILL_MIN) {
+            // nor is what it has given back then
+            self.empty_at = self.awake_at;
+            return Err(self.pulls.lost(STOOD_STILL));
+        }
+        (self.awake_at, self.waiting) = (now, false);
+        Ok(())
+    }
+
     /// Waits until there is something to read (the inner `None`: there will be nothing any more),
     /// or a reason to look around.
     async fn wait(&mut self, full: bool) -> Result<Option<Option<NatsMessage>>> {
         let _until_now = (!full).then_some(EmptyUntilNow(&mut self.empty_at));
         let silent_at = self.pulls.silent_at().filter(|_| !full);
+        let look_up = self.awake_at + (self.wait_max / 4).max(LOOK_UP_MIN);
+        self.waiting = true;
         let failure = tokio::select! {
             biased;
             message = self.subscriber.next(), if !full => return Ok(Some(message)),
@@ -109,6 +143,7 @@ impl NatsInput {
                 Err(_) => CLOSED,
             },
             () = until(silent_at) => SILENT,
+            () = sleep_until(look_up) => return Ok(None),
         };
         Err(self.pulls.lost(failure))
     }
@@ -164,17 +199,20 @@ impl Input for NatsInput {
             if self.status.borrow_and_update().losses != self.losses {
                 return Err(self.pulls.lost(LOST));
             }
+            self.look_up()?;
             self.ask().await?;
             let full = self.shared.out() >= self.in_flight;
             // Unconstrained: a budget that is used up must not look like an empty buffer.
             let next = || unconstrained(self.subscriber.next()).now_or_never();
             let (message, empty_at) = match (!full).then(next).flatten() {
-                Some(message) if waited => (message, Instant::now()),
+                Some(message) if waited => (message, self.awake_at),
                 Some(message) => (message, self.empty_at),
                 None => {
                     waited = !full;
-                    match self.wait(full).await? {
-                        Some(message) => (message, Instant::now()),
+                    let message = self.wait(full).await?;
+                    self.look_up()?;
+                    match message {
+                        Some(message) => (message, self.awake_at),
                         None => continue,
                     }
                 }

@@ -1,6 +1,7 @@
 //! Workers that share the mailboxes of one pipeline: who has which, and what happens when they come,
 //! go, sleep and die.
 
+mod asleep;
 mod rolling;
 mod storm;
 mod times;

@@ -5,6 +5,7 @@
 //! mailbox is, of the records in the bucket and of which processes are awake. Nothing is asked of
 //! the workers.
 
+pub mod asleep;
 mod owned;
 pub mod rolling;
 pub mod storm;

@@ -107,12 +107,7 @@ impl Pool {
                 worker.kill9().expect("it runs");
                 self.stopping.push(worker);
             }
-            Befalls::Asleep => {
-                let mut worker = self.any();
-                self.owned.awake(worker.id(), false);
-                worker.suspend().expect("it runs");
-                self.asleep.push((Instant::now() + self.sizes.lease * ASLEEP, worker));
-            }
+            Befalls::Asleep => self.sleep(),
             Befalls::Stopped => {
                 let mut worker = self.any();
                 // what it still has in hand is not looked at again by it
@@ -121,6 +116,14 @@ impl Pool {
                 self.stopping.push(worker);
             }
         }
+    }
+
+    /// Any of them falls asleep.
+    pub fn sleep(&mut self) {
+        let mut worker = self.any();
+        self.owned.awake(worker.id(), false);
+        worker.suspend().expect("it runs");
+        self.asleep.push((Instant::now() + self.sizes.lease * ASLEEP, worker));
     }
 
     /// Wakes those whose time has come, or all.

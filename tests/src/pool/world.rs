@@ -25,8 +25,8 @@ use super::Sizes;
 
 /// Between two handfuls of load.
 const TICK: Duration = Duration::from_millis(100);
-/// How long the bus waits for a worker that has a request.
-const ACK_WAIT: Duration = Duration::from_secs(12);
+/// How long the bus waits for a worker that has a request: less than any sleeps.
+const ACK_WAIT: Duration = Duration::from_secs(7);
 /// Longer than any run: what the streams have seen, they do not take again.
 const WINDOW: Duration = Duration::from_hours(1);
 
@@ -117,7 +117,7 @@ pipelines:
       guarantee: once
       outcomes: {{ bus: events, subject: mail.outcome }}
       dead_letters: {{ bus: events, subject: mail.dead }}
-      deadline: 5s
+      deadline: 3s
       settle_time: 5s
   support:
     events:
