@@ -102,8 +102,8 @@ impl Owned {
         let bucket = jetstream.create_key_value(config).await.expect("a bucket");
         let mut entries = bucket.watch_all().await.expect("it can be watched");
         let changes = Arc::<Mutex<Vec<_>>>::default();
-        let (changed, mut watching) = (Arc::new(Notify::new()), JoinSet::new());
-        let (noted, notice) = (Arc::clone(&changes), Arc::clone(&changed));
+        let (notify, mut watching) = (Arc::new(Notify::new()), JoinSet::new());
+        let (noted, notice) = (Arc::clone(&changes), Arc::clone(&notify));
         watching.spawn(async move {
             let _bucket = bucket;
             while let Some(entry) = entries.next().await {
@@ -115,7 +115,7 @@ impl Owned {
                 }
             }
         });
-        Self { changes, changed, _watching: Arc::new(watching) }
+        Self { changes, changed: notify, _watching: Arc::new(watching) }
     }
 
     fn changes(&self) -> MutexGuard<'_, Vec<(i128, Change)>> {

@@ -88,9 +88,16 @@ impl World {
             }
         });
         let arrived = vec![Vec::new(); sizes.mailboxes];
-        let requested = Vec::new();
-        let _listening = listening;
-        Self { nats, sandbox, jetstream, sizes, requested, arrived, published, _listening }
+        Self {
+            nats,
+            sandbox,
+            jetstream,
+            sizes,
+            requested: Vec::new(),
+            arrived,
+            published,
+            _listening: listening,
+        }
     }
 
     /// The configuration of a worker. They are identical.

@@ -61,7 +61,7 @@ impl One {
         let mut running = JoinSet::new();
         let holds = share.clone();
         running.spawn(async move { holds.hold(CancellationToken::new(), card).await });
-        let (count, known) = (Arc::clone(&asked), Arc::clone(&knows));
+        let (count, told) = (Arc::clone(&asked), Arc::clone(&knows));
         let (directory, fails) = (Arc::clone(directory), Arc::clone(fails));
         running.spawn(async move {
             let mut roster = Roster::new("p", rule(), share);
@@ -74,7 +74,7 @@ impl One {
             };
             loop {
                 let all = roster.next(&ask).await;
-                *known.lock().unwrap() = all;
+                *told.lock().unwrap() = all;
             }
         });
         Self { asked, knows, _running: running }
