@@ -78,7 +78,7 @@ pub async fn run(args: &[String]) -> Result<(), Failure> {
     let kind = json!({ "answer": { "status": 429, "retry_after": RETRY_AFTER_SECONDS } });
     graph.faults(&json!({ "match": { "mailbox": mailbox }, "kind": kind })).await?;
     let mut child = broker.run(&rig, NAME, &config(&rig, &broker, NAME, Mode::Once, IN_FLIGHT))?;
-    // from its first mail on; that one was there before it, and is looked for first
+    // from its first mail on; that one was there before the group, and is looked for first
     broker.produce(&format!("{NAME}.send"), &[request(HELD)]).await?;
     until(&graph, &mailbox, (0, 1)).await?;
     let (start, idle) = (Instant::now(), status_kib(child.id(), "VmRSS")?);
@@ -166,7 +166,7 @@ fn took(asked: &[OwnedMessage], told: &[OwnedMessage]) -> Vec<Duration> {
     let asked: HashMap<_, _> =
         asked.iter().filter_map(|record| Some((number_of(record)?, millis(record)))).collect();
     let others = told.iter().filter_map(|record| Some((number_of(record)?, millis(record))));
-    let others = others.filter(|(number, _)| *number >= HELD);
+    let others = others.filter(|(number, _)| *number > HELD);
     let took = others.filter_map(|(number, told)| u64::try_from(told - asked.get(&number)?).ok());
     let mut took: Vec<_> = took.map(Duration::from_millis).collect();
     took.sort_unstable();
