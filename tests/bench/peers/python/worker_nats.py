@@ -1,10 +1,12 @@
 """The worker on JetStream: so many at once, an ack after the outcome, a sign of life meanwhile."""
 
 import asyncio
+import contextlib
 import json
 import os
 
 import nats
+from nats.errors import MsgAlreadyAckdError
 from nats.errors import TimeoutError as Nothing
 
 from worker import Again, Mailer, NoToken, Refused, outcome
@@ -38,7 +40,8 @@ async def alive(in_hand):
     while True:
         await asyncio.sleep(ALIVE_SECONDS)
         for message in list(in_hand.values()):
-            await message.in_progress()
+            with contextlib.suppress(MsgAlreadyAckdError):
+                await message.in_progress()
 
 
 async def main():
@@ -48,17 +51,16 @@ async def main():
     mailer, most, in_hand = Mailer(), int(os.environ["CONCURRENCY"]), {}
     heartbeat = asyncio.create_task(alive(in_hand))
     while not heartbeat.done():
+        while len(in_hand) >= most:
+            await asyncio.wait(in_hand, return_when=asyncio.FIRST_COMPLETED)
         try:
             messages = await requests.fetch(most - len(in_hand), timeout=5)
         except Nothing:
             continue
         for message in messages:
-            in_hand[asyncio.create_task(handle(js, mailer, message))] = message
-        done, _ = await asyncio.wait(in_hand, return_when=asyncio.FIRST_COMPLETED)
-        for task in done:
-            del in_hand[task]
-            if task.exception():
-                print("left for a later delivery:", repr(task.exception()), flush=True)
+            task = asyncio.create_task(handle(js, mailer, message))
+            in_hand[task] = message
+            task.add_done_callback(in_hand.pop)
     heartbeat.result()
 
 
