@@ -5,6 +5,8 @@ mod links;
 mod page;
 mod world;
 
+pub use world::World;
+
 use std::fs;
 
 use crate::program::with_variable;

@@ -4,6 +4,7 @@
 mod broken;
 mod compose;
 mod deploy;
+mod examples;
 mod guide;
 mod posted;
 mod program;

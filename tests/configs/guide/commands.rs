@@ -108,25 +108,56 @@ fn checked(why: &str, text: &str) -> Result<(), String> {
 
 /// The words of each command: what a comment says, what is set before it and `sudo` are left out.
 fn commands(text: &str) -> Vec<Vec<String>> {
-    let mut found = Vec::new();
-    for line in text.replace("\\\n", " ").lines() {
-        let line = line.split(" #").next().unwrap_or_default();
-        for command in line.split("&&").flat_map(|it| it.split(" | ")).flat_map(|it| it.split("; ")) {
-            let words: Vec<_> = command.split_whitespace().collect();
-            let set = |word: &&&str| word.contains('=') && word.starts_with(char::is_uppercase);
-            let sudo = words.first() == Some(&"sudo");
-            let skipped = if sudo && words.get(1) == Some(&"mailbridge") { 1 } else { 0 };
-            let words: Vec<_> = words
-                .iter()
-                .skip(skipped)
-                .skip_while(set)
-                .map(|word| word.trim_matches(['\'', '"']).to_owned())
-                .collect();
-            if words.first().is_some_and(|word| !word.starts_with('#')) {
-                found.push(words);
-            }
+    let mut found = vec![Vec::new()];
+    for word in words(text) {
+        match word.as_str() {
+            "\n" | "&&" | "|" | ";" => found.push(Vec::new()),
+            _ => found.last_mut().expect("a command").push(word),
         }
     }
+    for words in &mut found {
+        if words.first().is_some_and(|it| it == "do") {
+            words.remove(0);
+        }
+        if words.first().is_some_and(|it| it == "sudo")
+            && words.get(1).is_some_and(|it| it == "mailbridge")
+        {
+            words.remove(0);
+        }
+        let set = |word: &String| word.contains('=') && word.starts_with(char::is_uppercase);
+        let set = words.iter().take_while(|word| set(word)).count();
+        words.drain(..set);
+    }
+    found.retain(|words| !words.is_empty());
+    found
+}
+
+/// Words and what stands between commands, as far as the guide's shell goes: quotes, comments.
+fn words(text: &str) -> Vec<String> {
+    let (mut found, mut word, mut quote) = (Vec::new(), None::<String>, None);
+    let text = text.replace("\\\n", " ");
+    let mut characters = text.chars();
+    while let Some(c) = characters.next() {
+        match (quote, c) {
+            (Some(open), c) if c == open => quote = None,
+            (None, '\'' | '"') => {
+                quote = Some(c);
+                word.get_or_insert_default();
+            }
+            (None, '#') if word.is_none() => {
+                let _comment = characters.by_ref().take_while(|c| *c != '\n').count();
+                found.push("\n".to_owned());
+            }
+            (None, c) if c.is_whitespace() || c == ';' => {
+                found.extend(word.take());
+                if c == '\n' || c == ';' {
+                    found.push("\n".to_owned());
+                }
+            }
+            (_, c) => word.get_or_insert_default().push(c),
+        }
+    }
+    found.extend(word);
     found
 }
 

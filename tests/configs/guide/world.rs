@@ -71,11 +71,17 @@ impl World {
         let program = binary().expect("the program is built");
         let program = program.display();
         provide(world.folder.path(), "mailbridge", &format!("exec '{program}' \"$@\""));
-        let cargo = format!("[[ \"$1 $2 $3\" == 'run --release --' ]] && exec '{program}' \"${{@:4}}\"");
+        let cargo =
+            format!("[[ \"$1 $2 $3\" == 'run --release --' ]] && exec '{program}' \"${{@:4}}\"");
         provide(world.folder.path(), "cargo", &cargo);
         provide(world.folder.path(), "nats", &world.here(include_str!("nats.sh")));
         world.copy(Path::new("configs"));
         world
+    }
+
+    /// Where commands run.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     /// A text with the ports of this world.
@@ -101,7 +107,8 @@ impl World {
         let path = env::var("PATH").unwrap_or_default();
         let bin: PathBuf = self.folder.path().join("bin");
         let script = format!("cd '{}'\n{script}", self.folder.path().display());
-        let launch = Launch::new("bash").expect("a launch").args(["-euo", "pipefail", "-c", &script]);
+        let launch =
+            Launch::new("bash").expect("a launch").args(["-euo", "pipefail", "-c", &script]);
         launch.env("PATH", format!("{}:{path}", bin.display())).start().expect("bash")
     }
 
