@@ -2,8 +2,9 @@
 //!
 //! The payload is the original's, byte for byte; only where the bus does not take a message of that
 //! size it is left out, and what is left says so. So are the headers, with what mailbridge has to say
-//! added as `mailbridge-…`; headers by which NATS itself is steered (`Nats-…`) are kept under
-//! `mailbridge-original-…`, since they would steer the dead letter.
+//! added as `mailbridge-…`; headers by which NATS itself is steered (`Nats-…`), and the one that is
+//! the original's id on Kafka (`message-id`), are kept under `mailbridge-original-…`, since they
+//! would steer the dead letter, which has an id of its own.
 
 use jiff::Timestamp;
 
@@ -45,7 +46,9 @@ impl DeadLetter<'_> {
         let Self { original, outcome, mark, time } = self;
         let mut headers = Headers::new();
         for (name, value) in original.headers.iter() {
-            if name.get(..5).is_some_and(|start| start.eq_ignore_ascii_case("nats-")) {
+            let is_id = name.eq_ignore_ascii_case("message-id")
+                && original.id.as_ref().is_some_and(|id| id.as_bytes() == value.as_ref());
+            if is_id || name.get(..5).is_some_and(|start| start.eq_ignore_ascii_case("nats-")) {
                 headers.push(format!("{PREFIX}original-{}", name.to_lowercase()), value.clone());
             } else {
                 headers.push(name, value.clone());

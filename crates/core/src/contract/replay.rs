@@ -79,7 +79,8 @@ impl Replay {
         let mut headers = request_headers(&letter.headers);
         if headers.get(POSITION_HEADER).is_none() {
             headers.push(POSITION_HEADER, position.to_owned());
-            if let Some(id) = own("original-nats-msg-id") {
+            let id = own("original-nats-msg-id").or_else(|| own("original-message-id"));
+            if let Some(id) = id {
                 headers.push(ID_HEADER, id);
             }
         }
@@ -170,28 +171,32 @@ mod tests {
     }
 
     fn dead(original: &Message, at: &Position, status: Status) -> Message {
+        dead_on("Nats-Msg-Id", original, at, status)
+    }
+
+    /// `id`: the header in which the bus has a message's id.
+    fn dead_on(id: &str, original: &Message, at: &Position, status: Status) -> Message {
+        let mut original = original.clone();
+        original.headers.set(id, original.id.clone());
+        let original = &original;
         let Decoded { key, .. } = decode(original, at).unwrap();
         let outcome = OutcomeData::new(status, "orders", Guarantee::Once, &key, at);
         let (mark, time) = (&key.mark("orders"), Timestamp::UNIX_EPOCH);
-        let mut letter = DeadLetter { original, outcome: &outcome, mark, time }.to_message();
-        // a bus has the original's id in a header
-        if let Some(id) = &original.id {
-            letter.headers.push("mailbridge-original-nats-msg-id", id.clone());
-        }
-        letter
+        DeadLetter { original, outcome: &outcome, mark, time }.to_message()
     }
 
     #[test]
     fn a_replay_is_the_same_request_whatever_its_key_came_from() {
-        for id in [None, Some("m-1")] {
+        let (nats, kafka) = ("Nats-Msg-Id", "message-id");
+        for (bus, id) in [(nats, None), (nats, Some("m-1")), (kafka, None), (kafka, Some("m-1"))] {
             let (first, here) = (original(id), Position::new("nats:MAIL:7"));
             let before = decode(&first, &here).unwrap().key;
             let mut message = first.clone();
             // given up and replayed twice
             for turn in 0..2 {
-                let letter =
-                    dead(&message, &Position::new(format!("turn {turn}")), Status::Unknown);
-                let letter = if turn == 0 { dead(&first, &here, Status::Unknown) } else { letter };
+                let there = Position::new(format!("turn {turn}"));
+                let (of, at) = if turn == 0 { (&first, &here) } else { (&message, &there) };
+                let letter = dead_on(bus, of, at, Status::Unknown);
                 let replay = Replay::of(&letter).unwrap();
                 message = replay.message.unwrap();
                 assert_eq!(message.address.as_deref(), Some("mail.send.eu"));
