@@ -26,7 +26,8 @@ const OWNED: [&str; 2] = ["errors", "reference"];
 fn main() -> ExitCode {
     let check = std::env::args().skip(1).any(|argument| argument == "--check");
     let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs");
-    let stale = match stale(&docs, &documents()) {
+    let documents = summary(&docs).map(|summary| documents(summary));
+    let stale = match documents.and_then(|documents| stale(&docs, &documents)) {
         Ok(stale) => stale,
         Err(error) => {
             eprintln!("{}: {error}", docs.display());
@@ -79,8 +80,8 @@ fn apply(path: &Path, text: Option<&str>) -> io::Result<()> {
     }
 }
 
-fn documents() -> Documents {
-    let mut documents = Documents::new();
+fn documents(summary: String) -> Documents {
+    let mut documents = Documents::from([("SUMMARY.md".into(), summary)]);
     for code in Code::ALL {
         documents.insert(format!("errors/{code}.md"), error_page(*code));
     }
@@ -97,6 +98,20 @@ fn documents() -> Documents {
         documents.insert(format!("reference/{name}.schema.json"), text);
     }
     documents
+}
+
+/// The pages of the book as they are listed now, with a page for each code that there is.
+fn summary(docs: &Path) -> io::Result<String> {
+    const INDEX: &str = "](errors/README.md)\n";
+    let text = fs::read_to_string(docs.join("SUMMARY.md"))?;
+    let (before, after) = text.split_once(INDEX).ok_or_else(|| {
+        io::Error::other("SUMMARY.md does not list errors/README.md, below which codes go")
+    })?;
+    let mut summary = format!("{before}{INDEX}");
+    summary.extend(Code::ALL.iter().map(|code| format!("  - [{code}](errors/{code}.md)\n")));
+    let other = |line: &&str| !line.contains("](errors/");
+    summary.extend(after.split_inclusive('\n').filter(other));
+    Ok(summary)
 }
 
 fn error_page(code: Code) -> String {

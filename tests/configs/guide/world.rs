@@ -75,6 +75,8 @@ impl World {
             format!("[[ \"$1 $2 $3\" == 'run --release --' ]] && exec '{program}' \"${{@:4}}\"");
         provide(world.folder.path(), "cargo", &cargo);
         provide(world.folder.path(), "nats", &world.here(include_str!("nats.sh")));
+        // a refusal is a failure here, whether or not a reader's curl is told so
+        fs::write(world.folder.path().join(".curlrc"), "fail-with-body\n").expect("a file");
         world.copy(Path::new("configs"));
         world
     }
@@ -107,8 +109,8 @@ impl World {
         let path = env::var("PATH").unwrap_or_default();
         let bin: PathBuf = self.folder.path().join("bin");
         let script = format!("cd '{}'\n{script}", self.folder.path().display());
-        let launch =
-            Launch::new("bash").expect("a launch").args(["-euo", "pipefail", "-c", &script]);
+        let launch = Launch::new("bash").expect("a launch").args(["-eu", "-c", &script]);
+        let launch = launch.env("CURL_HOME", self.folder.path());
         launch.env("PATH", format!("{}:{path}", bin.display())).start().expect("bash")
     }
 
