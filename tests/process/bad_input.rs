@@ -1,9 +1,13 @@
 //! Every request that is not one is dead-lettered as it came, and the next one flows on.
 
-use async_nats::HeaderMap;
-use mailbridge_core::contract::Status;
+use mailbridge_core::{Headers, Message, contract::Status};
 
-use crate::rig::{LOAD, Plan, Rig, mailbox, request};
+use crate::{
+    bus::{On, over_each_bus},
+    rig::{LOAD, Plan, Rig, mailbox, plain, request},
+};
+
+over_each_bus!(malformed_requests_are_kept_named_and_passed_by);
 
 /// A malformed payload and the code that names what is wrong.
 fn malformed() -> Vec<(String, &'static str)> {
@@ -28,23 +32,22 @@ fn malformed() -> Vec<(String, &'static str)> {
     ]
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn malformed_requests_are_kept_named_and_passed_by() {
-    let rig = Rig::with_payloads_up_to(8 * 1024 * 1024, Plan::default()).await;
+async fn malformed_requests_are_kept_named_and_passed_by(on: On) {
+    let payload_max = Some(8 * 1024 * 1024);
+    let rig = Rig::new(on, Plan { payload_max, ..Plan::default() }).await;
     let malformed = malformed();
     for (n, (payload, _)) in malformed.iter().enumerate() {
-        let mut headers = HeaderMap::new();
-        headers.insert("Nats-Msg-Id", format!("bad-{n}").as_str());
-        headers.insert("x-origin", "test");
-        rig.publish(payload.clone(), headers).await;
-        rig.publish(request(n, &mailbox(0)), HeaderMap::new()).await;
+        let (id, headers) = (Some(format!("bad-{n}")), Headers::new().with("x-origin", "test"));
+        let payload = payload.clone().into();
+        rig.publish(Message { id, headers, payload, ..Message::default() }).await;
+        rig.publish(plain(request(n, &mailbox(0)))).await;
     }
     let _program = rig.start();
     rig.drained(LOAD).await;
 
     assert_eq!(rig.copies().len(), malformed.len(), "the good ones flow on");
     let outcomes = rig.outcomes().await;
-    let dead = rig.messages("DEAD").await;
+    let dead = rig.dead().await;
     assert_eq!(dead.len(), malformed.len());
     for (n, (payload, code)) in malformed.iter().enumerate() {
         let key = format!("bad-{n}");
@@ -55,14 +58,15 @@ async fn malformed_requests_are_kept_named_and_passed_by() {
         assert_eq!(outcome.code.as_deref(), Some(*code), "{key}: {:?}", outcome.reason);
         let letter = dead
             .iter()
-            .find(|letter| letter.headers.get("mailbridge-key").is_some_and(|k| k.as_str() == key))
+            .find(|letter| letter.headers.get("mailbridge-key") == Some(&key))
             .unwrap_or_else(|| panic!("{key} has a dead letter"));
         assert!(letter.payload == payload.as_bytes(), "{key}: the original bytes");
-        let header = |name: &str| letter.headers.get(name).map(async_nats::HeaderValue::as_str);
+        let header = |name: &str| letter.headers.get(name);
         assert_eq!(header("x-origin"), Some("test"), "{key}: the original headers");
         assert_eq!(header("mailbridge-code"), Some(*code), "{key}");
         assert!(header("mailbridge-reason").is_some_and(|reason| !reason.is_empty()), "{key}");
-        let original = header("mailbridge-original-nats-msg-id");
+        let original = if on == On::Nats { "nats-msg-id" } else { "message-id" };
+        let original = header(&format!("mailbridge-original-{original}"));
         assert_eq!(original, Some(key.as_str()), "{key}: its own id");
     }
 }

@@ -5,14 +5,26 @@ use std::{
     time::Duration,
 };
 
-use async_nats::HeaderMap;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use mailbridge_core::contract::{Outcome, Status};
+use mailbridge_core::{
+    Headers, Message,
+    contract::{Outcome, Status},
+};
 use mailbridge_sandbox::{Arrival, Bounce, Budgets, DEMO_DOMAIN, Fault, Operation, Sandbox};
 use mailbridge_testkit::program::Program;
 use serde_json::{Value, json};
 
-use crate::rig::{LOAD, Plan, Rig, SOON, mailbox, until};
+use crate::{
+    bus::{On, over_each_bus},
+    rig::{LOAD, Plan, Rig, SOON, mailbox, until},
+};
+
+over_each_bus!(
+    five_of_a_hundred_come_back_once,
+    five_of_a_hundred_come_back_at_least_once,
+    killed_in_the_middle_none_is_missing_and_none_is_another_event,
+    a_report_of_somebody_elses_mail_tells_nothing_and_is_left_as_it_is,
+);
 
 const COUNT: usize = 100;
 const MAILBOXES: usize = 4;
@@ -22,11 +34,12 @@ const TRACE: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 
 fn plan(guarantee: &'static str) -> Plan {
     let pipeline = "      deadline: 5s\n      settle_time: 5s\n      bounces: { every: 5s }";
+    let payload_max = Some(8 * 1024 * 1024);
     let sandbox = Sandbox::builder()
         .seed(11)
         .budgets(Budgets::graph())
         .visibility_delay(Duration::ZERO..=Duration::from_secs(1));
-    Plan { guarantee, pipeline: pipeline.to_owned(), sandbox, ..Plan::default() }
+    Plan { guarantee, pipeline: pipeline.to_owned(), sandbox, payload_max, ..Plan::default() }
 }
 
 /// Everybody at `nowhere.example` cannot be reached, which shows after a moment.
@@ -56,9 +69,9 @@ fn attach(request: &mut Value, bytes: usize) {
 }
 
 async fn publish(rig: &Rig, request: &Value) {
-    let mut headers = HeaderMap::new();
-    headers.insert("traceparent", TRACE);
-    rig.publish(request.to_string(), headers).await;
+    let (headers, payload) =
+        (Headers::new().with("traceparent", TRACE), request.to_string().into());
+    rig.publish(Message { headers, payload, ..Message::default() }).await;
 }
 
 async fn bounced(rig: &Rig) -> BTreeMap<String, Vec<Outcome>> {
@@ -91,8 +104,8 @@ async fn stop(mut program: Program) -> Vec<String> {
 }
 
 /// A hundred mails of several forms, of which these come back.
-async fn comes_back(guarantee: &'static str, returns: [usize; 5]) {
-    let rig = Rig::with_payloads_up_to(8 * 1024 * 1024, plan(guarantee)).await;
+async fn comes_back(on: On, guarantee: &'static str, returns: [usize; 5]) {
+    let rig = Rig::new(on, plan(guarantee)).await;
     nobody_is_nowhere(&rig);
     for number in 0..COUNT {
         let mut request = request(number, returns.contains(&number));
@@ -129,7 +142,7 @@ async fn comes_back(guarantee: &'static str, returns: [usize; 5]) {
         assert_eq!(statuses.len(), 1 + usize::from(returns.contains(&number)), "r{number}");
     }
     assert_eq!(rig.copies().len(), COUNT);
-    assert!(rig.messages("DEAD").await.is_empty());
+    assert!(rig.dead().await.is_empty());
     assert!(!log.iter().any(|line| line.contains("nowhere.example")), "recipients reach the log");
 }
 
@@ -141,7 +154,7 @@ fn told(rig: &Rig, number: usize, outcome: &Outcome, guarantee: &str) {
     assert_eq!(serde_json::to_value(data.guarantee).expect("JSON"), guarantee);
     assert_eq!(data.code.as_deref(), Some("mail_bounced"));
     assert_eq!(data.attempts, 1);
-    assert!(data.position.starts_with("nats:MAIL/"), "{}", data.position);
+    assert!(data.position.starts_with(&rig.bus.positions()), "{}", data.position);
     let sent = rig.handle().truth().sent();
     let sent = sent.iter().find(|sent| sent.subject == data.key).expect("it was sent");
     assert_eq!(data.internet_message_id.as_ref(), Some(&sent.internet_message_id));
@@ -152,21 +165,18 @@ fn told(rig: &Rig, number: usize, outcome: &Outcome, guarantee: &str) {
     assert_eq!(recipient.diagnostic.as_deref(), Some(SAID));
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn five_of_a_hundred_come_back_once() {
+async fn five_of_a_hundred_come_back_once(on: On) {
     // text; text and html; an attachment; one that is uploaded; all of it
-    comes_back("once", [10, 21, 32, 43, 54]).await;
+    comes_back(on, "once", [10, 21, 32, 43, 54]).await;
 }
 
 /// What goes as MIME in one request carries nothing, so of text and html nothing is told here.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn five_of_a_hundred_come_back_at_least_once() {
-    comes_back("at_least_once", [10, 25, 32, 43, 57]).await;
+async fn five_of_a_hundred_come_back_at_least_once(on: On) {
+    comes_back(on, "at_least_once", [10, 25, 32, 43, 57]).await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn killed_in_the_middle_none_is_missing_and_none_is_another_event() {
-    let rig = Rig::new(plan("once")).await;
+async fn killed_in_the_middle_none_is_missing_and_none_is_another_event(on: On) {
+    let rig = Rig::new(on, plan("once")).await;
     nobody_is_nowhere(&rig);
     // the first notes do not get through, so what was told will be told again
     rig.handle().add_fault(Fault::answer(503).on(Operation::UpdateMessage).first(3));
@@ -210,9 +220,8 @@ fn report(about: &str) -> String {
     )
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_report_of_somebody_elses_mail_tells_nothing_and_is_left_as_it_is() {
-    let rig = Rig::new(plan("once")).await;
+async fn a_report_of_somebody_elses_mail_tells_nothing_and_is_left_as_it_is(on: On) {
+    let rig = Rig::new(on, plan("once")).await;
     nobody_is_nowhere(&rig);
     let own = "From: m0@contoso.example\r\nTo: x@example.org\r\nSubject: by hand\r\n\
         Message-ID: <by-hand@contoso.example>\r\n\r\nhello";

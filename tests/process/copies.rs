@@ -1,11 +1,15 @@
 //! A producer that publishes every request three times, and three workers that hold them at once.
 
-use async_nats::{HeaderMap, jetstream::kv};
 use futures_util::{StreamExt as _, stream};
 use mailbridge_core::contract::Status;
 use mailbridge_sandbox::{Budgets, Sandbox};
 
-use crate::rig::{LOAD, Plan, Rig, mailbox, request};
+use crate::{
+    bus::{On, over_each_bus},
+    rig::{LOAD, Plan, Rig, mailbox, plain, request},
+};
+
+over_each_bus!(every_copy_of_a_request_is_the_same_mail, without_a_ledger_copies_are_mails);
 
 const REQUESTS: usize = 1000;
 
@@ -19,14 +23,12 @@ fn plan(dedupe: &str) -> Plan {
 
 /// Publishes every request three times, each with a message id of its own, and lets three workers
 /// at them.
-async fn sent_by_three(plan: Plan) -> Rig {
-    let mut rig = Rig::new(plan).await;
+async fn sent_by_three(on: On, plan: Plan) -> Rig {
+    let mut rig = Rig::new(on, plan).await;
     // each worker on a port of its own
     rig.launch = rig.launch.env("MAILBRIDGE_HTTP__LISTEN", "127.0.0.1:0");
-    let bucket = kv::Config { bucket: "state_ageing".into(), ..kv::Config::default() };
-    rig.jetstream.create_key_value(bucket).await.expect("a bucket");
-    stream::iter((0..REQUESTS * 3).map(|n| n / 3))
-        .map(|n| rig.publish(request(n, &mailbox(n % 50)), HeaderMap::new()))
+    stream::iter((0..on.part_of(REQUESTS) * 3).map(|n| n / 3))
+        .map(|n| rig.publish(plain(request(n, &mailbox(n % 50)))))
         .buffer_unordered(128)
         .collect::<Vec<()>>()
         .await;
@@ -36,25 +38,23 @@ async fn sent_by_three(plan: Plan) -> Rig {
     rig
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_copy_of_a_request_is_the_same_mail() {
+async fn every_copy_of_a_request_is_the_same_mail(on: On) {
     let dedupe = "      dedupe: { window: 1h }";
-    let rig = sent_by_three(Plan { state: "{ bus: events, bucket: state }", ..plan(dedupe) }).await;
+    let rig = sent_by_three(on, Plan { state: true, ..plan(dedupe) }).await;
     let copies = rig.copies();
     let doubled = copies.values().filter(|copies| **copies > 1).count();
-    assert_eq!((copies.len(), doubled), (REQUESTS, 0), "each mail once");
+    assert_eq!((copies.len(), doubled), (on.part_of(REQUESTS), 0), "each mail once");
     let outcomes = rig.outcomes().await;
-    assert_eq!(outcomes.len(), REQUESTS);
+    assert_eq!(outcomes.len(), on.part_of(REQUESTS));
     for (key, outcomes) in outcomes {
         assert!(outcomes.iter().all(|it| it.data.status == Status::Accepted), "{key}");
     }
-    assert!(rig.messages("DEAD").await.is_empty());
+    assert!(rig.dead().await.is_empty());
 }
 
 /// The control: without a ledger the same producer has most of its mails sent more than once.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn without_a_ledger_copies_are_mails() {
-    let rig = sent_by_three(plan("")).await;
+async fn without_a_ledger_copies_are_mails(on: On) {
+    let rig = sent_by_three(on, plan("")).await;
     let doubled = rig.copies().values().filter(|copies| **copies > 1).count();
-    assert!(doubled > REQUESTS / 2, "{doubled}");
+    assert!(doubled > on.part_of(REQUESTS) / 2, "{doubled}");
 }

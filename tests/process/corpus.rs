@@ -2,7 +2,6 @@
 
 use std::{collections::BTreeMap, path::Path};
 
-use async_nats::HeaderMap;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use mailbridge_core::contract::Status;
 use mailbridge_sandbox::{Arrival, Budgets, MailboxSpec, Sandbox, Sent, Tenant};
@@ -10,7 +9,10 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
-use crate::rig::{LOAD, Plan, Rig};
+use crate::{
+    bus::On,
+    rig::{LOAD, Plan, Rig, plain},
+};
 
 const MEGABYTE: usize = 1024 * 1024;
 const MAILBOX: &str = "noreply@contoso.example";
@@ -393,7 +395,7 @@ fn same(sent: &Sent, expected: &Expected, case: &Value) {
     assert_eq!(files.iter().collect::<Vec<_>>(), wanted, "{about}");
 }
 
-async fn arrives(guarantee: &'static str) {
+async fn arrives(on: On, guarantee: &'static str) {
     let folder = TempDir::new().expect("a folder");
     // what a test machine's time allows, not what the operator of a mailbox would
     let noreply = MailboxSpec::new(MAILBOX).send_as("sales@contoso.example");
@@ -410,9 +412,10 @@ async fn arrives(guarantee: &'static str) {
             folder.path().display()
         ),
         sandbox,
+        payload_max: Some(8 * MEGABYTE),
         ..Plan::default()
     };
-    let rig = Rig::with_payloads_up_to(8 * MEGABYTE, plan).await;
+    let rig = Rig::new(on, plan).await;
     let original = "From: customer@example.org\r\nTo: noreply@contoso.example\r\n\
                     Cc: boss@example.org\r\nMessage-ID: <q1@example.org>\r\n\
                     Subject: where is it?\r\n\r\nStill waiting.\r\n";
@@ -420,11 +423,11 @@ async fn arrives(guarantee: &'static str) {
     let corpus = corpus(folder.path(), &arrived.immutable_id);
     assert_eq!(corpus.cases.len(), 60);
     for case in &corpus.cases {
-        rig.publish(case.request.to_string(), HeaderMap::new()).await;
+        rig.publish(plain(case.request.to_string())).await;
     }
     let _program = rig.start();
     rig.drained(LOAD).await;
-    let dead = rig.messages("DEAD").await;
+    let dead = rig.dead().await;
     let reasons: Vec<_> = dead.iter().map(|it| it.headers.get("mailbridge-reason")).collect();
     assert!(dead.is_empty(), "{reasons:?}");
     let sent = rig.handle().truth().sent();
@@ -448,10 +451,15 @@ async fn arrives(guarantee: &'static str) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sixty_varied_mails_arrive_identical_once() {
-    arrives("once").await;
+    arrives(On::Nats, "once").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sixty_varied_mails_arrive_identical_over_kafka() {
+    arrives(On::Kafka, "once").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sixty_varied_mails_arrive_identical_at_least_once() {
-    arrives("at_least_once").await;
+    arrives(On::Nats, "at_least_once").await;
 }

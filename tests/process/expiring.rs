@@ -6,7 +6,12 @@ use jiff::{Timestamp, ToSpan as _};
 use mailbridge_sandbox::{DEMO_CLIENT_ID, DEMO_CLIENT_SECRET, DEMO_TENANT_ID, Running};
 use serde_json::Value;
 
-use crate::rig::{Plan, Rig, SOON, until};
+use crate::{
+    bus::{OUTCOMES, On, over_each_bus},
+    rig::{Plan, Rig, SOON, TO_OUTCOMES, until},
+};
+
+over_each_bus!(a_credential_that_ends_soon_is_told_on_a_bus);
 
 /// A secret that its owner says to end in about ten days.
 fn ends_soon(_: &Running, folder: &Path) -> (String, Vec<(&'static str, String)>) {
@@ -15,19 +20,18 @@ fn ends_soon(_: &Running, folder: &Path) -> (String, Vec<(&'static str, String)>
     let lines = format!(
         "    tenant: {DEMO_TENANT_ID}\n    client_id: {DEMO_CLIENT_ID}\n    credential:\n      \
          client_secret: {{ file: secret }}\n      expires: {ends}\n    \
-         notify: {{ bus: events, subject: mail.outcome }}"
+         notify: {TO_OUTCOMES}"
     );
     (lines, Vec::new())
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_credential_that_ends_soon_is_told_on_a_bus() {
-    let rig = Rig::new(Plan { identity: ends_soon, ..Plan::default() }).await;
+async fn a_credential_that_ends_soon_is_told_on_a_bus(on: On) {
+    let rig = Rig::new(on, Plan { identity: ends_soon, ..Plan::default() }).await;
     let program = rig.start();
     rig.green().await;
-    let told = async || rig.messages("OUTCOMES").await.len() == 1;
+    let told = async || rig.bus.messages(OUTCOMES).await.len() == 1;
     until(SOON, "it is told", told).await;
-    let event = rig.messages("OUTCOMES").await.remove(0);
+    let event = rig.bus.messages(OUTCOMES).await.remove(0);
     let event: Value = serde_json::from_slice(&event.payload).expect("JSON");
     assert_eq!(event["type"], "mailbridge.credential.expiring");
     assert_eq!(event["source"], "/mailbridge/contoso");

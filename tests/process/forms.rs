@@ -1,42 +1,41 @@
 //! Requests as clients that nobody here wrote publish them.
 
-use async_nats::HeaderMap;
-use mailbridge_core::contract::Status;
+use mailbridge_core::{Headers, Message, contract::Status};
 
-use crate::rig::{LOAD, Plan, Rig};
+use crate::{
+    bus::{On, over_each_bus},
+    rig::{LOAD, Plan, Rig},
+};
 
-fn headers(pairs: &[(&str, &str)]) -> HeaderMap {
-    let mut headers = HeaderMap::new();
-    for (name, value) in pairs {
-        headers.insert(*name, *value);
-    }
-    headers
+over_each_bus!(cloud_events_plain_json_and_mime_are_all_sent);
+
+fn message(id: &str, headers: &[(&'static str, &'static str)], payload: &'static str) -> Message {
+    let headers = headers.iter().fold(Headers::new(), |all, (name, value)| all.with(*name, *value));
+    Message { id: Some(id.to_owned()), headers, payload: payload.into(), ..Message::default() }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn cloud_events_plain_json_and_mime_are_all_sent() {
-    let rig = Rig::new(Plan::default()).await;
-    let binary = headers(&[
-        ("Nats-Msg-Id", "msg-1"),
+async fn cloud_events_plain_json_and_mime_are_all_sent(on: On) {
+    let rig = Rig::new(on, Plan::default()).await;
+    let binary = [
         ("ce-specversion", "1.0"),
         ("ce-id", "42"),
         ("ce-source", "/shop"),
         ("ce-type", "order.created"),
         ("content-type", "application/json"),
         ("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"),
-    ]);
-    rig.publish(r#"{"to":"ann@example.org","subject":"binary","text":"hi"}"#, binary).await;
+    ];
+    let payload = r#"{"to":"ann@example.org","subject":"binary","text":"hi"}"#;
+    rig.publish(message("msg-1", &binary, payload)).await;
     let structured = r#"{"specversion":"1.0","id":"43","source":"/shop","type":"order.created",
         "data":{"to":"ann@example.org","subject":"structured","html":"<p>hi</p>"}}"#;
-    let content_type = headers(&[("content-type", "application/cloudevents+json")]);
-    rig.publish(structured, content_type).await;
+    let content_type = [("content-type", "application/cloudevents+json")];
+    rig.publish(message("msg-4", &content_type, structured)).await;
     let plain =
         r#"{"to":"Änn <ann@example.org>","subject":"grüße","text":"hi","html":"<b>hi</b>"}"#;
-    rig.publish(plain, headers(&[("Nats-Msg-Id", "msg-2")])).await;
+    rig.publish(message("msg-2", &[], plain)).await;
     let mime =
         "From: noreply@contoso.example\r\nTo: Ann <ann@example.org>\r\nSubject: mime\r\n\r\nhi\r\n";
-    let rfc822 = headers(&[("content-type", "message/rfc822"), ("Nats-Msg-Id", "msg-3")]);
-    rig.publish(mime, rfc822).await;
+    rig.publish(message("msg-3", &[("content-type", "message/rfc822")], mime)).await;
     let _program = rig.start();
     rig.drained(LOAD).await;
 

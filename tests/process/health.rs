@@ -1,10 +1,17 @@
 //! What the program says of itself over HTTP.
 
-use crate::rig::{LOAD, Plan, Rig};
+use crate::{
+    bus::{On, over_each_bus},
+    rig::{LOAD, Plan, Rig},
+};
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn metrics_count_what_happened_and_hold_no_recipient() {
-    let rig = Rig::new(Plan::default()).await;
+over_each_bus!(
+    metrics_count_what_happened_and_hold_no_recipient,
+    at_least_once_sends_with_one_request_each,
+);
+
+async fn metrics_count_what_happened_and_hold_no_recipient(on: On) {
+    let rig = Rig::new(on, Plan::default()).await;
     rig.publish_load(0, 25, 5).await;
     let _program = rig.start();
     rig.drained(LOAD).await;
@@ -17,9 +24,8 @@ async fn metrics_count_what_happened_and_hold_no_recipient() {
     assert!(!metrics.contains("someone-"), "no recipient in a metric");
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn at_least_once_sends_with_one_request_each() {
-    let rig = Rig::new(Plan { guarantee: "at_least_once", ..Plan::default() }).await;
+async fn at_least_once_sends_with_one_request_each(on: On) {
+    let rig = Rig::new(on, Plan { guarantee: "at_least_once", ..Plan::default() }).await;
     rig.publish_load(0, 50, 5).await;
     let _program = rig.start();
     rig.drained(LOAD).await;

@@ -10,7 +10,10 @@ use mailbridge_sandbox::{
 use rcgen::{CertificateParams, KeyPair, PKCS_RSA_SHA256};
 use serde_json::json;
 
-use crate::rig::{Identity, LOAD, Plan, Rig, SOON};
+use crate::{
+    bus::On,
+    rig::{Identity, LOAD, Plan, Rig, SOON},
+};
 
 const APP_LINES: &str =
     "    tenant: contoso.example\n    client_id: 5a0d0002-5a0d-4000-8000-0000000000a9";
@@ -96,7 +99,7 @@ async fn sends(identity: Identity) {
         .app_service("/msi/token", "header-that-is-secret")
         .refuse_replays(true)
         .budgets(Budgets::graph());
-    let mut rig = Rig::new(Plan { identity, sandbox, ..Plan::default() }).await;
+    let mut rig = Rig::new(On::Nats, Plan { identity, sandbox, ..Plan::default() }).await;
     rig.launch = rig.launch.env("MAILBRIDGE_LOG__LEVEL", "trace");
     rig.publish_load(0, 100, 10).await;
     let mut program = rig.start();

@@ -4,7 +4,10 @@ use std::time::{Duration, Instant};
 
 use mailbridge_sandbox::{Budgets, MailboxState, Sandbox};
 
-use crate::rig::{LOAD, Plan, Rig, mailbox};
+use crate::{
+    bus::On,
+    rig::{LOAD, Plan, Rig, mailbox},
+};
 
 const COUNT: usize = 2_000;
 const MAILBOXES: usize = 50;
@@ -16,7 +19,7 @@ async fn others_take(throttled: bool) -> Duration {
         .seed(7)
         .budgets(Budgets::graph())
         .latency(Duration::from_millis(20)..=Duration::from_millis(20));
-    let rig = Rig::new(Plan { sandbox, ..Plan::default() }).await;
+    let rig = Rig::new(On::Nats, Plan { sandbox, ..Plan::default() }).await;
     if throttled {
         let state = MailboxState::Throttled;
         rig.handle().set_mailbox(&mailbox(0), state).expect("the mailbox");

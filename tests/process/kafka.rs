@@ -3,7 +3,6 @@
 
 mod bad_input;
 mod blocked;
-mod copies;
 mod denied;
 mod events;
 mod hub;

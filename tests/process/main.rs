@@ -6,6 +6,7 @@
 
 mod bad_input;
 mod bounces;
+mod bus;
 mod compose;
 mod copies;
 mod corpus;

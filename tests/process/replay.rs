@@ -7,13 +7,22 @@ use std::{
     time::Duration,
 };
 
-use async_nats::{HeaderMap, jetstream::stream};
-use mailbridge_core::contract::Status;
+use async_nats::jetstream::stream;
+use mailbridge_core::{Message, contract::Status};
 use mailbridge_sandbox::{Budgets, Fault, Operation, Sandbox};
 use mailbridge_testkit::program::{Launch, Program, Stream};
 use serde_json::Value;
 
-use crate::rig::{LOAD, Plan, Rig, SOON, mailbox, request, until};
+use crate::{
+    bus::{Bus, DEAD, On, REQUESTS, over_each_bus},
+    rig::{LOAD, Plan, Rig, SOON, mailbox, plain, request, until},
+};
+
+over_each_bus!(
+    what_is_chosen_is_put_back_beside_a_running_worker_and_the_rest_stays,
+    a_dry_run_lists_and_changes_nothing,
+    what_may_have_been_sent_is_looked_for_and_sent_only_if_it_was_not,
+);
 
 /// Failed attempts end a request at once.
 const GIVES_UP: &str =
@@ -63,11 +72,6 @@ async fn replayed(rig: &Rig, filter: &[&str]) -> u64 {
     ran.summary()["replayed"].as_u64().expect("a number")
 }
 
-async fn stored(rig: &Rig, stream: &str) -> u64 {
-    let mut stream = rig.jetstream.get_stream(stream).await.expect("the stream");
-    stream.info().await.expect("stream info").state.messages
-}
-
 async fn statuses(rig: &Rig) -> BTreeMap<String, Vec<Status>> {
     let statuses = rig.outcomes().await.into_iter();
     statuses.map(|(key, all)| (key, all.iter().map(|it| it.data.status).collect())).collect()
@@ -77,21 +81,19 @@ async fn statuses(rig: &Rig) -> BTreeMap<String, Vec<Status>> {
 async fn refused(rig: &Rig) {
     rig.handle().add_fault(Fault::answer(400).on(Operation::CreateMessage));
     for n in 0..6 {
-        rig.publish(request(n, &mailbox(n)), HeaderMap::new()).await;
+        rig.publish(plain(request(n, &mailbox(n)))).await;
     }
     for n in 0..2 {
-        let mut headers = HeaderMap::new();
-        headers.insert("Nats-Msg-Id", format!("bad-{n}").as_str());
-        rig.publish("this is not JSON", headers).await;
+        let id = Some(format!("bad-{n}"));
+        rig.publish(Message { id, ..plain("this is not JSON") }).await;
     }
     rig.drained(LOAD).await;
     rig.handle().clear_faults(None);
-    assert_eq!((stored(rig, "DEAD").await, rig.copies().len()), (8, 0));
+    assert_eq!((rig.bus.stored(DEAD).await, rig.copies().len()), (8, 0));
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_chosen_is_put_back_beside_a_running_worker_and_the_rest_stays() {
-    let rig = Rig::new(plan()).await;
+async fn what_is_chosen_is_put_back_beside_a_running_worker_and_the_rest_stays(on: On) {
+    let rig = Rig::new(on, plan()).await;
     let _program = rig.start();
     refused(&rig).await;
     let mut sent = 0;
@@ -111,7 +113,7 @@ async fn what_is_chosen_is_put_back_beside_a_running_worker_and_the_rest_stays()
     // what is left is put back, and is dead-lettered again under the same key
     assert_eq!(replayed(&rig, &[]).await, 2);
     rig.drained(LOAD).await;
-    assert_eq!(stored(&rig, "DEAD").await, 10);
+    assert_eq!(rig.bus.stored(DEAD).await, 10);
     for (key, statuses) in statuses(&rig).await {
         let last = if key.starts_with('r') { Status::Accepted } else { Status::Rejected };
         assert_eq!(statuses, [Status::Rejected, last], "{key}");
@@ -119,9 +121,8 @@ async fn what_is_chosen_is_put_back_beside_a_running_worker_and_the_rest_stays()
     assert!(rig.copies().values().all(|copies| *copies == 1), "{:?}", rig.copies());
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_dry_run_lists_and_changes_nothing() {
-    let rig = Rig::new(plan()).await;
+async fn a_dry_run_lists_and_changes_nothing(on: On) {
+    let rig = Rig::new(on, plan()).await;
     let mut program = rig.start();
     refused(&rig).await;
     program.sigterm().expect("it is asked to stop");
@@ -136,24 +137,23 @@ async fn a_dry_run_lists_and_changes_nothing() {
         assert_eq!(keys, (0..6).map(|n| format!("r{n}")).collect());
         let summary = ran.summary();
         assert_eq!((&summary["replayed"], &summary["would_be_replayed"]), (&0.into(), &6.into()));
-        assert_eq!((stored(&rig, "MAIL").await, stored(&rig, "DEAD").await), (0, 8));
+        assert_eq!((rig.bus.waiting().await, rig.bus.stored(DEAD).await), (0, 8));
         assert!(!ran.stdout.contains("example.org"), "no recipient is told: {}", ran.stdout);
     }
     assert_eq!(replayed(&rig, &["--code", "graph_refused"]).await, 6);
-    assert_eq!(stored(&rig, "MAIL").await, 6);
+    assert_eq!(rig.bus.waiting().await, 6);
 }
 
 /// Of two mails Graph says nothing that tells whether they were sent, and one was.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_may_have_been_sent_is_looked_for_and_sent_only_if_it_was_not() {
-    let rig = Rig::new(plan()).await;
+async fn what_may_have_been_sent_is_looked_for_and_sent_only_if_it_was_not(on: On) {
+    let rig = Rig::new(on, plan()).await;
     let handle = rig.handle();
     let lost = Fault::answer(504).on(Operation::SendMessage);
     handle.add_fault(lost.clone().mailbox(mailbox(0)).after());
     handle.add_fault(lost.mailbox(mailbox(1)));
     let _program = rig.start();
     for n in 0..2 {
-        rig.publish(request(n, &mailbox(n)), HeaderMap::new()).await;
+        rig.publish(plain(request(n, &mailbox(n)))).await;
     }
     rig.drained(LOAD).await;
     handle.clear_faults(None);
@@ -167,7 +167,7 @@ async fn what_may_have_been_sent_is_looked_for_and_sent_only_if_it_was_not() {
         assert_eq!(statuses, [Status::Unknown, Status::Accepted], "{key}");
     }
     // the control: published by hand the same request has no doubt, and is sent once more
-    rig.publish(request(0, &mailbox(0)), HeaderMap::new()).await;
+    rig.publish(plain(request(0, &mailbox(0)))).await;
     rig.drained(LOAD).await;
     assert_eq!(rig.copies()["r0"], 2);
 }
@@ -177,12 +177,14 @@ const LETTERS: usize = 3_000;
 /// Dead letters, replays that are killed among them, and another one to the end. Gives how many
 /// requests then stood on the bus, and how many mails were sent more than once.
 async fn killed_in_the_middle(guarantee: &'static str) -> (u64, usize) {
-    let rig = Rig::new(Plan { guarantee, ..plan() }).await;
+    let rig = Rig::new(On::Nats, Plan { guarantee, ..plan() }).await;
     // what is put back twice is stored twice
-    let requests = rig.jetstream.get_stream("MAIL").await.expect("the stream");
-    let config = requests.cached_info().config.clone();
-    let short = stream::Config { duplicate_window: Duration::from_millis(100), ..config };
-    rig.jetstream.update_stream(short).await.expect("a shorter window");
+    if let Bus::Nats(nats) = &rig.bus {
+        let requests = nats.jetstream.get_stream(REQUESTS).await.expect("the stream");
+        let config = requests.cached_info().config.clone();
+        let short = stream::Config { duplicate_window: Duration::from_millis(100), ..config };
+        nats.jetstream.update_stream(short).await.expect("a shorter window");
+    }
     let refusing = [Operation::CreateMessage, Operation::SendMail];
     for operation in refusing {
         rig.handle().add_fault(Fault::answer(400).on(operation));
@@ -198,15 +200,15 @@ async fn killed_in_the_middle(guarantee: &'static str) -> (u64, usize) {
     let mut before = 0;
     while before < LETTERS as u64 / 2 {
         let mut replay = command(&rig.launch, &["orders"]);
-        let more = async || stored(&rig, "MAIL").await > before + 20;
+        let more = async || rig.bus.waiting().await > before + 20;
         until(SOON, "some are put back", more).await;
         replay.kill9().expect("killed");
         replay.wait_exit(SOON).await.expect("it is gone");
-        before = stored(&rig, "MAIL").await;
+        before = rig.bus.waiting().await;
     }
     assert!(before < LETTERS as u64, "it was killed in the middle: {before}");
     replayed(&rig, &[]).await;
-    let stored = stored(&rig, "MAIL").await;
+    let stored = rig.bus.waiting().await;
     assert!(stored >= LETTERS as u64, "none is missing: {stored}");
     assert_eq!(replayed(&rig, &[]).await, 0, "nothing is left");
 
@@ -233,7 +235,7 @@ async fn where_nobody_looks_a_replay_killed_in_the_middle_doubles() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_cannot_be_replayed_is_said_with_its_exit_code() {
-    let mut rig = Rig::new(plan()).await;
+    let mut rig = Rig::new(On::Nats, plan()).await;
     for (arguments, code, said) in [
         (vec!["order"], 2, "did you mean `orders`?"),
         (vec!["--code", "graph_refuse"], 2, "did you mean graph_refused?"),
@@ -245,7 +247,7 @@ async fn what_cannot_be_replayed_is_said_with_its_exit_code() {
         assert_eq!(ran.code, Some(code), "{arguments:?}: {}", ran.stderr);
         assert!((ran.stdout + &ran.stderr).contains(said), "{arguments:?}: {said}");
     }
-    rig.nats.stop().await.expect("it stops");
+    rig.bus.nats().stop().await.expect("it stops");
     let ran = replay(&rig.launch, &[]).await;
     assert_eq!(ran.code, Some(1), "{}", ran.stderr);
     for said in ["nothing was put back", "pipelines.orders.requests.from", "bus_unreachable"] {

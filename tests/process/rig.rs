@@ -1,4 +1,4 @@
-//! One test's world: a nats-server, a sandbox, and the program between them.
+//! One test's world: a bus, a sandbox, and the program between them.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -6,20 +6,18 @@ use std::{
     time::Duration,
 };
 
-use async_nats::{
-    HeaderMap,
-    jetstream::{self, consumer::pull, stream},
+use futures_util::{StreamExt as _, stream};
+use mailbridge_core::{
+    Message,
+    contract::{Outcome, Status, decode},
 };
-use futures_util::{StreamExt as _, stream as streams};
-use mailbridge_core::contract::{Outcome, Status, decode};
 use mailbridge_sandbox::{
     Budgets, Builder, DEMO_CLIENT_ID, DEMO_CLIENT_SECRET, DEMO_DOMAIN, DEMO_TENANT_ID, Handle,
     Running, Sandbox,
 };
-use mailbridge_testkit::{
-    program::{Launch, Program},
-    server::NatsServer,
-};
+use mailbridge_testkit::program::{Launch, Program};
+
+use crate::bus::{Bus, DEAD, OUTCOMES, On};
 
 /// How long a test waits for something that ought to happen soon.
 pub const SOON: Duration = Duration::from_mins(1);
@@ -27,9 +25,8 @@ pub const SOON: Duration = Duration::from_mins(1);
 pub const LOAD: Duration = Duration::from_mins(8);
 
 pub struct Rig {
-    pub nats: NatsServer,
+    pub bus: Bus,
     pub sandbox: Running,
-    pub jetstream: jetstream::Context,
     /// Starts the program; again after a kill.
     pub launch: Launch,
     http: std::net::SocketAddr,
@@ -43,8 +40,8 @@ pub struct Plan {
     pub identity: Identity,
     /// Lines for the connection, four spaces deep.
     pub connection: &'static str,
-    /// Where state is kept, as one line.
-    pub state: &'static str,
+    /// Whether state is kept on the bus.
+    pub state: bool,
     /// Mailboxes that requests may name.
     pub allow: &'static str,
     /// Lines for the pipeline, six spaces deep.
@@ -52,6 +49,8 @@ pub struct Plan {
     /// More arguments for `run`.
     pub args: Vec<&'static str>,
     pub sandbox: Builder,
+    /// Bytes of the largest message, where it is more than the bus takes by itself.
+    pub payload_max: Option<usize>,
 }
 
 impl Default for Plan {
@@ -60,14 +59,18 @@ impl Default for Plan {
             guarantee: "once",
             identity: secret,
             connection: "",
-            state: "",
+            state: false,
             allow: "*@contoso.example",
             pipeline: "      deadline: 5s\n      settle_time: 5s".to_owned(),
             args: Vec::new(),
             sandbox: Sandbox::builder().seed(7).budgets(Budgets::graph()),
+            payload_max: None,
         }
     }
 }
+
+/// In an identity: the target that outcomes go to.
+pub const TO_OUTCOMES: &str = "TO_OUTCOMES";
 
 /// Lines of the connection, four spaces deep, and the program's environment; files go into the
 /// folder.
@@ -84,53 +87,22 @@ pub fn secret(_: &Running, folder: &Path) -> (String, Vec<(&'static str, String)
 }
 
 impl Rig {
-    pub async fn new(plan: Plan) -> Self {
-        Self::over(NatsServer::start().await.expect("a nats-server"), plan).await
-    }
-
-    /// Over a server that takes large messages.
-    pub async fn with_payloads_up_to(bytes: usize, plan: Plan) -> Self {
-        let config = format!("max_payload: {bytes}");
-        let nats = NatsServer::with_config(&config).await.expect("a nats-server");
-        Self::over(nats, plan).await
-    }
-
-    async fn over(nats: NatsServer, plan: Plan) -> Self {
+    pub async fn new(on: On, plan: Plan) -> Self {
+        let bus = Bus::start(on, plan.payload_max).await;
+        for what in [OUTCOMES, DEAD] {
+            bus.make(what).await;
+        }
+        bus.make_requests().await;
         let sandbox = plan.sandbox.clone().start_local().await.expect("a sandbox");
-        let client = async_nats::connect(nats.url()).await.expect("a connection");
-        let jetstream = jetstream::new(client);
         let http = free_port();
         let launch = Launch::mailbridge().expect("the program");
         let (identity, environment) = (plan.identity)(&sandbox, launch.folder());
-        let config = config(&plan, &identity, nats.url(), &sandbox.base_url(), http);
+        let config = config(&plan, &identity, &bus, &sandbox.base_url(), http);
         let launch =
             launch.args(["run"]).args(&plan.args).config(&config).expect("a configuration");
         let launch =
             environment.into_iter().fold(launch, |launch, (name, value)| launch.env(name, value));
-        for (name, subject) in [("OUTCOMES", "mail.outcome"), ("DEAD", "mail.dead")] {
-            let config = stream::Config {
-                name: name.into(),
-                subjects: vec![subject.into()],
-                ..stream::Config::default()
-            };
-            jetstream.create_stream(config).await.expect("a stream");
-        }
-        let requests = stream::Config {
-            name: "MAIL".into(),
-            subjects: vec!["mail.send.>".into()],
-            retention: stream::RetentionPolicy::WorkQueue,
-            ..stream::Config::default()
-        };
-        let requests = jetstream.create_stream(requests).await.expect("a stream");
-        let consumer = pull::Config {
-            durable_name: Some("mailbridge".into()),
-            ack_wait: Duration::from_secs(12),
-            max_ack_pending: 10_000,
-            filter_subject: "mail.send.>".into(),
-            ..pull::Config::default()
-        };
-        requests.create_consumer(consumer).await.expect("a consumer");
-        Self { nats, sandbox, jetstream, launch, http }
+        Self { bus, sandbox, launch, http }
     }
 
     pub fn start(&self) -> Program {
@@ -147,37 +119,22 @@ impl Rig {
         std::fs::rename(folder.join("secret.new"), folder.join("secret")).expect("a rename");
     }
 
-    pub async fn publish(&self, payload: impl Into<bytes::Bytes>, headers: HeaderMap) {
-        let published =
-            self.jetstream.publish_with_headers("mail.send.test", headers, payload.into()).await;
-        published.expect("sent").await.expect("stored");
+    pub async fn publish(&self, message: Message) {
+        self.bus.publish(message).await;
     }
 
     /// Publishes requests `first..first + count`, spread over `mailboxes`.
     pub async fn publish_load(&self, first: usize, count: usize, mailboxes: usize) {
-        streams::iter(first..first + count)
-            .map(|n| self.publish(request(n, &mailbox(n % mailboxes)), HeaderMap::new()))
+        stream::iter(first..first + count)
+            .map(|n| self.publish(plain(request(n, &mailbox(n % mailboxes)))))
             .buffer_unordered(128)
             .collect::<Vec<()>>()
             .await;
     }
 
-    /// Waits until the consumer has nothing left, and checks that nothing is left on the way.
+    /// Waits until every request is done, and checks that nothing is left on the way.
     pub async fn drained(&self, within: Duration) {
-        let stream = self.jetstream.get_stream("MAIL").await.expect("the stream");
-        let mut consumer =
-            stream.get_consumer::<pull::Config>("mailbridge").await.expect("the consumer");
-        until(within, "the consumer has nothing left", async || {
-            let info = consumer.info().await.expect("consumer info");
-            info.num_pending == 0 && info.num_ack_pending == 0
-        })
-        .await;
-        // the server removes what was acknowledged a moment after it has counted that
-        let mut stream = self.jetstream.get_stream("MAIL").await.expect("the stream");
-        until(SOON, "nothing is left", async || {
-            stream.info().await.expect("stream info").state.messages == 0
-        })
-        .await;
+        self.bus.drained(within).await;
     }
 
     /// Waits until so many mails were really sent.
@@ -186,26 +143,22 @@ impl Rig {
         until(within, &what, async || self.handle().truth().sent_total() >= count).await;
     }
 
-    /// Every message of a stream.
-    pub async fn messages(&self, stream: &str) -> Vec<jetstream::message::StreamMessage> {
-        let mut stream = self.jetstream.get_stream(stream).await.expect("the stream");
-        let state = stream.info().await.expect("stream info").state.clone();
-        let mut messages = Vec::new();
-        if state.messages == 0 {
-            return messages;
-        }
-        for sequence in state.first_sequence..=state.last_sequence {
-            messages.push(stream.get_raw_message(sequence).await.expect("a message"));
-        }
-        messages
+    /// Every dead letter.
+    pub async fn dead(&self) -> Vec<Message> {
+        self.bus.messages(DEAD).await
     }
 
-    /// The final outcomes by key.
+    /// The final outcomes by key, each once: whoever reads a bus that keeps repeats drops them by
+    /// their id.
     pub async fn outcomes(&self) -> BTreeMap<String, Vec<Outcome>> {
         let mut outcomes = BTreeMap::<_, Vec<Outcome>>::new();
-        for message in self.messages("OUTCOMES").await {
+        for message in self.bus.messages(OUTCOMES).await {
             let outcome: Outcome = decode::read(&message.payload).expect("an outcome");
-            outcomes.entry(outcome.data.key.clone()).or_default().push(outcome);
+            let known = outcomes.entry(outcome.data.key.clone()).or_default();
+            match known.iter().find(|known| known.id == outcome.id) {
+                Some(same) => assert_eq!(same.data.status, outcome.data.status),
+                None => known.push(outcome),
+            }
         }
         outcomes
     }
@@ -231,7 +184,7 @@ impl Rig {
             let statuses: Vec<_> = outcomes.iter().map(|outcome| outcome.data.status).collect();
             assert_eq!(statuses, [Status::Accepted], "{key}");
         }
-        assert!(self.messages("DEAD").await.is_empty(), "nothing is dead-lettered");
+        assert!(self.dead().await.is_empty(), "nothing is dead-lettered");
     }
 
     /// `/readyz`: the status and the body.
@@ -265,7 +218,7 @@ impl Rig {
 
 #[expect(clippy::disallowed_methods, reason = "a test's own client of the program's HTTP side")]
 pub fn http_client() -> reqwest::Client {
-    reqwest::Client::new()
+    reqwest::Client::builder().timeout(SOON).build().expect("a client")
 }
 
 /// Asks again and again until it is so.
@@ -274,8 +227,11 @@ pub async fn until(within: Duration, what: &str, mut holds: impl AsyncFnMut() ->
     let mut ask = tokio::time::interval(Duration::from_millis(20));
     loop {
         ask.tick().await;
-        if holds().await {
-            return;
+        // also the asking may have no end, of a program that takes connections and answers nothing
+        match tokio::time::timeout_at(deadline, holds()).await {
+            Ok(true) => return,
+            Ok(false) => {}
+            Err(_) => panic!("within {within:?}, and without an answer: {what}"),
         }
         assert!(tokio::time::Instant::now() < deadline, "within {within:?}: {what}");
     }
@@ -298,6 +254,11 @@ pub fn request(n: usize, mailbox: &str) -> String {
     .to_string()
 }
 
+/// A message with nothing but this.
+pub fn plain(payload: impl Into<bytes::Bytes>) -> Message {
+    Message { payload: payload.into(), ..Message::default() }
+}
+
 pub fn free_port() -> std::net::SocketAddr {
     let socket = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
     socket.local_addr().expect("its address")
@@ -306,12 +267,15 @@ pub fn free_port() -> std::net::SocketAddr {
 fn config(
     plan: &Plan,
     identity: &str,
-    nats: &str,
+    bus: &Bus,
     sandbox: &str,
     http: std::net::SocketAddr,
 ) -> String {
     let Plan { guarantee, connection, state, allow, pipeline, .. } = plan;
-    let state = if state.is_empty() { String::new() } else { format!("state: {state}") };
+    let state = if *state { format!("state: {}", bus.state()) } else { String::new() };
+    let (section, source) = (bus.section(), bus.source());
+    let [outcomes, dead] = [OUTCOMES, DEAD].map(|what| bus.target(what));
+    let identity = identity.replace(TO_OUTCOMES, &outcomes);
     format!(
         r#"
 http: {{ listen: "{http}" }}
@@ -324,17 +288,17 @@ connections:
     cloud: {{ login: "{sandbox}", graph: "{sandbox}" }}
 {connection}
 buses:
-  events: {{ nats: {{ servers: ["{nats}"] }} }}
+  events: {section}
 pipelines:
   orders:
     requests:
-      from: {{ bus: events, stream: MAIL, consumer: mailbridge, subjects: ["mail.send.>"] }}
+      from: {source}
       connection: contoso
       mailbox: noreply@{DEMO_DOMAIN}
       allow_mailboxes: ["{allow}"]
       guarantee: {guarantee}
-      outcomes: {{ bus: events, subject: mail.outcome }}
-      dead_letters: {{ bus: events, subject: mail.dead }}
+      outcomes: {outcomes}
+      dead_letters: {dead}
 {pipeline}
 "#
     )

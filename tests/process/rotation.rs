@@ -7,14 +7,23 @@ use mailbridge_sandbox::{
     TokenCount,
 };
 
-use crate::rig::{LOAD, Plan, Rig, SOON, until};
+use crate::{
+    bus::{On, over_each_bus},
+    rig::{LOAD, Plan, Rig, SOON, until},
+};
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_expired_secret_holds_the_stream_until_a_good_one_is_in_the_file() {
+over_each_bus!(
+    an_expired_secret_holds_the_stream_until_a_good_one_is_in_the_file,
+    a_login_host_that_is_down_and_a_revoked_consent_hold_the_stream_too,
+    a_secret_that_is_rotated_under_load_fails_nothing_and_costs_one_token_request,
+    five_hundred_sends_from_cold_are_one_token_request,
+);
+
+async fn an_expired_secret_holds_the_stream_until_a_good_one_is_in_the_file(on: On) {
     let (before, after) = (300, 300);
     let lifetime = Duration::from_secs(2);
     let sandbox = Sandbox::builder().budgets(Budgets::graph()).token_lifetime(lifetime);
-    let rig = Rig::new(Plan { sandbox, ..Plan::default() }).await;
+    let rig = Rig::new(on, Plan { sandbox, ..Plan::default() }).await;
     rig.publish_load(0, before, 20).await;
     let mut program = rig.start();
     rig.sent(before as u64, LOAD).await;
@@ -25,7 +34,7 @@ async fn an_expired_secret_holds_the_stream_until_a_good_one_is_in_the_file() {
     rig.publish_load(before, after, 20).await;
     let red = rig.red("credential_secret_expired").await;
     assert!(red.contains("add a new secret"), "it says the cure: {red}");
-    assert!(rig.messages("DEAD").await.is_empty(), "nothing is dead-lettered");
+    assert!(rig.dead().await.is_empty(), "nothing is dead-lettered");
 
     rig.handle().add_secret(DEMO_CLIENT_ID, "the-next-secret").expect("the app is known");
     rig.write_secret("the-next-secret");
@@ -40,11 +49,10 @@ async fn an_expired_secret_holds_the_stream_until_a_good_one_is_in_the_file() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_login_host_that_is_down_and_a_revoked_consent_hold_the_stream_too() {
+async fn a_login_host_that_is_down_and_a_revoked_consent_hold_the_stream_too(on: On) {
     let lifetime = Duration::from_secs(2);
     let sandbox = Sandbox::builder().budgets(Budgets::graph()).token_lifetime(lifetime);
-    let rig = Rig::new(Plan { sandbox, ..Plan::default() }).await;
+    let rig = Rig::new(on, Plan { sandbox, ..Plan::default() }).await;
     rig.handle().set_outage(Outage::Unavailable);
     rig.publish_load(0, 100, 10).await;
     let _program = rig.start();
@@ -56,7 +64,7 @@ async fn a_login_host_that_is_down_and_a_revoked_consent_hold_the_stream_too() {
     rig.handle().revoke_tokens();
     rig.publish_load(100, 100, 10).await;
     rig.red("graph_permission_missing").await;
-    assert!(rig.messages("DEAD").await.is_empty(), "nothing is dead-lettered");
+    assert!(rig.dead().await.is_empty(), "nothing is dead-lettered");
     let roles = mailbridge_sandbox::ALL_ROLES;
     rig.handle().set_app_roles(DEMO_CLIENT_ID, &roles).expect("the app is known");
     rig.drained(LOAD).await;
@@ -76,18 +84,18 @@ async fn assert_no_failed_request(rig: &Rig, count: usize) {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_secret_that_is_rotated_under_load_fails_nothing_and_costs_one_token_request() {
-    let rig = Rig::new(Plan::default()).await;
-    rig.publish_load(0, 2000, 50).await;
+async fn a_secret_that_is_rotated_under_load_fails_nothing_and_costs_one_token_request(on: On) {
+    let rig = Rig::new(on, Plan::default()).await;
+    let count = on.part_of(2000);
+    rig.publish_load(0, count, 50).await;
     let _program = rig.start();
-    rig.sent(300, LOAD).await;
+    rig.sent(count as u64 / 6, LOAD).await;
     rig.handle().add_secret(DEMO_CLIENT_ID, "the-next-secret").expect("the app is known");
     rig.write_secret("the-next-secret");
     rig.handle().revoke_secret(DEMO_CLIENT_ID, Some(DEMO_CLIENT_SECRET)).expect("the app is known");
     rig.drained(LOAD).await;
     until(SOON, "the new secret is taken up", async || token_requests(&rig).granted == 2).await;
-    assert_no_failed_request(&rig, 2000).await;
+    assert_no_failed_request(&rig, count).await;
     let requests = token_requests(&rig);
     assert_eq!((requests.requests, requests.granted), (2, 2), "one extra");
 }
@@ -108,7 +116,7 @@ async fn of_two_credentials_the_other_takes_over_at_once() {
     // tokens end soon, so that the credentials are asked for all the time
     let lifetime = Duration::from_secs(2);
     let sandbox = Sandbox::builder().budgets(Budgets::graph()).token_lifetime(lifetime);
-    let rig = Rig::new(Plan { identity: two_secrets, sandbox, ..Plan::default() }).await;
+    let rig = Rig::new(On::Nats, Plan { identity: two_secrets, sandbox, ..Plan::default() }).await;
     rig.handle().add_secret(DEMO_CLIENT_ID, "the-next-secret").expect("the app is known");
     let _program = rig.start();
     rig.publish_load(0, 1000, 50).await;
@@ -126,13 +134,12 @@ async fn of_two_credentials_the_other_takes_over_at_once() {
     assert_eq!(refused, 1, "one extra token request, then the one that works is remembered");
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn five_hundred_sends_from_cold_are_one_token_request() {
+async fn five_hundred_sends_from_cold_are_one_token_request(on: On) {
     let plan = Plan {
         pipeline: "      deadline: 5s\n      settle_time: 5s\n      in_flight: 500".to_owned(),
         ..Plan::default()
     };
-    let rig = Rig::new(plan).await;
+    let rig = Rig::new(on, plan).await;
     rig.publish_load(0, 500, 500).await;
     let _program = rig.start();
     rig.drained(LOAD).await;
@@ -144,7 +151,7 @@ async fn five_hundred_sends_from_cold_are_one_token_request() {
 async fn while_a_token_lives_a_login_host_that_is_down_is_nobodys_concern() {
     let lifetime = Duration::from_secs(16);
     let sandbox = Sandbox::builder().budgets(Budgets::graph()).token_lifetime(lifetime);
-    let rig = Rig::new(Plan { sandbox, ..Plan::default() }).await;
+    let rig = Rig::new(On::Nats, Plan { sandbox, ..Plan::default() }).await;
     let program = rig.start();
     rig.publish_load(0, 100, 10).await;
     rig.sent(100, SOON).await;
@@ -168,7 +175,7 @@ async fn while_a_token_lives_a_login_host_that_is_down_is_nobodys_concern() {
     // longer than the token's life: held, and resumed
     rig.red("login_unavailable").await;
     rig.publish_load(count, 200, 20).await;
-    assert!(rig.messages("DEAD").await.is_empty(), "nothing is dead-lettered");
+    assert!(rig.dead().await.is_empty(), "nothing is dead-lettered");
     rig.handle().set_outage(Outage::None);
     rig.drained(SOON).await;
     rig.assert_exactly_once(count + 200).await;

@@ -4,7 +4,15 @@ use std::time::Duration;
 
 use mailbridge_sandbox::{Budgets, Sandbox};
 
-use crate::rig::{LOAD, Plan, Rig, SOON};
+use crate::{
+    bus::{On, over_each_bus},
+    rig::{LOAD, Plan, Rig, SOON, until},
+};
+
+over_each_bus!(
+    a_soft_stop_finishes_what_is_in_flight_and_exits_well,
+    a_second_signal_ends_at_once_and_nothing_is_lost,
+);
 
 fn slow() -> Plan {
     let latency = Duration::from_millis(200);
@@ -12,9 +20,8 @@ fn slow() -> Plan {
     Plan { sandbox, ..Plan::default() }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_soft_stop_finishes_what_is_in_flight_and_exits_well() {
-    let rig = Rig::new(slow()).await;
+async fn a_soft_stop_finishes_what_is_in_flight_and_exits_well(on: On) {
+    let rig = Rig::new(on, slow()).await;
     rig.publish_load(0, 400, 20).await;
     let mut program = rig.start();
     rig.sent(20, LOAD).await;
@@ -29,16 +36,15 @@ async fn a_soft_stop_finishes_what_is_in_flight_and_exits_well() {
     rig.assert_exactly_once(400).await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_second_signal_ends_at_once_and_nothing_is_lost() {
+async fn a_second_signal_ends_at_once_and_nothing_is_lost(on: On) {
     let latency = Duration::from_secs(3);
     let sandbox = Sandbox::builder().budgets(Budgets::graph()).latency(latency..=latency);
-    let rig = Rig::new(Plan { sandbox, ..Plan::default() }).await;
+    let rig = Rig::new(on, Plan { sandbox, ..Plan::default() }).await;
     rig.publish_load(0, 8, 8).await;
     let mut program = rig.start();
     rig.green().await;
     let (requests, taken) = ("mailbridge_requests_received_total", "8");
-    crate::rig::until(SOON, "all are in flight", async || {
+    until(SOON, "all are in flight", async || {
         rig.metrics().await.lines().any(|line| line.starts_with(requests) && line.ends_with(taken))
     })
     .await;

@@ -3,12 +3,21 @@
 
 use std::{path::Path, time::Duration};
 
-use async_nats::HeaderMap;
 use mailbridge_sandbox::{Arrival, Budgets, Fault, Kind, Sandbox};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::rig::{LOAD, Plan, Rig, SOON, mailbox};
+use crate::{
+    bus::{On, over_each_bus},
+    rig::{LOAD, Plan, Rig, SOON, mailbox, plain},
+};
+
+over_each_bus!(
+    faults_and_kills_neither_double_nor_lose,
+    without_looking_first_the_same_storm_doubles_mails,
+    every_fault_at_a_tenth_neither_doubles_nor_loses_a_mail_of_any_size,
+    without_looking_first_every_fault_at_a_tenth_doubles_mails,
+);
 
 const COUNT: usize = 5_000;
 const MAILBOXES: usize = 50;
@@ -28,12 +37,12 @@ fn faults() -> Vec<Fault> {
     ]
 }
 
-async fn storm(count: usize, args: Vec<&'static str>) -> Rig {
+async fn storm(on: On, count: usize, args: Vec<&'static str>) -> Rig {
     let sandbox = Sandbox::builder()
         .seed(42)
         .budgets(Budgets::graph())
         .visibility_delay(Duration::ZERO..=Duration::from_secs(2));
-    let rig = Rig::new(Plan { args, sandbox, ..Plan::default() }).await;
+    let rig = Rig::new(on, Plan { args, sandbox, ..Plan::default() }).await;
     for fault in faults() {
         rig.handle().add_fault(fault);
     }
@@ -53,17 +62,16 @@ async fn storm(count: usize, args: Vec<&'static str>) -> Rig {
     rig
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn faults_and_kills_neither_double_nor_lose() {
-    let rig = storm(COUNT, Vec::new()).await;
-    rig.assert_exactly_once(COUNT).await;
+async fn faults_and_kills_neither_double_nor_lose(on: On) {
+    let count = on.part_of(COUNT);
+    let rig = storm(on, count, Vec::new()).await;
+    rig.assert_exactly_once(count).await;
 }
 
 /// The control: the same storm without looking first does send mails twice. If this fails, the test
 /// above proves nothing.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn without_looking_first_the_same_storm_doubles_mails() {
-    let rig = storm(1_000, vec!["--unsafe-never-look"]).await;
+async fn without_looking_first_the_same_storm_doubles_mails(on: On) {
+    let rig = storm(on, 1_000, vec!["--unsafe-never-look"]).await;
     let doubled = rig.copies().into_values().filter(|copies| *copies > 1).count();
     assert!(doubled > 0, "some mail is sent twice");
 }
@@ -132,7 +140,7 @@ fn varied(rig: &Rig, n: usize, folder: &Path) -> Value {
     request
 }
 
-async fn varied_storm(count: usize, args: Vec<&'static str>) -> Rig {
+async fn varied_storm(on: On, count: usize, args: Vec<&'static str>) -> Rig {
     let folder = TempDir::new().expect("a folder");
     for (name, bytes) in FILES {
         std::fs::write(folder.path().join(name), vec![7; bytes]).expect("a file");
@@ -140,9 +148,9 @@ async fn varied_storm(count: usize, args: Vec<&'static str>) -> Rig {
     let place = format!("      attachments: [\"file://{}\"]", folder.path().display());
     let pipeline = format!("{PATIENT}{place}");
     let sandbox = Sandbox::builder().seed(42).budgets(Budgets::graph()).visibility_delay(HIDDEN);
-    let rig = Rig::new(Plan { pipeline, args, sandbox, ..Plan::default() }).await;
+    let rig = Rig::new(on, Plan { pipeline, args, sandbox, ..Plan::default() }).await;
     for n in 0..count {
-        rig.publish(varied(&rig, n, folder.path()).to_string(), HeaderMap::new()).await;
+        rig.publish(plain(varied(&rig, n, folder.path()).to_string())).await;
     }
     for fault in every_fault() {
         rig.handle().add_fault(fault);
@@ -152,9 +160,8 @@ async fn varied_storm(count: usize, args: Vec<&'static str>) -> Rig {
     rig
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_fault_at_a_tenth_neither_doubles_nor_loses_a_mail_of_any_size() {
-    let rig = varied_storm(VARIED, Vec::new()).await;
+async fn every_fault_at_a_tenth_neither_doubles_nor_loses_a_mail_of_any_size(on: On) {
+    let rig = varied_storm(on, VARIED, Vec::new()).await;
     let rules = rig.handle().faults();
     let struck: Vec<_> = rules.iter().map(|rule| (rule.fired, rule.seen)).collect();
     println!("struck, of those asked: {struck:?}; requests: {:?}", rig.handle().requests());
@@ -168,9 +175,8 @@ async fn every_fault_at_a_tenth_neither_doubles_nor_loses_a_mail_of_any_size() {
 }
 
 /// The control of the storm above.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn without_looking_first_every_fault_at_a_tenth_doubles_mails() {
-    let rig = varied_storm(60, vec!["--unsafe-never-look"]).await;
+async fn without_looking_first_every_fault_at_a_tenth_doubles_mails(on: On) {
+    let rig = varied_storm(on, 60, vec!["--unsafe-never-look"]).await;
     let doubled = rig.copies().into_values().filter(|copies| *copies > 1).count();
     assert!(doubled > 0, "some mail is sent twice");
 }

@@ -3,26 +3,22 @@
 
 mod collector;
 
-use std::{collections::HashMap, time::Duration};
+use std::time::Duration;
 
-use async_nats::HeaderMap;
+use mailbridge_core::{Headers, Message};
 use mailbridge_sandbox::{Fault, Operation};
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
-use rdkafka::{
-    Message as _,
-    message::{Header, Headers as _, OwnedHeaders},
-    producer::FutureRecord,
-    util::Timeout,
-};
 use serde_json::json;
 use tokio::net::TcpListener;
 
 use self::collector::{Collector, Seen};
 use crate::{
+    bus::{OUTCOMES, On, over_each_bus},
     inbound::world::{self, World},
-    kafka::rig as kafka,
-    rig::{LOAD, Plan, Rig, SOON, free_port, mailbox, until},
+    rig::{LOAD, Plan, Rig, SOON, free_port, mailbox, plain, until},
 };
+
+over_each_bus!(one_trace_goes_from_the_producer_to_the_outcome);
 
 const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
 const PRODUCER: &str = "b7ad6b7169203331";
@@ -74,24 +70,22 @@ fn assert_sent(spans: &[Seen], system: &str) -> String {
     published.id()
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn over_nats_one_trace_goes_from_the_producer_to_the_outcome() {
+async fn one_trace_goes_from_the_producer_to_the_outcome(on: On) {
     let collector = Collector::start().await;
-    let mut rig = Rig::new(Plan::default()).await;
+    let mut rig = Rig::new(on, Plan::default()).await;
     rig.launch = rig
         .launch
         .env("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url())
         .env("OTEL_EXPORTER_OTLP_HEADERS", "authorization=Bearer s3cr3t")
         .env("OTEL_RESOURCE_ATTRIBUTES", "service.name=mails,deployment.environment.name=test");
-    let mut headers = HeaderMap::new();
-    headers.insert("traceparent", traceparent().as_str());
-    headers.insert("tracestate", "shop=1");
-    rig.publish(planted("r1"), headers).await;
+    let headers = Headers::new().with("traceparent", traceparent()).with("tracestate", "shop=1");
+    rig.publish(Message { headers, ..plain(planted("r1")) }).await;
     let mut program = rig.start();
     rig.drained(SOON).await;
 
-    let publisher = assert_sent(&collector.ended(TRACE, SOON).await, "nats");
-    let outcomes = rig.messages("OUTCOMES").await;
+    let system = if on == On::Nats { "nats" } else { "kafka" };
+    let publisher = assert_sent(&collector.ended(TRACE, SOON).await, system);
+    let outcomes = rig.bus.messages(OUTCOMES).await;
     let handed_on = |name: &str| outcomes[0].headers.get(name).map(ToString::to_string);
     assert_eq!(handed_on("traceparent"), Some(format!("00-{TRACE}-{publisher}-01")));
     assert_eq!(handed_on("tracestate").as_deref(), Some("shop=1"));
@@ -110,40 +104,16 @@ async fn over_nats_one_trace_goes_from_the_producer_to_the_outcome() {
     assert!(!program.lines().iter().any(|line| line.text.contains("s3cr3t")));
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn over_kafka_one_trace_goes_from_the_producer_to_the_outcome() {
-    let collector = Collector::start().await;
-    let sections =
-        format!("telemetry: {{ endpoint: \"{}\", service_name: over-kafka }}", collector.url());
-    let rig = kafka::Rig::new(kafka::Plan { sections, ..kafka::Plan::default() }).await;
-    let worker = rig.start();
-    let (topic, payload, context) = (rig.topic("send"), planted("r1"), traceparent());
-    let header = Header { key: "traceparent", value: Some(context.as_str()) };
-    let headers = OwnedHeaders::new().insert(header);
-    let record = FutureRecord::to(&topic).key("k").payload(&payload).headers(headers);
-    let place = rig.producer.send(record, Timeout::Never).await.expect("it is stored");
-    rig.drained(&HashMap::from([(place.partition, place.offset + 1)]), LOAD).await;
-
-    let publisher = assert_sent(&collector.ended(TRACE, SOON).await, "kafka");
-    let outcomes = rig.records("outcome");
-    let headers = outcomes[0].headers().expect("headers");
-    let found = headers.iter().find(|header| header.key == "traceparent").expect("a context");
-    let expected = format!("00-{TRACE}-{publisher}-01");
-    assert_eq!(found.value, Some(expected.as_bytes()));
-    assert_eq!(collector.service().as_deref(), Some("over-kafka"));
-    worker.stop().await;
-}
-
 /// A request that fails ends in a dead letter of the same trace, by Graph's own word for the failure.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_failure_is_known_by_graphs_request_id() {
     let collector = Collector::start().await;
-    let mut rig = Rig::new(Plan::default()).await;
+    let mut rig = Rig::new(On::Nats, Plan::default()).await;
     rig.launch = rig.launch.env("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url());
     rig.handle().add_fault(Fault::answer(400).on(Operation::SendMail));
     rig.handle().add_fault(Fault::answer(400).on(Operation::CreateMessage));
     let mut program = rig.start();
-    rig.publish(planted("r1"), HeaderMap::new()).await;
+    rig.publish(plain(planted("r1"))).await;
     rig.drained(SOON).await;
     program.sigterm().expect("asked to stop");
     assert!(program.wait_exit(SOON).await.expect("it stops").success());
@@ -162,7 +132,7 @@ async fn a_failure_is_known_by_graphs_request_id() {
     let logged = program.lines().iter().any(|line| line.text.contains(&id));
     assert!(logged, "the log has it too");
     let letter = only(&spans, SpanKind::Producer, "publish dead letter");
-    let dead = rig.messages("DEAD").await;
+    let dead = rig.dead().await;
     let context = dead[0].headers.get("traceparent").expect("a context").to_string();
     assert_eq!(context, format!("00-{}-{}-01", process.trace(), letter.id()));
 }
@@ -202,7 +172,7 @@ async fn mail_is_sent_without_a_collector() {
     let silent = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let gone = free_port();
     for address in [gone, silent.local_addr().expect("its address")] {
-        let mut rig = Rig::new(Plan::default()).await;
+        let mut rig = Rig::new(On::Nats, Plan::default()).await;
         let endpoint = format!("http://{address}");
         rig.launch = rig.launch.env("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint);
         rig.publish_load(0, 200, 10).await;

@@ -2,7 +2,6 @@
 
 use std::{path::Path, time::Duration};
 
-use async_nats::HeaderMap;
 use mailbridge_core::contract::Status;
 use mailbridge_sandbox::{
     ALL_ROLES, App, Budgets, DEMO_CLIENT_ID, DEMO_CLIENT_SECRET, DEMO_DOMAIN, DEMO_TENANT_ID,
@@ -12,8 +11,9 @@ use mailbridge_testkit::program::Program;
 use serde_json::Value;
 
 use crate::{
+    bus::On,
     doctor::world::{SECRET, doctor},
-    rig::{LOAD, Plan, Rig, SOON, request, until},
+    rig::{LOAD, Plan, Rig, SOON, plain, request, until},
 };
 
 const OTHER: &str = "fabrikam.example";
@@ -42,14 +42,14 @@ async fn rig() -> Rig {
         .token_lifetime(Duration::from_secs(2))
         .budgets(Budgets::graph());
     let plan = Plan { identity: two, allow: "*", sandbox, ..Plan::default() };
-    Rig::new(plan).await
+    Rig::new(On::Nats, plan).await
 }
 
 /// Publishes requests `first..first + count` for mailboxes of a domain.
 async fn publish(rig: &Rig, domain: &str, first: usize, count: usize) {
     for n in first..first + count {
         let mailbox = format!("m{}@{domain}", n % MAILBOXES);
-        rig.publish(request(n, &mailbox), HeaderMap::new()).await;
+        rig.publish(plain(request(n, &mailbox))).await;
     }
 }
 
@@ -113,7 +113,7 @@ async fn a_tenant_without_consent_closes_its_own_mailboxes_until_it_is_back() {
     green_without(&rig, &[(OTHER, "credential_app_not_found")]).await;
     assert_eq!(gauge(&rig, OTHER).await.as_deref(), Some("1"));
     assert_eq!(gauge(&rig, DEMO_TENANT_ID).await.as_deref(), Some("0"));
-    assert!(rig.messages("DEAD").await.is_empty(), "nothing is dead-lettered");
+    assert!(rig.dead().await.is_empty(), "nothing is dead-lettered");
 
     other(&rig).set_app_installed(DEMO_CLIENT_ID, true).expect("the app");
     rig.drained(LOAD).await;
@@ -141,7 +141,7 @@ async fn a_tenant_that_grants_nothing_is_not_asked_for_each_of_its_mailboxes() {
     until(LOAD, "mail goes out", async || sent_from(&rig, DEMO_DOMAIN) == 100).await;
     let tried = denied(&rig) - before;
     assert!(before >= 1 && tried <= 10, "{tried} of 99 were tried");
-    assert!(rig.messages("DEAD").await.is_empty(), "nothing is dead-lettered");
+    assert!(rig.dead().await.is_empty(), "nothing is dead-lettered");
 
     other(&rig).set_app_roles(DEMO_CLIENT_ID, &ALL_ROLES).expect("the app");
     rig.drained(LOAD).await;
@@ -169,7 +169,7 @@ async fn when_no_tenant_lets_us_in_the_stream_is_held() {
     publish(&rig, OTHER, 90, 50).await;
     let red = rig.red("credential_app_not_found").await;
     assert!(red.contains("\"held\"") && red.contains(OTHER), "{red}");
-    assert!(rig.messages("DEAD").await.is_empty(), "nothing is dead-lettered");
+    assert!(rig.dead().await.is_empty(), "nothing is dead-lettered");
     assert_eq!(lines(&program, &["ERROR", "the stream is held"]), 1);
 
     // one is enough to go on
@@ -195,7 +195,7 @@ async fn a_mailbox_of_no_tenant_is_refused_and_the_cure_is_named() {
     assert_eq!(by_status(Status::Accepted).count(), 1);
     let rejected = by_status(Status::Rejected).next().expect("the other");
     assert_eq!(rejected.data.code.as_deref(), Some("request_mailbox_no_tenant"));
-    assert_eq!(rig.messages("DEAD").await.len(), 1);
+    assert_eq!(rig.dead().await.len(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -66,7 +66,8 @@ fn start(server: &KafkaServer, rig: &Rig) -> (Program, SocketAddr) {
              from: {{ bus: {bus}, topics: [\"{topic}\"], group: {name} }}\n      \
              connection: contoso\n      mailbox: noreply@{DEMO_DOMAIN}\n      \
              allow_mailboxes: [\"*@{DEMO_DOMAIN}\"]\n      \
-             dead_letters: {{ bus: right, topic: \"{dead}\" }}\n"
+             dead_letters: {{ bus: right, topic: \"{dead}\" }}\n      \
+             deadline: 5s\n      settle_time: 5s\n"
         )
     };
     let config = format!(

@@ -2,38 +2,32 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
+    ops::Deref,
     path::PathBuf,
     time::Duration,
 };
 
 use mailbridge_core::contract::{Outcome, Status, decode};
 use mailbridge_sandbox::{Budgets, Builder, DEMO_DOMAIN, Handle, Running, Sandbox};
-use mailbridge_testkit::{
-    program::{Launch, Program},
-    server::{InUse, shared_kafka},
-};
-use rdkafka::{
-    ClientConfig, Message as _, Offset, TopicPartitionList,
-    admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},
-    client::DefaultClientContext,
-    consumer::{BaseConsumer, Consumer as _},
-    error::KafkaError,
-    message::OwnedMessage,
-    producer::{FutureProducer, FutureRecord},
-    util::Timeout,
-};
+use mailbridge_testkit::program::{Launch, Program};
+use rdkafka::{Message as _, message::OwnedMessage};
 
+use crate::bus::{DEAD, OUTCOMES, REQUESTS, Topics};
 use crate::rig::{SOON, free_port, http_client, secret, until};
 
 pub struct Rig {
-    pub broker: String,
-    /// Nobody restarts a broker that is shared while this is there.
-    _in_use: Option<InUse>,
+    topics: Topics,
     pub sandbox: Running,
-    pub producer: FutureProducer,
     plan: Plan,
-    /// What the names of topics begin with.
-    name: String,
+}
+
+/// Its topics are what a test asks for most.
+impl Deref for Rig {
+    type Target = Topics;
+
+    fn deref(&self) -> &Topics {
+        &self.topics
+    }
 }
 
 /// What differs from test to test.
@@ -75,67 +69,25 @@ pub struct Worker {
     http: std::net::SocketAddr,
 }
 
-/// Where a record stands.
-pub type Place = (i32, i64);
-
 impl Rig {
     /// On the broker that all tests of this process share.
     pub async fn new(plan: Plan) -> Self {
-        let shared = shared_kafka().await.expect("a broker");
-        let in_use = shared.in_use().await;
-        Self { _in_use: Some(in_use), ..Self::over(shared.broker(), plan).await }
+        Self::of(Topics::shared(None).await, plan).await
     }
 
     /// On a broker of the test's own.
     pub async fn over(broker: &str, plan: Plan) -> Self {
+        Self::of(Topics::at(broker), plan).await
+    }
+
+    async fn of(topics: Topics, plan: Plan) -> Self {
         let sandbox = plan.sandbox.clone().start_local().await.expect("a sandbox");
-        let mut client = ClientConfig::new();
-        client.set("bootstrap.servers", broker).set("enable.idempotence", "true");
-        let producer = client.create().expect("a producer");
-        let name = format!("t{}", uuid::Uuid::new_v4().simple());
-        let broker = broker.to_owned();
-        let rig = Self { broker, _in_use: None, sandbox, producer, plan, name };
-        if rig.plan.topics {
-            rig.make_topic("send", rig.plan.partitions).await;
-            rig.make_topic("outcome", 1).await;
-            rig.make_topic("dead", 1).await;
+        if plan.topics {
+            topics.make_topic(REQUESTS, plan.partitions).await;
+            topics.make_topic(OUTCOMES, 1).await;
+            topics.make_topic(DEAD, 1).await;
         }
-        rig
-    }
-
-    /// The consumer group.
-    pub fn group(&self) -> &str {
-        &self.name
-    }
-
-    pub fn topic(&self, what: &str) -> String {
-        format!("{}.{what}", self.name)
-    }
-
-    fn admin(&self) -> AdminClient<DefaultClientContext> {
-        let mut client = ClientConfig::new();
-        client.set("bootstrap.servers", &self.broker);
-        client.create().expect("an admin client")
-    }
-
-    /// Deletes the requests of the first partition below an offset, as retention does.
-    pub async fn delete_before(&self, offset: i64) {
-        let mut before = TopicPartitionList::new();
-        let at = Offset::Offset(offset);
-        before.add_partition_offset(&self.topic("send"), 0, at).expect("an offset");
-        let deleted = self.admin().delete_records(&before, &AdminOptions::new()).await;
-        deleted.expect("an answer");
-    }
-
-    pub async fn make_topic(&self, what: &str, partitions: i32) {
-        let admin = self.admin();
-        let topic = self.topic(what);
-        let topic = NewTopic::new(&topic, partitions, TopicReplication::Fixed(1));
-        let known = AdminOptions::new().operation_timeout(Some(SOON));
-        let made = admin.create_topics([&topic], &known).await.expect("an answer");
-        for topic in made {
-            topic.expect("a topic");
-        }
+        Self { topics, sandbox, plan }
     }
 
     pub fn handle(&self) -> &Handle {
@@ -158,10 +110,13 @@ impl Rig {
 
     fn config(&self, identity: &str, http: std::net::SocketAddr) -> String {
         let Plan { from, pipeline, sections, .. } = &self.plan;
-        let (broker, name) = (&self.broker, &self.name);
         let sandbox = self.sandbox.base_url();
-        let state = format!("state: {{ bus: log, topic: \"{name}.state\", create: true }}");
+        let state =
+            format!("state: {{ bus: events, topic: \"{}\", create: true }}", self.topic("state"));
         let state = if self.plan.state { state } else { String::new() };
+        let (bus, source) = (self.section(), self.source());
+        let source = source.trim_end_matches(" }");
+        let [outcomes, dead] = [OUTCOMES, DEAD].map(|what| self.target(what));
         format!(
             r#"
 http: {{ listen: "{http}" }}
@@ -174,76 +129,19 @@ connections:
 {identity}
     cloud: {{ login: "{sandbox}", graph: "{sandbox}" }}
 buses:
-  log:
-    kafka:
-      brokers: ["{broker}"]
-      options: {{ session.timeout.ms: 2000, heartbeat.interval.ms: 300 }}
+  events: {bus}
 pipelines:
   orders:
     requests:
-      from: {{ bus: log, topics: ["{name}.send"], group: "{name}"{from} }}
+      from: {source}{from} }}
       connection: contoso
       mailbox: noreply@{DEMO_DOMAIN}
       allow_mailboxes: ["*@{DEMO_DOMAIN}"]
-      outcomes: {{ bus: log, topic: "{name}.outcome" }}
-      dead_letters: {{ bus: log, topic: "{name}.dead" }}
+      outcomes: {outcomes}
+      dead_letters: {dead}
 {pipeline}
 "#
         )
-    }
-
-    /// Produces a record; where it stands.
-    pub async fn produce(&self, key: &str, payload: &[u8]) -> Place {
-        self.produce_to("send", key, payload).await
-    }
-
-    /// The same to another topic.
-    pub async fn produce_to(&self, what: &str, key: &str, payload: &[u8]) -> Place {
-        let topic = self.topic(what);
-        let record = FutureRecord::to(&topic).key(key).payload(payload);
-        let sent = self.producer.send(record, Timeout::Never).await.expect("it is stored");
-        (sent.partition, sent.offset)
-    }
-
-    /// Every record of a topic.
-    pub fn records(&self, what: &str) -> Vec<OwnedMessage> {
-        let topic = self.topic(what);
-        let mut client = ClientConfig::new();
-        client.set("bootstrap.servers", &self.broker).set("group.id", "stranger");
-        client.set("enable.partition.eof", "true").set("isolation.level", "read_committed");
-        let consumer: BaseConsumer = client.create().expect("a consumer");
-        let metadata = consumer.fetch_metadata(Some(&topic), SOON).expect("metadata");
-        let mut open = metadata.topics()[0].partitions().len();
-        let mut all = TopicPartitionList::new();
-        for partition in metadata.topics()[0].partitions() {
-            all.add_partition_offset(&topic, partition.id(), Offset::Beginning).expect("an offset");
-        }
-        consumer.assign(&all).expect("assigned");
-        let mut records = Vec::new();
-        while open > 0 {
-            match consumer.poll(SOON).expect("records or their end") {
-                Ok(record) => records.push(record.detach()),
-                Err(KafkaError::PartitionEOF(_)) => open -= 1,
-                Err(error) => panic!("{error}"),
-            }
-        }
-        records
-    }
-
-    /// What the group has committed.
-    pub fn committed(&self) -> HashMap<i32, i64> {
-        let mut client = ClientConfig::new();
-        client.set("bootstrap.servers", &self.broker).set("group.id", &self.name);
-        let consumer: BaseConsumer = client.create().expect("a consumer");
-        let mut all = TopicPartitionList::new();
-        all.add_partition_range(&self.topic("send"), 0, self.plan.partitions - 1);
-        let Ok(found) = consumer.committed_offsets(all, Duration::from_secs(10)) else {
-            return HashMap::new();
-        };
-        let offset = |it: &rdkafka::topic_partition_list::TopicPartitionListElem<'_>| {
-            Some((it.partition(), it.offset().to_raw().filter(|offset| *offset >= 0)?))
-        };
-        found.elements().iter().filter_map(offset).collect()
     }
 
     /// Waits until everything that was produced is committed.

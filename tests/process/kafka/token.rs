@@ -62,6 +62,8 @@ pipelines:
       mailbox: noreply@{DEMO_DOMAIN}
       allow_mailboxes: ["*@{DEMO_DOMAIN}"]
       dead_letters: {{ bus: hubs, topic: "{dead}" }}
+      deadline: 5s
+      settle_time: 5s
 "#
     );
     let launch = launch.config(&config).expect("a configuration");

@@ -8,8 +8,11 @@ use std::{
 use mailbridge_sandbox::{Budgets, Sandbox};
 use mailbridge_testkit::server::KafkaServer;
 
-use super::rig::{Place, Plan, Rig, Worker};
-use crate::rig::{LOAD, mailbox, request};
+use super::rig::{Plan, Rig, Worker};
+use crate::{
+    bus::Place,
+    rig::{LOAD, mailbox, request},
+};
 
 /// Requests of the storm; it holds with ten times as many, and takes as much longer.
 const COUNT: usize = 3_000;
