@@ -8,7 +8,10 @@ use std::{
     time::Duration,
 };
 
-use async_nats::jetstream::{self, consumer::pull, stream};
+use async_nats::{
+    ConnectOptions,
+    jetstream::{self, consumer::pull, stream},
+};
 use futures_util::StreamExt as _;
 use jiff::Timestamp;
 use mailbridge_sandbox::{
@@ -47,16 +50,30 @@ pub(super) fn mailbox(number: usize) -> String {
     format!("m{number}@{DEMO_DOMAIN}")
 }
 
+/// Two users of the server: one who may do everything, and a worker, who may do what the guide says.
+fn users() -> String {
+    let guide = include_str!("../../../docs/guide/nats.md");
+    let (_, permissions) = guide.split_once("```conf\n").expect("the guide has the permissions");
+    let (permissions, _) = permissions.split_once("```").expect("they end");
+    format!(
+        "authorization {{ users = [
+            {{ user: admin, password: admin }}
+            {{ user: worker, password: worker, permissions {{ {permissions} }} }}
+        ] }}"
+    )
+}
+
 impl World {
     pub async fn start(sizes: Sizes) -> Self {
-        let nats = NatsServer::start().await.expect("a nats-server");
+        let nats = NatsServer::with_config(&users()).await.expect("a nats-server");
         let sandbox = Sandbox::builder()
             .seed(7)
             .budgets(Budgets::graph())
             .latency(sizes.latency..=sizes.latency * 2)
             .visibility_delay(Duration::ZERO..=Duration::from_secs(2));
         let sandbox = sandbox.start_local().await.expect("a sandbox");
-        let client = async_nats::connect(nats.url()).await.expect("a connection");
+        let admin = ConnectOptions::with_user_and_password("admin".into(), "admin".into());
+        let client = admin.connect(nats.url()).await.expect("a connection");
         let jetstream = jetstream::new(client.clone());
         for (name, subject) in [
             ("MAIL", "mail.send"),
@@ -113,8 +130,9 @@ connections:
     credential: {{ client_secret: "{DEMO_CLIENT_SECRET}" }}
     cloud: {{ login: "{graph}", graph: "{graph}" }}
 buses:
-  events: {{ nats: {{ servers: ["{nats}"] }} }}
-state: {{ bus: events, bucket: mailbridge, create: true }}
+  events: 
+    nats: {{ servers: ["{nats}"], auth: {{ user: worker, password: worker }} }}
+state: {{ bus: events, bucket: mailbridge }}
 pipelines:
   orders:
     requests:
