@@ -17,9 +17,9 @@ const PANEL_WIDTH: u32 = 420;
 const PANEL_HEIGHT: u32 = 132;
 const BAR_HEIGHT: u32 = 18;
 /// Where bars begin, right of their names.
-const BARS_AT: u32 = 170;
+const BARS_AT: u32 = 190;
 /// The longest bar; its figure stands right of it.
-const BAR_WIDTH: f64 = 180.0;
+const BAR_WIDTH: f64 = 165.0;
 
 struct Panel {
     title: &'static str,
