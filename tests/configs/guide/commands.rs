@@ -9,14 +9,13 @@ use super::{
 use crate::program::{mailbridge, repository};
 
 /// Why a command is not run, and the programs that such commands are: at least one is among them.
-const ELSEWHERE: [(&str, &[&str]); 8] = [
+const ELSEWHERE: [(&str, &[&str]); 7] = [
     ("build", &["cargo"]),
     ("tenant", &["mailbridge", "deploy/entra/setup.sh", "terraform", "az"]),
     ("cluster", &["kubectl", "helm"]),
     ("container", &["docker"]),
     ("root", &["sudo"]),
     ("server", &["nats-server", "nats"]),
-    ("collector", &["mailbridge"]),
     ("example", &["mailbridge"]),
 ];
 /// What may stand beside these.

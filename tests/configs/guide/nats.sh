@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Stands in for the command of natscli, which no package registry of this project has ready: `pub
+# Stands in for the command of natscli, which no package has everywhere: `pub
 # SUBJECT BODY [-H NAME:VALUE]` and `sub SUBJECT`, by the protocol of NATS, and nothing more.
 set -euo pipefail
 export LC_ALL=C # lengths are of bytes
