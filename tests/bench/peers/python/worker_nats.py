@@ -7,7 +7,6 @@ import os
 
 import nats
 from nats.errors import MsgAlreadyAckdError
-from nats.errors import TimeoutError as Nothing
 
 from worker import Again, Mailer, NoToken, Refused, outcome
 
@@ -55,7 +54,7 @@ async def main():
             await asyncio.wait(in_hand, return_when=asyncio.FIRST_COMPLETED)
         try:
             messages = await requests.fetch(most - len(in_hand), timeout=5)
-        except Nothing:
+        except asyncio.TimeoutError:
             continue
         for message in messages:
             task = asyncio.create_task(handle(js, mailer, message))
