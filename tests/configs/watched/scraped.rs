@@ -45,14 +45,12 @@ pub struct Panel {
 /// The rules as they are shipped, but for `for`.
 pub fn rules() -> String {
     let text = fs::read_to_string(repository().join("deploy/prometheus/alerts.yaml"));
-    let mut rules = String::new();
-    for line in text.expect("the rules").lines() {
-        match line.split_once("for: ") {
-            Some((indent, _)) if indent.trim().is_empty() => rules += &format!("{indent}for: 1s\n"),
-            _ => rules += &format!("{line}\n"),
-        }
-    }
-    rules
+    let text = text.expect("the rules");
+    let lines = text.lines().map(|line| match line.split_once("for: ") {
+        Some((indent, _)) if indent.trim().is_empty() => format!("{indent}for: 1s"),
+        _ => line.to_owned(),
+    });
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 /// What the dashboard asks, in the order of its panels.

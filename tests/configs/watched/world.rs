@@ -1,7 +1,7 @@
 //! What is watched: workers that send and read, against one sandbox and one nats-server, and an
 //! exporter of the server's lag.
 
-use std::{net::SocketAddr, ops::Range, time::Duration};
+use std::{fmt::Write as _, net::SocketAddr, ops::Range, time::Duration};
 
 use async_nats::jetstream::{self, consumer::pull, stream};
 use axum::{Router, extract::State, routing::get};
@@ -144,10 +144,9 @@ async fn lag(State(jetstream): State<jetstream::Context>) -> String {
         let consumer = stream.get_consumer::<pull::Config>(&name).await;
         let mut consumer = consumer.expect("the consumer");
         let pending = consumer.info().await.expect("consumer info").num_pending;
-        told += &format!(
-            "jetstream_consumer_num_pending{{stream_name=\"{}\",consumer_name=\"{name}\"}} {pending}\n",
-            lot.stream()
-        );
+        let stream = lot.stream();
+        let labels = format!("stream_name=\"{stream}\",consumer_name=\"{name}\"");
+        writeln!(told, "jetstream_consumer_num_pending{{{labels}}} {pending}").expect("a string");
     }
     told
 }
