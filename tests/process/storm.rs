@@ -12,12 +12,7 @@ use crate::{
     rig::{LOAD, Plan, Rig, SOON, mailbox, plain},
 };
 
-over_each_bus!(
-    faults_and_kills_neither_double_nor_lose,
-    without_looking_first_the_same_storm_doubles_mails,
-    every_fault_at_a_tenth_neither_doubles_nor_loses_a_mail_of_any_size,
-    without_looking_first_every_fault_at_a_tenth_doubles_mails,
-);
+over_each_bus!(faults_and_kills_neither_double_nor_lose);
 
 const COUNT: usize = 5_000;
 const MAILBOXES: usize = 50;
@@ -70,8 +65,9 @@ async fn faults_and_kills_neither_double_nor_lose(on: On) {
 
 /// The control: the same storm without looking first does send mails twice. If this fails, the test
 /// above proves nothing.
-async fn without_looking_first_the_same_storm_doubles_mails(on: On) {
-    let rig = storm(on, 1_000, vec!["--unsafe-never-look"]).await;
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_looking_first_the_same_storm_doubles_mails() {
+    let rig = storm(On::Nats, 1_000, vec!["--unsafe-never-look"]).await;
     let doubled = rig.copies().into_values().filter(|copies| *copies > 1).count();
     assert!(doubled > 0, "some mail is sent twice");
 }
@@ -140,7 +136,7 @@ fn varied(rig: &Rig, n: usize, folder: &Path) -> Value {
     request
 }
 
-async fn varied_storm(on: On, count: usize, args: Vec<&'static str>) -> Rig {
+async fn varied_storm(count: usize, args: Vec<&'static str>) -> Rig {
     let folder = TempDir::new().expect("a folder");
     for (name, bytes) in FILES {
         std::fs::write(folder.path().join(name), vec![7; bytes]).expect("a file");
@@ -148,7 +144,7 @@ async fn varied_storm(on: On, count: usize, args: Vec<&'static str>) -> Rig {
     let place = format!("      attachments: [\"file://{}\"]", folder.path().display());
     let pipeline = format!("{PATIENT}{place}");
     let sandbox = Sandbox::builder().seed(42).budgets(Budgets::graph()).visibility_delay(HIDDEN);
-    let rig = Rig::new(on, Plan { pipeline, args, sandbox, ..Plan::default() }).await;
+    let rig = Rig::new(On::Nats, Plan { pipeline, args, sandbox, ..Plan::default() }).await;
     for n in 0..count {
         rig.publish(plain(varied(&rig, n, folder.path()).to_string())).await;
     }
@@ -160,8 +156,9 @@ async fn varied_storm(on: On, count: usize, args: Vec<&'static str>) -> Rig {
     rig
 }
 
-async fn every_fault_at_a_tenth_neither_doubles_nor_loses_a_mail_of_any_size(on: On) {
-    let rig = varied_storm(on, VARIED, Vec::new()).await;
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_fault_at_a_tenth_neither_doubles_nor_loses_a_mail_of_any_size() {
+    let rig = varied_storm(VARIED, Vec::new()).await;
     let rules = rig.handle().faults();
     let struck: Vec<_> = rules.iter().map(|rule| (rule.fired, rule.seen)).collect();
     println!("struck, of those asked: {struck:?}; requests: {:?}", rig.handle().requests());
@@ -175,8 +172,9 @@ async fn every_fault_at_a_tenth_neither_doubles_nor_loses_a_mail_of_any_size(on:
 }
 
 /// The control of the storm above.
-async fn without_looking_first_every_fault_at_a_tenth_doubles_mails(on: On) {
-    let rig = varied_storm(on, 60, vec!["--unsafe-never-look"]).await;
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_looking_first_every_fault_at_a_tenth_doubles_mails() {
+    let rig = varied_storm(60, vec!["--unsafe-never-look"]).await;
     let doubled = rig.copies().into_values().filter(|copies| *copies > 1).count();
     assert!(doubled > 0, "some mail is sent twice");
 }
