@@ -26,7 +26,7 @@ const OWNED: [&str; 2] = ["errors", "reference"];
 fn main() -> ExitCode {
     let check = std::env::args().skip(1).any(|argument| argument == "--check");
     let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs");
-    let documents = summary(&docs).map(|summary| documents(summary));
+    let documents = summary(&docs).map(documents);
     let stale = match documents.and_then(|documents| stale(&docs, &documents)) {
         Ok(stale) => stale,
         Err(error) => {

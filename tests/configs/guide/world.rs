@@ -3,13 +3,7 @@
 //!
 //! Ports are the only thing that differs from what is written: those of the pages are everybody's.
 
-use std::{
-    env, fs,
-    net::TcpListener,
-    os::unix::fs::PermissionsExt as _,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{fs, net::TcpListener, os::unix::fs::PermissionsExt as _, path::Path, time::Duration};
 
 use futures_util::future::select_ok;
 use mailbridge_testkit::{
@@ -106,12 +100,10 @@ impl World {
     }
 
     fn start(&self, script: &str) -> Program {
-        let path = env::var("PATH").unwrap_or_default();
-        let bin: PathBuf = self.folder.path().join("bin");
-        let script = format!("cd '{}'\n{script}", self.folder.path().display());
+        let folder = self.folder.path().display();
+        let script = format!("export PATH='{folder}/bin':\"$PATH\"\ncd '{folder}'\n{script}");
         let launch = Launch::new("bash").expect("a launch").args(["-eu", "-c", &script]);
-        let launch = launch.env("CURL_HOME", self.folder.path());
-        launch.env("PATH", format!("{}:{path}", bin.display())).start().expect("bash")
+        launch.env("CURL_HOME", self.folder.path()).start().expect("bash")
     }
 
     /// Runs commands to their end, as a shell does that stops at the first failure.
