@@ -59,7 +59,7 @@ impl On {
 
 /// A bus that runs.
 pub enum Bus {
-    Nats(Streams),
+    Nats(Box<Streams>),
     Kafka(Box<Topics>),
 }
 
@@ -67,7 +67,7 @@ impl Bus {
     /// `payload_max`: bytes of the largest message, where it is more than the bus takes by itself.
     pub async fn start(on: On, payload_max: Option<usize>) -> Self {
         match on {
-            On::Nats => Self::Nats(Streams::start(payload_max).await),
+            On::Nats => Self::Nats(Box::new(Streams::start(payload_max).await)),
             On::Kafka => Self::Kafka(Box::new(Topics::shared(payload_max).await)),
         }
     }
@@ -109,7 +109,7 @@ impl Bus {
     /// What a pipeline's `from` says.
     pub fn source(&self) -> String {
         match self {
-            Self::Nats(nats) => nats.source(),
+            Self::Nats(_) => Streams::source(),
             Self::Kafka(kafka) => kafka.source(),
         }
     }
@@ -117,7 +117,7 @@ impl Bus {
     /// How something is named as a target.
     pub fn target(&self, what: &str) -> String {
         match self {
-            Self::Nats(nats) => nats.target(what),
+            Self::Nats(_) => Streams::target(what),
             Self::Kafka(kafka) => kafka.target(what),
         }
     }

@@ -205,7 +205,7 @@ impl Topics {
     }
 
     pub fn messages(&self, what: &str) -> Vec<Message> {
-        self.records(what).into_iter().map(as_core_has_it).collect()
+        self.records(what).iter().map(as_core_has_it).collect()
     }
 
     pub fn stored(&self, what: &str) -> u64 {
@@ -213,7 +213,7 @@ impl Topics {
     }
 }
 
-fn as_core_has_it(record: OwnedMessage) -> Message {
+fn as_core_has_it(record: &OwnedMessage) -> Message {
     let mut headers = Headers::new();
     for header in record.headers().iter().flat_map(|headers| headers.iter()) {
         headers.push(header.key, header.value.unwrap_or_default().to_vec());

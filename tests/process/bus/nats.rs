@@ -64,14 +64,14 @@ impl Streams {
         format!("{{ nats: {{ servers: [\"{}\"] }} }}", self.server.url())
     }
 
-    pub fn source(&self) -> String {
+    pub fn source() -> String {
         format!(
             "{{ bus: events, stream: {REQUESTS}, consumer: mailbridge, \
              subjects: [\"mail.send.>\"] }}"
         )
     }
 
-    pub fn target(&self, what: &str) -> String {
+    pub fn target(what: &str) -> String {
         format!("{{ bus: events, subject: \"{}\" }}", subject(what))
     }
 
