@@ -26,12 +26,16 @@ pub fn goes_there(connection: &Connection) -> bool {
     matches!(connection.cloud, Cloud::Named(Named::Sandbox))
 }
 
+/// A seed of its own for each sandbox. Each is another world: had it the ids of an earlier one, a bus and
+/// a cursor that remember that one would take its mails for told.
+pub fn seed() -> u64 {
+    u64::try_from(jiff::Timestamp::now().as_nanosecond()).unwrap_or_default()
+}
+
 /// Starts one on a free port, in which every mailbox of these domains exists.
 pub async fn start(domains: BTreeSet<String>) -> Result<Running> {
     let tenant = domains.into_iter().fold(Tenant::demo(), Tenant::any_mailbox_of);
-    // each is another world: what was remembered of an earlier one means nothing here
-    let seed = jiff::Timestamp::now().subsec_nanosecond().unsigned_abs();
-    Sandbox::builder().seed(seed.into()).tenant(tenant).start_local().await.map_err(|cause| {
+    Sandbox::builder().seed(seed()).tenant(tenant).start_local().await.map_err(|cause| {
         Error::transient(Code::Listen, "the sandbox cannot listen").with("cause", cause)
     })
 }

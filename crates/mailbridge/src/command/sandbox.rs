@@ -17,6 +17,7 @@ use crate::{
     exit::Exit,
     log,
     run::{report::tell, signals::Signals},
+    sandboxes,
 };
 
 /// How many sent mails of each mailbox are kept with --forget.
@@ -28,9 +29,9 @@ pub struct SandboxArgs {
     /// Where to listen; port 0 takes a free one
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8365")]
     listen: SocketAddr,
-    /// Everything random follows from it
-    #[arg(long, default_value_t = 0)]
-    seed: u64,
+    /// Everything random follows from it; without it, each start has ids of its own
+    #[arg(long)]
+    seed: Option<u64>,
     /// Tenants, apps with their credentials and permissions, managed identities and mailboxes, as
     /// YAML or JSON, in place of the demo tenant
     #[arg(long, value_name = "FILE", conflicts_with_all = ["domains", "mailboxes"])]
@@ -88,7 +89,7 @@ impl SandboxArgs {
     }
 
     async fn start(self) -> Result<Running, String> {
-        let mut builder = self.world()?.seed(self.seed);
+        let mut builder = self.world()?.seed(self.seed.unwrap_or_else(sandboxes::seed));
         if let Some(latency) = self.latency {
             builder = builder.latency(latency.get());
         }
