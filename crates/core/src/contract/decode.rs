@@ -295,10 +295,7 @@ fn printable(text: &str) -> String {
 /// A serde message without the value it quotes, and with the nearest known name where a field or
 /// variant is unknown.
 pub fn without_values(message: &str) -> String {
-    let (text, place) = match message.rfind(" at line ") {
-        Some(at) => message.split_at(at),
-        None => (message, ""),
-    };
+    let (text, place) = split_place(message);
     let told = if let Some(rest) = text.strip_prefix("unknown field `") {
         unknown_field(rest)
     } else if let Some(rest) = text.strip_prefix("unknown variant `") {
@@ -314,8 +311,24 @@ pub fn without_values(message: &str) -> String {
     told + place
 }
 
+/// Splits off the ` at line 1 column 2` that serde_json ends with. What a message quotes may say
+/// ` at line ` too, so nothing but numbers counts as a place.
+fn split_place(message: &str) -> (&str, &str) {
+    let at = message.rfind(" at line ").filter(|at| {
+        let numbers = message[at + " at line ".len()..].split_once(" column ");
+        let is_number = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+        numbers.is_some_and(|(line, column)| is_number(line) && is_number(column))
+    });
+    message.split_at(at.unwrap_or(message.len()))
+}
+
+/// The name is anybody's text and stands first, so what is known is looked for from the end.
 fn unknown_field(rest: &str) -> String {
-    let (name, known) = rest.split_once("`, expected ").unwrap_or((rest, ""));
+    let (name, known) = if rest.ends_with("`, there are no fields") {
+        (rest, "")
+    } else {
+        rest.rsplit_once("`, expected ").unwrap_or((rest, ""))
+    };
     let name = printable(name.trim_end_matches('`').split('`').next().unwrap_or_default());
     let names: Vec<&str> = known.split('`').skip(1).step_by(2).collect();
     let near = names

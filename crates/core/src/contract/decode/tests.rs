@@ -160,3 +160,26 @@ proptest::proptest! {
         let _decoded = decode(&message(payload), &at());
     }
 }
+
+#[test]
+fn text_that_looks_like_serdes_own_words_is_not_repeated_either() {
+    let planted = "dear bob, the secret is";
+    let messages = [
+        format!("unknown field `a`, expected `{planted}`, expected one of `to`, `text`"),
+        format!("unknown field `a`, expected `{planted}`, there are no fields"),
+        format!(r#"invalid type: string "a at line {planted}", expected u64"#),
+        format!(r#"invalid type: string "a at line 1 column {planted}", expected u64"#),
+        format!("unknown variant `a`, expected `{planted}`, expected `low` or `high`"),
+    ];
+    for message in messages {
+        let shown = without_values(&message);
+        assert!(!shown.contains("bob"), "{message}: {shown}");
+    }
+    assert_eq!(
+        without_values("unknown field `txt`, expected `text` or `to` at line 3 column 14"),
+        "unknown key `txt`; did you mean `text`? at line 3 column 14"
+    );
+    let odd_key = format!("{{\"to\":\"bob@x.org\",\"a`, expected `{planted}\":1}}");
+    let shown = bad(&odd_key).error.to_string();
+    assert!(!shown.contains(planted), "{shown}");
+}
