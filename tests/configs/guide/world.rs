@@ -43,7 +43,7 @@ impl World {
         fs::create_dir(folder.path().join("bin")).expect("a folder");
         let mut ports: Vec<_> = OURS.map(|port| (port, free_port())).into();
         let (mut nats, mut kafka) = (None, None);
-        if text.contains("nats pub") {
+        if ["nats pub", "nats sub"].iter().any(|command| text.contains(command)) {
             let server = NatsServer::start().await.expect("nats-server");
             ports.push(("4222", port_of(server.url())));
             nats = Some(server);
