@@ -6,6 +6,8 @@ use std::{
 };
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use mailbridge_core::plugin::Plugin as _;
+use mailbridge_kafka::Kafka;
 use mailbridge_testkit::server::KafkaServer;
 use rdkafka::{
     ClientConfig, Message as _, Offset, TopicPartitionList,
@@ -17,6 +19,8 @@ use rdkafka::{
     producer::{FutureProducer, FutureRecord},
     util::Timeout,
 };
+
+use serde_json::json;
 
 use crate::{Failure, rig::Rig};
 
@@ -55,6 +59,12 @@ impl Broker {
     /// The buses of a configuration, and where a topic may be made, as its lines.
     pub fn buses(&self) -> String {
         format!("buses:\n  events: {{ kafka: {{ brokers: ['{}'] }} }}\n", self.server.broker())
+    }
+
+    /// mailbridge's own plugin, outside of the program.
+    pub fn plugin(&self) -> Result<Kafka, Failure> {
+        let config = serde_json::from_value(json!({ "brokers": [self.server.broker()] }))?;
+        Ok(Kafka::new("events", config)?)
     }
 
     pub async fn topic(&self, name: &str, partitions: i32) -> Result<(), Failure> {

@@ -1,10 +1,11 @@
 //! Events to Kafka, against a bare idempotent producer that is fed the records they became.
 //!
-//! mailbridge reads the mailboxes for it, page by page, and keeps cursors on the same broker; the bare
-//! producer has its records in memory. (b) is a delta reader that makes nothing of what it reads:
-//! what the mailboxes cost alone.
+//! mailbridge reads the mailboxes for it, page by page, and keeps cursors on the same broker. Its output
+//! alone is fed the same records from memory, as the bare producer is: each page and its mailbox's
+//! cursor in one transaction, a page of a mailbox after the one before it.
 
 use std::{
+    collections::HashMap,
     fmt::Write as _,
     time::{Duration, Instant},
 };
@@ -19,11 +20,22 @@ use crate::{
     rig::{Rig, end},
     send::rate,
 };
-use rdkafka::{Message as _, message::OwnedMessage};
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use mailbridge_core::{Commit, Headers, Message, Put, plugin::Plugin as _};
+use rdkafka::{
+    Message as _,
+    message::{Headers as _, OwnedMessage},
+};
 use serde_json::json;
 
 const MAILBOXES: usize = 50;
 const PARTITIONS: i32 = 12;
+/// Mails in a page, mailboxes that are told at once, and shares of the mailboxes on Kafka.
+const PAGE: usize = 100;
+const AT_ONCE: usize = 16;
+const SHARES: usize = 32;
+/// About as long as a delta link is.
+const CURSOR_BYTES: usize = 500;
 
 pub async fn measure(options: &Options) -> Result<String, Failure> {
     let rig = Rig::start().await?;
@@ -33,25 +45,37 @@ pub async fn measure(options: &Options) -> Result<String, Failure> {
     fill(&rig, each).await?;
     let mut page = format!(
         "{count} mails of 2 KB in {MAILBOXES} mailboxes as events, {PARTITIONS} partitions, median of {} \
-         rounds:\n\n| bare producer | mailbridge | **ratio** |\n|---|---|---|\n",
+         rounds:\n\n| bare producer | mailbridge's output alone | **ratio** | mailbridge, from the mailboxes | \
+         ratio |\n|---|---|---|---|---|\n",
         options.rounds
     );
-    let mut every = String::from("\nEvery round, events a second (bare, mailbridge):\n\n");
-    let (mut bare, mut ours) = (Vec::new(), Vec::new());
+    let mut every =
+        String::from("\nEvery round, events a second (bare, output alone, mailbridge):\n\n");
+    let (mut bare, mut alone, mut ours) = (Vec::new(), Vec::new(), Vec::new());
     for round in 1..=options.rounds {
         let (records, took) = backfill(&rig, &broker, &format!("events{round}"), count).await?;
         let records: Vec<_> = records.iter().map(again).collect();
         let topic = format!("bare{round}");
         broker.topic(&topic, PARTITIONS).await?;
         let bare_took = broker.produce(&topic, &records).await?;
+        let output_took = output_alone(&broker, &format!("alone{round}"), &records).await?;
         let (theirs, mine) = (rate(count, bare_took), rate(count, took));
-        eprintln!("round {round}: bare {theirs:.0}/s, mailbridge {mine:.0}/s");
-        writeln!(every, "- {theirs:.0}, {mine:.0}")?;
+        let output = rate(count, output_took);
+        eprintln!(
+            "round {round}: bare {theirs:.0}/s, output {output:.0}/s, mailbridge {mine:.0}/s"
+        );
+        writeln!(every, "- {theirs:.0}, {output:.0}, {mine:.0}")?;
         bare.push(theirs);
+        alone.push(output);
         ours.push(mine);
     }
-    let (bare, ours) = (median(&bare), median(&ours));
-    writeln!(page, "| {bare:.0}/s | {ours:.0}/s | **{:.2}** |", ours / bare)?;
+    let (bare, alone, ours) = (median(&bare), median(&alone), median(&ours));
+    writeln!(
+        page,
+        "| {bare:.0}/s | {alone:.0}/s | **{:.2}** | {ours:.0}/s | {:.2} |",
+        alone / bare,
+        ours / bare
+    )?;
     Ok(page + &every)
 }
 
@@ -87,8 +111,8 @@ pipelines:
     events:
       start: all
       every: 1h
-      page_size: 100
-      at_once: 16
+      page_size: {PAGE}
+      at_once: {AT_ONCE}
       to: {{ bus: events, topic: {topic} }}
       connection: bench
       mailboxes:
@@ -116,4 +140,47 @@ fn again(record: &OwnedMessage) -> Record {
         payload: record.payload().unwrap_or_default().to_vec(),
         headers: record.headers().cloned(),
     }
+}
+
+/// What the output makes of the same records, if nobody has to read them first. Returns how long it
+/// took.
+async fn output_alone(
+    broker: &Broker,
+    topic: &str,
+    records: &[Record],
+) -> Result<Duration, Failure> {
+    broker.topic(topic, PARTITIONS).await?;
+    let kafka = broker.plugin()?;
+    let target = serde_json::from_value(json!({ "topic": topic }))?;
+    let state = json!({ "topic": format!("{topic}.state"), "create": true });
+    let output = kafka.output_with_store(&target, &serde_json::from_value(state)?).await?;
+    let mut of: HashMap<&[u8], Vec<Message>> = HashMap::new();
+    for record in records {
+        of.entry(&record.key).or_default().push(message(record));
+    }
+    let start = Instant::now();
+    let told = stream::iter(of.iter().zip(0_usize..)).map(async |((key, messages), number)| {
+        let (share, key) = (format!("bench/{}", number % SHARES), String::from_utf8_lossy(key));
+        let mut expected = None;
+        for page in messages.chunks(PAGE) {
+            let value = json!({ "link": "x".repeat(CURSOR_BYTES) }).to_string().into();
+            let commit = Commit { share: &share, messages: page, key: &key, value, expected };
+            match output.commit(commit).await? {
+                Put::Stored(revision) => expected = Some(revision),
+                Put::Conflict => return Err(Failure::from("nobody else commits here")),
+            }
+        }
+        Ok(())
+    });
+    told.buffer_unordered(AT_ONCE).try_collect::<()>().await?;
+    Ok(start.elapsed())
+}
+
+fn message(record: &Record) -> Message {
+    let mut headers = Headers::new();
+    for header in record.headers.iter().flat_map(|headers| headers.iter()) {
+        headers.push(header.key, header.value.unwrap_or_default().to_vec());
+    }
+    let (key, payload) = (Some(record.key.clone().into()), record.payload.clone().into());
+    Message { key, payload, headers, ..Message::default() }
 }
