@@ -150,9 +150,9 @@ impl Envelope {
 
     fn unwrap_structured(payload: &Bytes) -> Result<Self> {
         let event: Structured<'_> = from_json(payload)?;
-        let data = match (event.data, event.data_base64) {
-            (Some(data), None) => payload.slice_ref(data.get().as_bytes()),
-            (None, Some(text)) => decode_base64(&text, "data_base64")?,
+        let (data, is_json) = match (event.data, event.data_base64) {
+            (Some(data), None) => (payload.slice_ref(data.get().as_bytes()), true),
+            (None, Some(text)) => (decode_base64(&text, "data_base64")?, false),
             _ => {
                 return Err(invalid(
                     "a CloudEvent carries the request in `data` or `data_base64`",
@@ -168,8 +168,10 @@ impl Envelope {
         };
         let form = form_of(attributes.content_type.as_deref().map(media_type).as_deref())?;
         let data = match form {
-            // A MIME message as `data` is a JSON string.
-            Form::Mime if data.first() == Some(&b'"') => Bytes::from(from_json::<String>(&data)?),
+            // A MIME message as `data` is a JSON string; one in `data_base64` may begin with a quote.
+            Form::Mime if is_json && data.first() == Some(&b'"') => {
+                Bytes::from(from_json::<String>(&data)?)
+            }
             _ => data,
         };
         Ok(Self { attributes, form, data })

@@ -110,12 +110,18 @@ impl Callbacks {
     }
 
     fn take(&self, body: &[u8], unknown: impl Fn(&str)) -> Result<Received> {
-        let call: Call<'_> = serde_json::from_slice(body).map_err(|cause| {
+        let unreadable = |line, column| {
             let detail = "the body is not a list of notifications";
             Error::permanent(Code::NotificationUnreadable, detail)
-                .with("line", cause.line())
-                .with("column", cause.column())
-        })?;
+                .with("line", line)
+                .with("column", column)
+        };
+        // serde reads a struct from an array too
+        if body.trim_ascii_start().first() == Some(&b'[') {
+            return Err(unreadable(1, 1));
+        }
+        let call: Call<'_> = serde_json::from_slice(body)
+            .map_err(|cause| unreadable(cause.line(), cause.column()))?;
         let mut received = Received::default();
         for item in call.value {
             let before = received.unknown;

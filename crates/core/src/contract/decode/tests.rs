@@ -183,3 +183,14 @@ fn text_that_looks_like_serdes_own_words_is_not_repeated_either() {
     let shown = bad(&odd_key).error.to_string();
     assert!(!shown.contains(planted), "{shown}");
 }
+
+#[test]
+fn mime_in_base64_is_never_taken_for_a_json_string() {
+    let raw = "\"odd: header\r\nTo: bob@x.org\r\n\r\nhello";
+    let event = format!(
+        r#"{{"specversion":"1.0","id":"1","source":"/shop","type":"t",
+            "datacontenttype":"message/rfc822","data_base64":"{}"}}"#,
+        STANDARD.encode(raw)
+    );
+    good(&message(event));
+}
