@@ -2,7 +2,8 @@
 //!
 //! Among workers that share the mailboxes, one asks the directory: the one whose slice that is. It
 //! writes the answer into the state store, for the others to read, and tells them. Whoever takes the
-//! slice over asks at once, so no two clocks are compared. A worker alone asks for itself.
+//! slice over asks at once, so no two clocks are compared. A worker alone asks for itself; also one of
+//! a pool that is the first to be there again reads no list of former times.
 //!
 //! The answer is in parts by hash, so a mailbox is always in the same part: who reads while another
 //! writes finds each mailbox as it was or as it is. It is not fenced: what an old asker writes late is
@@ -99,6 +100,13 @@ impl Roster {
         let topic = format!("mailboxes/{}", self.pipeline);
         if self.signals.is_none() {
             self.signals = store.signals(&topic).await.ok().flatten();
+        }
+        // whoever has no mailboxes need not know who they all are, and may be the one to ask as soon
+        // as it has: one alone that starts reads nobody of whom the directory says no more
+        if !self.share.has_some() {
+            (self.asks, self.due) = (false, Some(Instant::now()));
+            self.share.asker_changed().await;
+            return None;
         }
         let asks = self.share.asks();
         if asks != self.asks {

@@ -215,7 +215,12 @@ impl Share {
         self.pool.is_none() || self.view().holds(slice_of(DIRECTORY, self.slices))
     }
 
-    /// Returns when it may be another that asks. Cancel safe.
+    /// Whether this worker has any mailboxes, or may have.
+    pub(super) fn has_some(&self) -> bool {
+        self.pool.is_none() || !self.view().held.is_empty()
+    }
+
+    /// Returns when it may be another that asks, or has mailboxes. Cancel safe.
     pub(super) async fn asker_changed(&self) {
         self.asker.notified().await;
     }

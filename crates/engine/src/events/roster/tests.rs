@@ -25,6 +25,8 @@ type All = Arc<Mutex<Vec<Mailbox>>>;
 struct One {
     asked: Arc<AtomicUsize>,
     knows: All,
+    /// How many lists it was told.
+    told: Arc<AtomicUsize>,
     _running: JoinSet<()>,
 }
 
@@ -61,7 +63,9 @@ impl One {
         let mut running = JoinSet::new();
         let holds = share.clone();
         running.spawn(async move { holds.hold(CancellationToken::new(), card).await });
-        let (count, told) = (Arc::clone(&asked), Arc::clone(&knows));
+        let (count, list) = (Arc::clone(&asked), Arc::clone(&knows));
+        let told = Arc::<AtomicUsize>::default();
+        let lists = Arc::clone(&told);
         let (directory, fails) = (Arc::clone(directory), Arc::clone(fails));
         running.spawn(async move {
             let mut roster = Roster::new("p", rule(), share);
@@ -74,10 +78,11 @@ impl One {
             };
             loop {
                 let all = roster.next(&ask).await;
-                *told.lock().unwrap() = all;
+                *list.lock().unwrap() = all;
+                lists.fetch_add(1, Ordering::Relaxed);
             }
         });
-        Self { asked, knows, _running: running }
+        Self { asked, knows, told, _running: running }
     }
 
     fn asked(&self) -> usize {
@@ -125,6 +130,21 @@ async fn one_of_two_asks_for_both_and_the_other_takes_over() {
         assert_eq!(lives.asked(), asked + 1, "it asks at once");
         assert!(lives.knows(&all));
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_is_first_to_be_there_again_believes_no_list_of_former_times() {
+    let store = Arc::new(Fake::default());
+    let (all, fails) = (Arc::new(Mutex::new(mailboxes(10))), Arc::default());
+    let one = One::start(Some(&store), &all, &fails);
+    tokio::time::sleep(SETTLED).await;
+    assert!(one.knows(&all));
+    drop(one);
+    all.lock().unwrap().truncate(5);
+    let two = One::start(Some(&store), &all, &fails);
+    tokio::time::sleep(LEASE + SETTLED).await;
+    assert!(two.knows(&all));
+    assert_eq!(two.told.load(Ordering::Relaxed), 1, "no other list before");
 }
 
 #[tokio::test(start_paused = true)]
