@@ -9,7 +9,7 @@
 //! of, once that has proven itself.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{HashMap, HashSet, VecDeque},
     fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
@@ -22,6 +22,11 @@ use tokio::sync::{Notify, mpsc};
 
 use crate::metric;
 
+/// Items of subscriptions that are not known yet, or no more, that are kept for when they are.
+const EARLY_MAX: usize = 1_024;
+/// The longest id and client state of one that is kept, in bytes: Graph's take 36 and 128.
+const EARLY_LONGEST: usize = 512;
+
 /// The subscriptions of a program, by their ids. Clones are one.
 #[derive(Clone, Default)]
 pub struct Callbacks(Arc<Shared>);
@@ -31,6 +36,9 @@ struct Shared {
     known: Mutex<HashMap<String, Known>>,
     /// By pipeline: who passes on what is of a subscription that nobody here has.
     unknown: Mutex<HashMap<String, mpsc::Sender<String>>>,
+    /// The latest items of subscriptions that nobody here has: Graph calls as soon as there is one,
+    /// and of a mailbox that changes hands before its new worker has read of it.
+    early: Mutex<VecDeque<Item>>,
 }
 
 struct Known {
@@ -69,7 +77,7 @@ struct Call<'a> {
     value: Vec<&'a RawValue>,
 }
 
-#[derive(Deserialize)]
+#[derive(Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Item {
     subscription_id: String,
@@ -141,6 +149,7 @@ impl Callbacks {
     fn item<'a>(&self, item: &Item, received: &'a mut Received) -> &'a mut usize {
         let known = self.known();
         let Some(subscription) = known.get(&item.subscription_id) else {
+            self.is_early(item);
             return &mut received.unknown;
         };
         let told = item.client_state.as_deref().unwrap_or_default();
@@ -179,12 +188,47 @@ impl Callbacks {
     }
 
     pub(super) fn add(&self, id: &str, secret: Secret, mailbox: Mailbox, inbox: &Arc<Inbox>) {
-        let known = Known { client_state: secret, mailbox, inbox: Arc::clone(inbox) };
-        self.known().insert(id.to_owned(), known);
+        let new = Known { client_state: secret, mailbox, inbox: Arc::clone(inbox) };
+        let early: VecDeque<Item> = {
+            let mut known = self.known();
+            known.insert(id.to_owned(), new);
+            let mut early = self.early();
+            let (its, others) = early.drain(..).partition(|item| item.subscription_id == id);
+            *early = others;
+            its
+        };
+        for item in early {
+            // it was counted when it came
+            self.item(&item, &mut Received::default());
+        }
     }
 
     pub(super) fn remove(&self, id: &str) {
         self.known().remove(id);
+    }
+
+    /// Of a mailbox of this pipeline nothing is known any more.
+    pub(super) fn remove_all(&self, mailbox: &Mailbox, inbox: &Arc<Inbox>) {
+        let its = |known: &Known| known.mailbox == *mailbox && Arc::ptr_eq(&known.inbox, inbox);
+        self.known().retain(|_, known| !its(known));
+    }
+
+    /// Keeps an item for when its subscription is known. Called under the lock of those that are.
+    fn is_early(&self, item: &Item) {
+        let texts = [Some(&item.subscription_id), item.client_state.as_ref()];
+        let lifecycle = item.lifecycle_event.as_ref();
+        if texts.into_iter().chain([lifecycle]).flatten().any(|text| text.len() > EARLY_LONGEST) {
+            return;
+        }
+        let mut early = self.early();
+        if early.len() == EARLY_MAX {
+            early.pop_front();
+        }
+        early.push_back(item.clone());
+    }
+
+    fn early(&self) -> MutexGuard<'_, VecDeque<Item>> {
+        self.0.early.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn known(&self) -> MutexGuard<'_, HashMap<String, Known>> {

@@ -199,7 +199,11 @@ impl Keeper {
                 tracing::debug!(%pipeline, %mailbox, %code, %error, failures, "no subscription");
             }
         }
-        self.roster().note(outcome, Instant::now(), (self.clock)());
+        let mailbox = outcome.job.mailbox().clone();
+        if !self.roster().note(outcome, Instant::now(), (self.clock)()) {
+            // another worker has it by now; its calls are to be passed on
+            self.callbacks.remove_all(&mailbox, &self.inbox);
+        }
     }
 
     fn roster(&self) -> MutexGuard<'_, Roster> {

@@ -191,12 +191,13 @@ impl Roster {
         None
     }
 
-    /// What came of a step, and when the next one is.
-    pub(super) fn note(&mut self, outcome: Outcome, now: Instant, time: Timestamp) {
+    /// What came of a step, and when the next one is. False, where the mailbox was forgotten
+    /// meanwhile.
+    pub(super) fn note(&mut self, outcome: Outcome, now: Instant, time: Timestamp) -> bool {
         let Outcome { job, result } = outcome;
         let mailbox = job.mailbox().clone();
         let slot = matches!(result, Ok(Step::Ask)).then(|| self.slot(now));
-        let Some(entry) = self.entries.get_mut(&mailbox) else { return };
+        let Some(entry) = self.entries.get_mut(&mailbox) else { return false };
         entry.busy = false;
         let before = entry.waking.clone();
         // Something was told of it meanwhile that the step did not know.
@@ -217,13 +218,14 @@ impl Roster {
         if left {
             self.entries.remove(&mailbox);
             self.gauge(&before, -1.0);
-            return;
+            return true;
         }
         if before.as_str() != waking.as_str() {
             self.gauge(&before, -1.0);
             self.gauge(&waking, 1.0);
         }
         self.plan(&mailbox, if stale { now } else { next });
+        true
     }
 
     /// Gives a mailbox its next turn, in place of any other.

@@ -95,6 +95,30 @@ async fn a_mailbox_is_subscribed_to_woken_once_and_its_calls_are_known() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_mailbox_that_goes_to_another_while_graph_is_asked_is_the_others() {
+    let (world, clock) = (Arc::new(World::default()), fake::clock());
+    let (one, two) = (worker(&world, clock.clone()), worker(&world, clock));
+    one.watch(&["a@x.org"]);
+    // Graph takes longer to answer
+    sleep(Duration::from_millis(200)).await;
+    assert_eq!(world.asked(), ["subscribe a@x.org"]);
+    one.keeper.let_go([&Mailbox::new("a@x.org")]);
+    sleep(SOON).await;
+    let call = world.call("s1", None);
+    assert_eq!(one.callbacks.receive("support", &call).unwrap().unknown, 1);
+    // the call comes before the other has read of it
+    assert_eq!(two.callbacks.receive_here(&call).unwrap().unknown, 1);
+    assert_eq!(two.woken(), [""; 0]);
+    two.watch(&["a@x.org"]);
+    sleep(SOON).await;
+    assert_eq!(two.woken(), ["a@x.org"]);
+    assert_eq!(world.asked(), [""; 0], "it is the same subscription");
+    assert_eq!(two.callbacks.receive_here(&call).unwrap().woken, 1);
+    one.stop().await;
+    two.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_restart_goes_on_with_what_there_is() {
     let (world, clock) = (Arc::new(World::default()), fake::clock());
     let before = worker(&world, clock.clone());
