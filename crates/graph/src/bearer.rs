@@ -16,6 +16,9 @@ use crate::{
 
 /// How long a token may take.
 const WITHIN: Duration = Duration::from_secs(15);
+/// How long the next one is waited for where the last still serves. A bus keeps a token until near
+/// its end: one that is already half through would leave it no time to get another.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Tokens for one resource.
 pub struct Bearer {
@@ -45,7 +48,8 @@ impl Bearer {
 #[async_trait]
 impl Tokens for Bearer {
     async fn token(&self) -> Result<Secret> {
-        let token = self.tokens.get(Instant::now() + WITHIN).await?;
+        let now = Instant::now();
+        let token = self.tokens.newest(now + PATIENCE, now + WITHIN).await?;
         let authorization = token.authorization();
         let token = authorization.to_str().ok().and_then(|text| text.strip_prefix("Bearer "));
         let detail = "the token cannot be presented";

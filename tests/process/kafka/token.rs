@@ -103,7 +103,7 @@ async fn a_connections_tokens_let_us_in_and_one_that_is_not_granted_is_told() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn tokens_are_got_anew_before_they_end_and_nobody_notices() {
     let server = broker().await;
-    let sandbox = Plan::default().sandbox.token_lifetime(Duration::from_secs(12));
+    let sandbox = Plan::default().sandbox.token_lifetime(Duration::from_secs(20));
     let rig = Rig::over(&server.broker(), Plan { sandbox, ..Plan::default() }).await;
     let (program, http) = start(&server, &rig, SCOPE);
     ready(http, "\"ready\":true").await;

@@ -146,6 +146,20 @@ impl TokenCache {
         }
     }
 
+    /// For whoever keeps a token for most of its life, and asks again only near its end: one that is
+    /// not due for its successor, if that comes until `patience`; else as [`TokenCache::get`].
+    ///
+    /// # Errors
+    /// As of [`TokenCache::get`].
+    pub(crate) async fn newest(&self, patience: Instant, deadline: Instant) -> Result<Arc<Token>> {
+        let mut ended = self.shared.ended.subscribe();
+        if let Look::Due(_) = self.shared.look(Instant::now()) {
+            self.fetch();
+            timeout_at(patience, ended.changed()).await.ok();
+        }
+        self.get(deadline).await
+    }
+
     /// Throws a token away that Graph refused, perhaps with a claims challenge. Says whether asking
     /// again gives another one: false when this one was got for that very reason a moment ago.
     pub(crate) fn refuse(&self, refused: &Token, challenge: Option<&Challenge>) -> bool {

@@ -123,6 +123,25 @@ async fn the_old_token_serves_while_the_next_is_got_and_when_it_cannot_be() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn whoever_keeps_a_token_gets_the_next_when_it_is_due_and_the_old_one_where_there_is_none() {
+    let (cache, script) = cache(2);
+    let newest = async || {
+        let token = cache.newest(Instant::now() + Duration::from_secs(5), soon()).await.unwrap();
+        token.authorization().to_str().unwrap().to_owned()
+    };
+    assert_eq!(newest().await, "Bearer token-1");
+    advance(Duration::from_mins(40)).await;
+    assert_eq!(newest().await, "Bearer token-2", "the first one serves, and is due");
+    assert_eq!(newest().await, "Bearer token-2");
+    advance(Duration::from_mins(40)).await;
+    // nobody answers
+    let began = Instant::now();
+    assert_eq!(newest().await, "Bearer token-2");
+    assert_eq!(began.elapsed().as_secs(), 5);
+    assert_eq!(script.asked.load(SeqCst), 3);
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_expired_token_is_not_served() {
     let (cache, _) = cache(2);
     assert_eq!(text(&cache).await, "Bearer token-1");
