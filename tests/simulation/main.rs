@@ -273,6 +273,7 @@ async fn after_a_soft_stop_nothing_new_is_taken_and_the_unsettled_comes_back() {
     let stopping = Instant::now();
     while running.join_next().await.is_some() {}
     assert!(stopping.elapsed() <= settings().drain + Duration::from_secs(1), "F8");
+    assert_eq!(bus.stops(), [stopping], "F8: the bus is told before anything is waited for");
     assert_eq!(room.copies().len(), begun, "F8: nothing new is taken");
     room.heal();
     shift(&bus, &room, &Power::forever()).await;

@@ -55,6 +55,8 @@ pub enum SeenBefore {
     No,
     /// It was handed out this many times before (JetStream's delivery count less one).
     Times(u64),
+    /// It was handed out this many times before, and each time given back with nothing begun.
+    Untouched(u64),
     /// The bus cannot tell (a file read on after a crash, a Kafka record below the end offset
     /// that was read at assignment, a consumer that has lost its memory): whoever says so now may
     /// not know of a delivery to somebody else a moment ago. Said once for each such loss; what

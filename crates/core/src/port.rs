@@ -23,10 +23,19 @@ use crate::{
 /// - A delivery that is dropped unsettled comes back, here or after a restart.
 /// - Deliveries may be settled in any order, from any task, while `next` is being called.
 /// - At most as many deliveries as the host asked for are out at once.
+/// - After `stop`, what was not handed out is free for others at once, and where these could hear of
+///   it, it is not taken for begun. Deliveries that are out are settled as ever.
 #[async_trait]
 pub trait Input: Send {
     /// The next delivery, when there is one.
     async fn next(&mut self) -> Result<Option<Delivery>>;
+
+    /// Takes no more, and gives back what was read ahead. Ends soon, whatever the bus does; what it
+    /// could not give back comes back by itself. `next` is not called any more.
+    ///
+    /// An input that alone has its source, and keeps the place of what it has not handed out, has
+    /// nothing to do.
+    async fn stop(&mut self) {}
 }
 
 /// Messages to a bus.

@@ -11,6 +11,9 @@
 //! the clock now and then, and an input that has stood still for too long ends: what is on its way
 //! to it is let go unread, too.
 //!
+//! A worker that stops ends its pulls by leaving its inbox, and gives back what came by then, named
+//! to the others as untouched (`untouched`).
+//!
 //! Any doubt about the pulls themselves (a lost connection, missed heartbeats, a consumer that is
 //! gone) ends the instance. There is no recovery here; the host builds another.
 
@@ -23,7 +26,7 @@ use mailbridge_core::{Code, Delivery, Error, Input, Message, Needs, Receipt, Res
 use tokio::{
     sync::watch,
     task::unconstrained,
-    time::{Instant, sleep_until},
+    time::{Instant, sleep_until, timeout},
 };
 
 use crate::{
@@ -32,8 +35,9 @@ use crate::{
     mark::Mark,
     place::Place,
     pull::Pulls,
-    receipt::{NatsReceipt, Shared},
+    receipt::{NAK, NatsReceipt, Shared},
     setup::Ready,
+    untouched::{self, Heard},
 };
 
 const CLOSED: &str = "the connection to the server was closed";
@@ -45,6 +49,10 @@ const SILENT: &str = "the server stopped answering pulls";
 const LOOK_UP_MIN: Duration = Duration::from_millis(100);
 /// A busy machine lets everybody stand still for a moment.
 const STILL_MIN: Duration = Duration::from_secs(1);
+
+/// How long giving back may take when the input is to stop. A server that is there needs a round
+/// trip.
+const STOPS_WITHIN: Duration = Duration::from_secs(2);
 
 /// The input. Dropping it gives back what it has buffered.
 pub(crate) struct NatsInput {
@@ -65,6 +73,9 @@ pub(crate) struct NatsInput {
     status: watch::Receiver<Status>,
     losses: u64,
     mark: Arc<Mark>,
+    heard: Heard,
+    /// Where the others hear of what is given back.
+    tell: Subject,
 }
 
 impl NatsInput {
@@ -76,8 +87,13 @@ impl NatsInput {
         let subscriber = link.client.subscribe(inbox.clone()).await;
         let subscriber =
             subscriber.map_err(|failure| error::failed("no inbox for messages", &failure))?;
+        let tell = Subject::from(untouched::subject(&ready.stream, &ready.consumer));
+        // without them there is only more to look for
+        let notes = link.client.subscribe(tell.clone()).await.ok();
         let now = Instant::now();
         Ok(Self {
+            heard: Heard::new(&link.api, notes),
+            tell,
             pulls: Pulls::new(&link.api, &ready),
             wait_max: ready.ack_wait.saturating_sub(needs.deadline),
             shared: Arc::new(Shared::new(link, ready.ack_wait)),
@@ -138,6 +154,7 @@ impl NatsInput {
             biased;
             message = self.subscriber.next(), if !full => return Ok(Some(message)),
             () = self.shared.released.notified() => return Ok(None),
+            () = self.heard.next() => return Ok(None),
             changed = self.status.changed() => match changed {
                 Ok(()) => return Ok(None),
                 Err(_) => CLOSED,
@@ -168,11 +185,41 @@ impl NatsInput {
         }
     }
 
-    fn deliver(&self, message: NatsMessage, received_at: Instant) -> Result<Delivery> {
+    /// Where to give back what was buffered. What may be past its deadline is left alone: somebody
+    /// else may have it by now.
+    fn untouched(&mut self, message: NatsMessage) -> Option<Subject> {
+        let reply = message.reply.filter(|_| message.status.is_none())?;
+        let received_at = self.pulls.took_one().unwrap_or(self.empty_at).max(self.empty_at);
+        (received_at.elapsed() <= self.shared.ack_wait / 2).then_some(reply)
+    }
+
+    /// Leaves the inbox, which ends the pulls, and gives back what has come, all of it; how much that
+    /// was. None where the connection fails.
+    async fn give_back(&mut self) -> Option<usize> {
+        let client = self.shared.link.client.clone();
+        self.subscriber.drain().await.ok()?;
+        let mut untouched = Vec::new();
+        while let Some(message) = self.subscriber.next().await {
+            untouched.extend(self.untouched(message));
+        }
+        if !untouched.is_empty() {
+            let places = untouched.iter().filter_map(|reply| Place::parse(reply));
+            let note = untouched::note(&self.shared.link.api, places);
+            client.publish(self.tell.clone(), note).await.ok()?;
+        }
+        let count = untouched.len();
+        for reply in untouched {
+            client.publish(reply, NAK).await.ok()?;
+        }
+        client.flush().await.ok()?;
+        Some(count)
+    }
+
+    fn deliver(&mut self, message: NatsMessage, received_at: Instant) -> Result<Delivery> {
         let reply = message.reply.ok_or_else(not_jetstream)?;
         let place = Place::parse(&reply).ok_or_else(not_jetstream)?;
         let position = place.position();
-        let seen_before = self.mark.note(&place);
+        let seen_before = self.heard.judge(&place, self.mark.note(&place));
         let (headers, id) = headers::incoming(message.headers.as_ref());
         let address = Some(message.subject.to_string());
         Ok(Delivery {
@@ -223,19 +270,28 @@ impl Input for NatsInput {
             }
         }
     }
+
+    async fn stop(&mut self) {
+        let lost = self.shared.link.clone();
+        let given_back = tokio::select! {
+            given_back = timeout(STOPS_WITHIN, self.give_back()) => given_back,
+            () = lost.lost() => return,
+        };
+        match given_back {
+            Ok(Some(0)) => {}
+            Ok(Some(count)) => tracing::debug!(count, "what was not begun was given back"),
+            _ => tracing::debug!("what was not begun comes back by itself"),
+        }
+    }
 }
 
 /// Gives back what is buffered, as far as that can be done at once, so that it need not wait for
-/// its deadline. What may be past its deadline is left alone: somebody else may have it by now.
+/// its deadline.
 impl Drop for NatsInput {
     fn drop(&mut self) {
         while let Some(Some(message)) = unconstrained(self.subscriber.next()).now_or_never() {
-            let Some(reply) = message.reply.filter(|_| message.status.is_none()) else { continue };
-            let received_at = self.pulls.took_one().unwrap_or(self.empty_at).max(self.empty_at);
-            if received_at.elapsed() > self.shared.ack_wait / 2 {
-                continue;
-            }
-            let given_back = self.shared.link.client.publish(reply, "-NAK".into()).now_or_never();
+            let Some(reply) = self.untouched(message) else { continue };
+            let given_back = self.shared.link.client.publish(reply, NAK).now_or_never();
             if given_back.is_none_or(|sent| sent.is_err()) {
                 return;
             }

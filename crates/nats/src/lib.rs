@@ -25,6 +25,7 @@ mod pull;
 mod receipt;
 mod setup;
 mod state;
+mod untouched;
 
 use std::sync::Arc;
 

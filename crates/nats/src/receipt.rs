@@ -36,6 +36,8 @@ use crate::{
 };
 
 const ACK: Bytes = Bytes::from_static(b"+ACK");
+/// It comes again at once.
+pub(crate) const NAK: Bytes = Bytes::from_static(b"-NAK");
 const IN_PROGRESS: Bytes = Bytes::from_static(b"+WPI");
 /// The reason shows in the server's advisory, for whoever watches those.
 const TERM: Bytes = Bytes::from_static(b"+TERM rejected, its dead letter is stored");
@@ -153,7 +155,7 @@ impl Settle for NatsReceipt {
 
 fn not_now(after: Duration) -> Bytes {
     if after.is_zero() {
-        return Bytes::from_static(b"-NAK");
+        return NAK;
     }
     format!("-NAK {{\"delay\":{}}}", after.min(DELAY_MAX).as_nanos()).into()
 }

@@ -36,6 +36,10 @@ impl<I: Input> Input for Bounded<I> {
         let receipt = Receipt::new(Slotted { receipt: delivery.receipt, _slot: slot });
         Ok(Some(Delivery { receipt, ..delivery }))
     }
+
+    async fn stop(&mut self) {
+        self.inner.stop().await;
+    }
 }
 
 fn closed() -> Error {

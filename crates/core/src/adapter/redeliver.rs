@@ -117,6 +117,11 @@ impl<I: Input> Input for Redeliver<I> {
             }
         }
     }
+
+    /// What is parked was in hand, and stays here until this is dropped.
+    async fn stop(&mut self) {
+        self.inner.stop().await;
+    }
 }
 
 async fn sleep_until(due: Option<Instant>) {
@@ -168,7 +173,9 @@ impl Park {
             (told, 0) => told,
             // That the log cannot tell what was before was told with the first of these.
             (SeenBefore::No | SeenBefore::Maybe, times) => SeenBefore::Times(times),
-            (SeenBefore::Times(before), times) => SeenBefore::Times(before + times),
+            (SeenBefore::Times(before) | SeenBefore::Untouched(before), times) => {
+                SeenBefore::Times(before + times)
+            }
         };
         Delivery {
             message: held.message.clone(),

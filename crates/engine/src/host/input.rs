@@ -49,6 +49,14 @@ impl InputHost {
         }
     }
 
+    /// Takes no more, and gives back what the input has read ahead. See [`Input::stop`].
+    pub async fn stop(&mut self) {
+        self.building = None;
+        if let Some(input) = &mut self.input {
+            input.stop().await;
+        }
+    }
+
     /// For as long as nothing may be taken: sees to it that producers who call the input find it
     /// there. Other inputs are left alone; who joins a group of readers takes work from the others.
     /// Never ends. Cancel safe.

@@ -115,6 +115,8 @@ impl Requests {
         }
         tidying.cancel();
         self.health.draining();
+        // first, so that others have it while this one finishes what it has begun
+        input.stop().await;
         lines.close();
         let drained = tokio::time::timeout(drain, lines.wait()).await;
         if drained.is_err() {

@@ -21,12 +21,7 @@ use rdkafka::{
 };
 
 use super::{committer, find, shared::Shared};
-use crate::{
-    client::Watch,
-    config::Start,
-    error,
-    partition::{Partition, Place},
-};
+use crate::{client::Watch, config::Start, error, partition::Place};
 
 /// The consumer's side of what is shared.
 pub(super) struct Context {
@@ -63,8 +58,7 @@ impl Context {
             }
             tracing::info!(partition = %place, position = found.position, end = found.end,
                 "took a partition");
-            let epoch = lot.next_epoch();
-            lot.partitions.insert(place, Partition::new(epoch, found));
+            lot.add(place, found);
         }
         drop(lot);
         self.answer(consumer, &begin, true);

@@ -45,18 +45,19 @@ pub(super) struct Driver {
 }
 
 impl Driver {
-    /// Runs until nobody wants records any more, or something fails for good. The partitions are
+    /// Runs until nobody wants records any more and nothing is out, or something fails for good. The partitions are
     /// let go on the way out, when the consumer is dropped.
     pub fn run(mut self) {
         let (consumer, shared) = (Arc::clone(&self.consumer), Arc::clone(&self.shared));
         thread::scope(|threads| {
             threads.spawn(move || committer::run(&consumer, &shared));
-            while !self.shared.has_ended() {
+            while !self.shared.has_ended() && !self.shared.has_left() {
                 self.poll();
                 self.pause_and_resume();
                 self.probe();
                 self.shared.sleep(SLEEP_MAX);
             }
+            self.shared.stop();
         });
     }
 

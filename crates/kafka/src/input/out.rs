@@ -24,6 +24,10 @@ impl<I: Input> Input for Counted<I> {
         let receipt = Receipt::new(CountedReceipt { receipt, _out: out });
         Ok(Some(Delivery { message, position, seen_before, receipt }))
     }
+
+    async fn stop(&mut self) {
+        self.shared.leave();
+    }
 }
 
 /// Nobody waits for the thread that the input leaves behind; it lets its partitions go by itself.

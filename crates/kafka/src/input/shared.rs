@@ -19,7 +19,7 @@ use super::{
     ahead::{Ahead, First},
     receipt::KafkaReceipt,
 };
-use crate::partition::{Commit, Partition, Place, Turn};
+use crate::partition::{Commit, Found, Partition, Place, Turn};
 
 /// How long the brokers may take to confirm a commit.
 const CONFIRM_TIMEOUT: Duration = Duration::from_secs(10);
@@ -43,6 +43,16 @@ pub(super) struct Shared {
     pub without_notes: AtomicBool,
 }
 
+/// What is still wanted of the consumer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Wanted {
+    #[default]
+    Records,
+    /// No more of them; what is out is still to be settled.
+    Settling,
+    Nothing,
+}
+
 /// What is under the lock.
 #[derive(Default)]
 pub(super) struct Lot {
@@ -51,8 +61,7 @@ pub(super) struct Lot {
     pub ahead: Ahead,
     /// Why the input ends.
     failed: Option<Error>,
-    /// Nobody wants records any more.
-    stopped: bool,
+    wanted: Wanted,
     /// The consumer's thread has something to do.
     woken: bool,
     /// There is something to commit.
@@ -110,7 +119,7 @@ impl Shared {
 
     /// Sleeps until there is something to commit, or for so long. For the committer's thread.
     pub fn wait_due(&self, at_most: Duration) {
-        let wait = |lot: &mut Lot| !lot.commit_due && !lot.stopped && lot.failed.is_none();
+        let wait = |lot: &mut Lot| !lot.commit_due && !lot.has_ended();
         let due = self.due.wait_timeout_while(self.lot(), at_most, wait);
         due.unwrap_or_else(PoisonError::into_inner).0.commit_due = false;
     }
@@ -138,14 +147,31 @@ impl Shared {
 
     /// Nobody wants records any more.
     pub fn stop(&self) {
-        self.lot().stopped = true;
+        self.lot().wanted = Wanted::Nothing;
         self.wake();
         self.due.notify_all();
     }
 
-    pub fn has_ended(&self) -> bool {
+    /// Hands out nothing any more. What was not handed out is new to whoever comes next, and the
+    /// group is left as soon as nothing is out.
+    pub fn leave(&self) {
+        let mut lot = self.lot();
+        lot.wanted = Wanted::Settling;
+        lot.ahead = Ahead::default();
+        lot.partitions.values_mut().for_each(Partition::leave);
+        drop(lot);
+        self.commit();
+    }
+
+    /// Whether everything that was out is settled, after which nothing was to come.
+    pub fn has_left(&self) -> bool {
         let lot = self.lot();
-        lot.stopped || lot.failed.is_some()
+        lot.wanted == Wanted::Settling
+            && lot.partitions.values().all(|partition| partition.out == 0)
+    }
+
+    pub fn has_ended(&self) -> bool {
+        self.lot().has_ended()
     }
 
     /// The next record that may be handed out.
@@ -177,7 +203,7 @@ impl Shared {
             let (place, next) = (record.place.clone(), record.offset + 1);
             lot.read.insert(place, next);
         }
-        let enough = wanted && lot.ahead.put(record);
+        let enough = wanted && (lot.is_leaving() || lot.ahead.put(record));
         drop(lot);
         self.arrived.notify_one();
         enough
@@ -208,7 +234,7 @@ impl Shared {
     /// Whether a partition is not to be read for now.
     pub fn pauses(&self, lot: &Lot, place: &Place) -> bool {
         let full = lot.partitions.get(place).is_some_and(|it| it.is_full(self.open_max));
-        full || lot.ahead.pauses(place)
+        lot.is_leaving() || full || lot.ahead.pauses(place)
     }
 
     /// Waits until the commit of a change is confirmed, or never will be.
@@ -233,10 +259,22 @@ impl Shared {
 }
 
 impl Lot {
-    /// A number that no assignment has had.
-    pub fn next_epoch(&mut self) -> u64 {
+    fn has_ended(&self) -> bool {
+        self.wanted == Wanted::Nothing || self.failed.is_some()
+    }
+
+    fn is_leaving(&self) -> bool {
+        self.wanted != Wanted::Records
+    }
+
+    /// Notes a partition that is ours from now on.
+    pub fn add(&mut self, place: Place, found: Found) {
         self.epochs += 1;
-        self.epochs
+        let mut partition = Partition::new(self.epochs, found);
+        if self.is_leaving() {
+            partition.leave();
+        }
+        self.partitions.insert(place, partition);
     }
 
     /// The partition, if it is still of this assignment.

@@ -184,3 +184,36 @@ async fn a_long_backlog_makes_nothing_look_late() {
         }
     }
 }
+
+#[tokio::test]
+async fn an_input_that_stops_gives_back_what_is_untouched_and_gets_no_more() {
+    let server = NatsServer::start().await.unwrap();
+    let stranger = stranger(&server).await;
+    // as two workers
+    let (nats, others) = (nats(server.url(), json!({})), nats(server.url(), json!({})));
+    let slow = source(json!({ "create": true, "ack_wait": "1h" }));
+    let mut input = nats.input(&slow, &NEEDS).await.unwrap();
+    publish(&stranger, 3).await;
+    let held = next(&mut input).await;
+    while consumer(&stranger).await.num_ack_pending < 3 {}
+    // there is room for one more, and it is asked for
+    let mut other = others.input(&slow, &NEEDS).await.unwrap();
+    let (told, mut seen) = tokio::sync::mpsc::channel(3);
+    let mut took = tokio::task::JoinSet::new();
+    took.spawn(async move {
+        for _ in 0..3 {
+            let delivery = next(&mut other).await;
+            told.send(delivery.seen_before).await.unwrap();
+            delivery.receipt.settle(Disposition::Done).await.unwrap();
+        }
+    });
+    while consumer(&stranger).await.num_waiting < 2 {}
+    input.stop().await;
+    for _ in 0..2 {
+        assert_eq!(seen.recv().await, Some(SeenBefore::Untouched(1)));
+    }
+    publish(&stranger, 1).await;
+    assert_eq!(seen.recv().await, Some(SeenBefore::No), "the pull that stood is over");
+    took.join_next().await.unwrap().unwrap();
+    assert_eq!(held.receipt.settle(Disposition::Done).await.unwrap(), Settled::Yes);
+}

@@ -13,6 +13,10 @@ use tokio::{
 
 use super::{Broken, Kept, World, ensure, patiently};
 
+mod stop;
+
+pub use stop::after_stop_others_have_what_was_not_handed_out;
+
 /// How long a message that is there may take to be handed out.
 const PROMPT: Duration = Duration::from_secs(10);
 

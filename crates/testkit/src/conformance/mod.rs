@@ -131,6 +131,7 @@ macro_rules! promises {
             next_is_cancel_safe
             what_is_dropped_unsettled_comes_back
             what_an_input_held_comes_back_after_it_is_dropped
+            after_stop_others_have_what_was_not_handed_out
             deliveries_are_settled_in_any_order_while_next_is_called
             done_is_never_delivered_again
             rejected_is_never_delivered_again

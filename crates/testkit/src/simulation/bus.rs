@@ -34,6 +34,8 @@ struct State {
     /// How often each target was published to, whatever came of it.
     tries: HashMap<&'static str, usize>,
     troubles: HashMap<&'static str, Trouble>,
+    /// When each input that was asked to stop was asked.
+    stops: Vec<Instant>,
 }
 
 struct Entry {
@@ -140,6 +142,11 @@ impl Bus {
         self.state().troubles.remove(target);
     }
 
+    /// When inputs were asked to take no more.
+    pub fn stops(&self) -> Vec<Instant> {
+        self.state().stops.clone()
+    }
+
     /// How often a target was published to so far, whatever came of it.
     pub fn tries(&self, target: &'static str) -> usize {
         self.state().tries.get(target).copied().unwrap_or_default()
@@ -242,6 +249,10 @@ impl Input for Ports {
                 Err(None) => changed.await,
             }
         }
+    }
+
+    async fn stop(&mut self) {
+        self.bus.state().stops.push(Instant::now());
     }
 }
 
