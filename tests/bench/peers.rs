@@ -66,9 +66,9 @@ pub struct Results {
 impl Options {
     fn parse(args: &[String]) -> Result<Self, Failure> {
         let mut options = Self {
-            requests: 20_000,
+            requests: 12_000,
             faulty: 1_500,
-            rounds: 3,
+            rounds: 2,
             seconds: 60,
             only: None,
             write: false,

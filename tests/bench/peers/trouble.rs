@@ -73,7 +73,8 @@ pub async fn faults(stage: &mut Stage, who: Who, count: usize) -> Result<Faults,
     let start = Instant::now();
     let mut process = stage.start(who, &Work::Nats(&streams))?;
     for third in 1..=2 {
-        stage.until_sent(count * third / 3, PATIENCE).await?;
+        // one that does not come so far is killed all the same
+        stage.until_sent(count * third / 3, PATIENCE).await.ok();
         drop(process);
         process = stage.start(who, &Work::Nats(&streams))?;
     }
