@@ -97,7 +97,7 @@ impl Events {
             running.tasks.shutdown().await;
             keeping.shutdown().await;
         }
-        // nothing is under way any more: the others need not wait for the end of the lease
+        // nothing is under way any more: the others have the rest too
         leave.cancel();
         while sharing.join_next().await.is_some() {}
         health.done();
@@ -368,7 +368,7 @@ async fn share(line: Arc<Line>, pool: Pool, leave: CancellationToken) {
             published: line.board.totals().0,
         }
     };
-    line.share.hold(leave, card).await;
+    line.share.hold(line.stop.clone(), leave, card).await;
 }
 
 /// What goes on beside the turns, until the pipeline stops.

@@ -6,11 +6,13 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
+    pin::pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use bytes::Bytes;
+use futures_util::{FutureExt as _, future::FusedFuture as _};
 use jiff::Timestamp;
 use mailbridge_core::{Code, Error, Mailbox, Result, Signals, StateStore};
 use serde::{Deserialize, Serialize};
@@ -19,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     backoff, metric,
-    pool::{Member, SLICES, Slice, TICKS, slice_of},
+    pool::{self, Member, SLICES, Slice, TICKS, slice_of},
 };
 
 /// Between two ticks at most, where nobody can be heard who gives something to another.
@@ -81,7 +83,7 @@ impl Pool {
     /// # Errors
     /// The store's.
     pub async fn workers(&self) -> Result<Vec<Worker>> {
-        let cards = Member::cards(self.store.as_ref(), &self.pipeline).await?;
+        let cards = pool::cards(self.store.as_ref(), &self.pipeline).await?;
         // one of another version of the program says other things
         let workers = cards.iter().filter_map(|card| serde_json::from_slice::<Worker>(card).ok());
         // where exactly each runs is for workers alone
@@ -225,13 +227,19 @@ impl Share {
         self.asker.notified().await;
     }
 
-    /// Holds this worker's share until it is to leave, and then gives it to the others: nothing may
-    /// be under way any more. `card` says how this worker is.
-    pub(super) async fn hold(&self, leave: CancellationToken, card: impl Fn() -> Worker) {
+    /// Holds this worker's share until it is to stop, gives to the others what is not in hand then,
+    /// and the rest when it is to leave: nothing may be under way any more. `card` says how this
+    /// worker is.
+    pub(super) async fn hold(
+        &self,
+        stop: CancellationToken,
+        leave: CancellationToken,
+        card: impl Fn() -> Worker,
+    ) {
         let Some(pool) = &self.pool else { return };
         let mut member =
             Member::new(Arc::clone(&pool.store), &pool.pipeline, pool.lease, self.slices);
-        leave.run_until_cancelled(self.keep(pool, &mut member, card)).await;
+        leave.run_until_cancelled(self.keep(pool, &mut member, stop, card)).await;
         *self.view() = View::default();
         pool.count(0);
         let left = member.leave().await;
@@ -242,9 +250,16 @@ impl Share {
         }
     }
 
-    async fn keep(&self, pool: &Pool, member: &mut Member, card: impl Fn() -> Worker) {
+    async fn keep(
+        &self,
+        pool: &Pool,
+        member: &mut Member,
+        stop: CancellationToken,
+        card: impl Fn() -> Worker,
+    ) {
         let Pool { pipeline, store, lease, .. } = pool;
         let (mut signals, mut failures, mut waits) = (None, 0, SOON);
+        let mut stops = pin!(stop.cancelled().fuse());
         loop {
             if signals.is_none() {
                 signals = store.signals(&pool.topic()).await.ok().flatten();
@@ -274,10 +289,11 @@ impl Share {
             tokio::select! {
                 () = heard(&mut signals) => {
                     // of many who tell of themselves at once
-                    let workers = u32::try_from(member.names().len()).unwrap_or(u32::MAX);
+                    let workers = u32::try_from(member.workers()).unwrap_or(u32::MAX);
                     let gathered = ticked_at + EACH.saturating_mul(workers);
                     tokio::time::sleep_until(gathered.min(next)).await;
                 }
+                () = &mut stops, if !stops.is_terminated() => member.resign(),
                 () = tokio::time::sleep_until(next) => {}
             }
         }
@@ -292,7 +308,7 @@ impl Share {
         let mut told = card();
         (told.name, told.slices) = (member.name().to_owned(), member.held().len());
         let told = serde_json::to_vec(&told).map(Bytes::from).unwrap_or_default();
-        let workers = member.names().len();
+        let workers = member.workers();
         let busy = |slice| {
             let mut view = self.view();
             view.leaving.insert(slice);
@@ -309,17 +325,18 @@ impl Share {
             let changed = view.held != *member.held();
             view.held.clone_from(member.held());
             view.until = member.until();
-            view.leaving.retain(|slice| !member.is_to_hold(*slice));
+            let goes = |slice: &Slice| member.held().contains(slice) && !member.is_to_hold(*slice);
+            view.leaving.retain(goes);
             (gave, changed)
         };
         if changed {
             self.changed.notify_one();
             self.asker.notify_one();
             let (pipeline, workers, slices) =
-                (&pool.pipeline, member.names().len(), member.held().len());
+                (&pool.pipeline, member.workers(), member.held().len());
             tracing::info!(%pipeline, workers, slices, "mailboxes are shared");
         }
-        if gave || workers != member.names().len() {
+        if gave || workers != member.workers() {
             // whoever waits for it need not wait for their own tick
             pool.signal().await;
         }

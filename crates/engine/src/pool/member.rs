@@ -7,23 +7,30 @@
 //! the worker begins anew under another name, with nothing; and what a dead one had is free when
 //! the lease is over.
 //!
-//! A list of the names says who there is; it is written when somebody comes or goes. Each worker
-//! looks after the next few in the order of names, so that what one does per renewal does not grow
-//! with the workers.
+//! A list of the names says who there is. Each worker looks after the next few in the order of names,
+//! so that what one does per renewal does not grow with the workers.
+//!
+//! Who buries another takes all that it had, whoever is to have it: of those, one may have died since,
+//! and nobody knows yet. It gives each slice to whom it is meant for once that one was seen to renew.
+//! So nothing waits for two leases. Who is to stop says so in the list; it takes nothing any more, and
+//! gives back what is not in hand.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
     time::Duration,
 };
 
 use bytes::Bytes;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
-use mailbridge_core::{Code, Error, Put, Result, Revision, StateStore};
+use mailbridge_core::{Error, Put, Result, Revision, StateStore};
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::slices::{Slice, owners};
+use super::{
+    names::{Names, member_key},
+    slices::{Plan, Slice},
+};
 
 /// Renewals of a lease, if nothing fails: what is left of it when a worker is buried is for those who
 /// saw its last renewal late.
@@ -34,8 +41,16 @@ const MARGIN: u32 = 5;
 const LOOKED_AFTER: usize = 8;
 /// Slices that are taken, or given back, at the same time.
 const AT_ONCE: usize = 32;
-/// How often the list is written again when others write it too.
-const LIST_TRIES: usize = 20;
+
+/// Another's record, as it was when last looked at.
+#[derive(Clone, Copy)]
+struct Seen {
+    revision: Revision,
+    /// Since when it was seen so.
+    since: Instant,
+    /// It was seen to change then; at first nobody knows how old it is.
+    changed: bool,
+}
 
 /// A worker among others.
 pub struct Member {
@@ -47,14 +62,19 @@ pub struct Member {
     name: String,
     revision: Option<Revision>,
     renewed: Option<Instant>,
-    /// Who there is, in the order of names, this one among them.
-    names: Vec<String>,
-    /// What the records of others were, and since when this worker has seen them so.
-    seen: HashMap<String, (Revision, Instant)>,
-    /// The slices that are to be its own, and among whom.
+    /// It is to have nothing any more.
+    leaving: bool,
+    /// Who there is, this one among them.
+    names: Names,
+    /// What the records of others were when last looked at.
+    seen: HashMap<String, Seen>,
+    /// Whose each slice is to be.
+    plan: Plan,
+    /// The slices that are to be its own.
     assigned: BTreeSet<Slice>,
-    among: (String, Vec<String>),
     held: BTreeSet<Slice>,
+    /// Those that were a dead one's and are to be another's, and since when they are held.
+    inherited: BTreeMap<Slice, Instant>,
     /// Whose records may have this worker's name: those held, and those where the store failed.
     named: BTreeSet<Slice>,
 }
@@ -71,11 +91,13 @@ impl Member {
             name: fresh(),
             revision: None,
             renewed: None,
-            names: Vec::new(),
+            leaving: false,
+            names: Names::default(),
             seen: HashMap::new(),
+            plan: Plan::default(),
             assigned: BTreeSet::new(),
-            among: (String::new(), Vec::new()),
             held: BTreeSet::new(),
+            inherited: BTreeMap::new(),
             named: BTreeSet::new(),
         }
     }
@@ -85,9 +107,15 @@ impl Member {
         &self.name
     }
 
-    /// Who there is, as far as it knows.
-    pub fn names(&self) -> &[String] {
-        &self.names
+    /// How many there are, as far as it knows.
+    pub fn workers(&self) -> usize {
+        self.names.len()
+    }
+
+    /// From the next tick on it is to have nothing: what is not in hand is given back, and nothing
+    /// is taken. What is in hand stays its own until [`Member::leave`].
+    pub fn resign(&mut self) {
+        self.leaving = true;
     }
 
     /// Until when what it holds is its own, if nothing renews it.
@@ -98,7 +126,7 @@ impl Member {
 
     /// When it could bury another, if nobody does anything until then.
     pub fn due(&self) -> Option<Instant> {
-        self.seen.values().map(|(_, since)| *since + self.silence()).min()
+        self.seen.values().map(|seen| seen.since + self.silence()).min()
     }
 
     /// How long the others see nothing of one that they bury.
@@ -132,14 +160,24 @@ impl Member {
     ) -> Result<usize> {
         self.renew(card).await?;
         self.join().await?;
-        self.look_after(is_gone).await?;
+        // who leaves has no use for what a dead one had
+        let gone = if self.leaving { Vec::new() } else { self.look_after(is_gone).await? };
+        self.inherit(&gone).await?;
         self.assign();
         let others = self.named.difference(&self.assigned).copied();
-        let (later, give): (Vec<_>, Vec<_>) = others.partition(|it| busy(*it));
+        let (later, give): (BTreeSet<_>, BTreeSet<_>) =
+            others.partition(|it| !self.is_expected(*it) || busy(*it));
         self.release(give).await?;
-        let want: Vec<_> = self.assigned.difference(&self.held).copied().collect();
-        let wanted = want.len();
-        Ok(wanted - self.take(want).await? + later.len())
+        self.take(self.assigned.difference(&self.held).copied().collect()).await?;
+        Ok(self.assigned.difference(&self.held).count() + later.len())
+    }
+
+    /// Whether whoever is to have a slice instead is there for it: what was a dead one's goes only to
+    /// who was seen to renew since.
+    fn is_expected(&self, slice: Slice) -> bool {
+        let Some(since) = self.inherited.get(&slice).filter(|_| !self.leaving) else { return true };
+        let owner = self.plan.owner(slice).and_then(|name| self.seen.get(name));
+        owner.is_some_and(|seen| seen.changed && seen.since > *since)
     }
 
     /// Gives everything back, for others to take at once. Nothing may be under way any more.
@@ -147,8 +185,7 @@ impl Member {
     /// # Errors
     /// The store's. What was not given back is free when the lease is over.
     pub async fn leave(&mut self) -> Result<()> {
-        self.held.clear();
-        self.named.clear();
+        self.forget();
         self.renewed = None;
         let name = std::mem::replace(&mut self.name, fresh());
         self.revision = None;
@@ -160,7 +197,14 @@ impl Member {
                 break;
             }
         }
-        self.change_list(|names| names.retain(|it| *it != name)).await
+        self.change_list(|names| names.remove(|it| it == name)).await
+    }
+
+    /// It has nothing.
+    fn forget(&mut self) {
+        self.held.clear();
+        self.named.clear();
+        self.inherited.clear();
     }
 
     /// Whether a slice is to be this worker's.
@@ -168,31 +212,11 @@ impl Member {
         self.assigned.contains(&slice)
     }
 
-    /// What all members of a pool say of themselves.
-    ///
-    /// # Errors
-    /// The store's.
-    pub async fn cards(store: &dyn StateStore, pool: &str) -> Result<Vec<Bytes>> {
-        let (names, _) = list(store, pool).await?;
-        let cards = stream::iter(names).map(|name| async move {
-            Ok::<_, Error>(store.get(&member_key(pool, &name)).await?.map(|(card, _)| card))
-        });
-        let cards: Vec<_> = cards.buffered(AT_ONCE).try_collect().await?;
-        Ok(cards.into_iter().flatten().collect())
-    }
-
-    /// Says which slices are to be its own, when somebody came or went.
+    /// Says whose each slice is to be, when somebody came or went.
     fn assign(&mut self) {
-        let among = (self.name.clone(), self.names.clone());
-        if self.among != among {
-            let owners = owners(self.slices, &self.names);
-            let mine = |slice: &Slice| {
-                let owner = owners.get(usize::from(*slice)).and_then(|at| self.names.get(*at));
-                owner == Some(&self.name)
-            };
-            self.assigned = (0..self.slices).filter(mine).collect();
-            self.among = among;
-        }
+        self.plan.change(self.slices, self.names.staying());
+        self.assigned = self.plan.of(|owner| owner == self.name);
+        self.inherited.retain(|slice, _| !self.assigned.contains(slice));
     }
 
     async fn renew(&mut self, card: Bytes) -> Result<()> {
@@ -210,8 +234,7 @@ impl Member {
             self.revision = Some(revision);
         } else {
             tracing::warn!(pool = %self.pool, "the lease was over; this worker joins anew");
-            self.held.clear();
-            self.named.clear();
+            self.forget();
             (self.name, self.revision, self.renewed) = (fresh(), None, None);
         }
         Box::pin(self.renew(card)).await
@@ -219,22 +242,22 @@ impl Member {
 
     /// Reads who there is, and sees to it that this one is among them.
     async fn join(&mut self) -> Result<()> {
-        let (names, _) = list(self.store.as_ref(), &self.pool).await?;
-        self.names = names;
-        if self.names.binary_search(&self.name).is_err() {
-            let name = self.name.clone();
-            self.change_list(|names| names.push(name.clone())).await?;
+        self.names = Names::read(self.store.as_ref(), &self.pool).await?.0;
+        if !self.names.tells(&self.name, self.leaving) {
+            let (name, leaving) = (self.name.clone(), self.leaving);
+            self.change_list(|names| names.add(&name, leaving)).await?;
         }
         Ok(())
     }
 
-    /// Buries those of the next ones that were silent too long, or are certainly gone.
-    async fn look_after(&mut self, is_gone: impl Fn(&Bytes) -> bool) -> Result<()> {
-        let at = self.names.binary_search(&self.name).unwrap_or_default();
-        let others = self.names.len().saturating_sub(1);
-        let next = (1..=others.min(LOOKED_AFTER)).map(|it| (at + it) % self.names.len());
-        let next: Vec<String> = next.filter_map(|it| self.names.get(it).cloned()).collect();
-        let records = stream::iter(next).map(|name| async {
+    /// Buries those of the next ones that were silent too long, or are certainly gone. Returns whose
+    /// records are not there any more.
+    async fn look_after(&mut self, is_gone: impl Fn(&Bytes) -> bool) -> Result<Vec<String>> {
+        let heirs = self.inherited.keys().filter_map(|slice| self.plan.owner(*slice));
+        let heirs = heirs.filter(|name| *name != self.name).map(str::to_owned);
+        let next = self.names.after(&self.name, LOOKED_AFTER).into_iter();
+        let look_at: BTreeSet<String> = next.chain(heirs).collect();
+        let records = stream::iter(look_at).map(|name| async {
             let record = self.store.get(&self.member_key(&name)).await?;
             Ok::<_, Error>((name, record))
         });
@@ -245,47 +268,49 @@ impl Member {
                 gone.push(name);
                 continue;
             };
-            let since = match self.seen.get(&name) {
-                Some((before, since)) if *before == revision => *since,
-                _ => Instant::now(),
-            };
-            if since.elapsed() >= self.silence() || is_gone(&card) {
+            let sight = self.see(&name, revision);
+            if sight.since.elapsed() >= self.silence() || is_gone(&card) {
                 let key = self.member_key(&name);
                 if matches!(self.store.delete(&key, revision).await?, Put::Stored(_)) {
                     gone.push(name);
                     continue;
                 }
             }
-            seen.insert(name, (revision, since));
+            seen.insert(name, sight);
         }
         self.seen = seen;
+        Ok(gone)
+    }
+
+    /// Takes what was to be theirs who are gone, and then only lets the list forget them: should this
+    /// one die in the middle of it, another does the same.
+    async fn inherit(&mut self, gone: &[String]) -> Result<()> {
         if gone.is_empty() {
             return Ok(());
         }
-        self.change_list(|names| names.retain(|it| !gone.contains(it))).await
+        let is_gone = |name: &str| gone.iter().any(|gone| gone == name);
+        let left = self.plan.of(is_gone);
+        self.take(left.difference(&self.held).copied().collect()).await?;
+        let now = Instant::now();
+        self.inherited.extend(left.intersection(&self.held).map(|slice| (*slice, now)));
+        self.change_list(|names| names.remove(is_gone)).await
     }
 
-    async fn change_list(&mut self, change: impl Fn(&mut Vec<String>)) -> Result<()> {
-        for _ in 0..LIST_TRIES {
-            let (mut names, revision) = list(self.store.as_ref(), &self.pool).await?;
-            change(&mut names);
-            names.sort_unstable();
-            names.dedup();
-            let value = Bytes::from(names.join("\n"));
-            if matches!(
-                self.store.put(&list_key(&self.pool), value, revision).await?,
-                Put::Stored(_)
-            ) {
-                self.names = names;
-                return Ok(());
-            }
+    /// What a record is now, compared with what it was.
+    fn see(&self, name: &str, revision: Revision) -> Seen {
+        match self.seen.get(name) {
+            Some(before) if before.revision == revision => *before,
+            before => Seen { revision, since: Instant::now(), changed: before.is_some() },
         }
-        let detail = "the list of workers is always written by another";
-        Err(Error::transient(Code::StateFailed, detail).with("pool", &self.pool))
     }
 
-    /// Takes those of these slices that are nobody's; how many.
-    async fn take(&mut self, want: Vec<Slice>) -> Result<usize> {
+    async fn change_list(&mut self, change: impl Fn(&mut Names)) -> Result<()> {
+        self.names = Names::change(self.store.as_ref(), &self.pool, change).await?;
+        Ok(())
+    }
+
+    /// Takes those of these slices that are nobody's.
+    async fn take(&mut self, want: Vec<Slice>) -> Result<()> {
         // first, so that none is forgotten whose store fails
         self.named.extend(&want);
         let this = &*self;
@@ -293,18 +318,14 @@ impl Member {
             Ok::<_, Error>(this.take_one(slice).await?.then_some(slice))
         });
         let taken: Vec<_> = taken.buffer_unordered(AT_ONCE).collect().await;
-        let mut count = 0;
         let mut failed = None;
         for taken in taken {
             match taken {
-                Ok(slice) => {
-                    count += usize::from(slice.is_some());
-                    self.held.extend(slice);
-                }
+                Ok(slice) => self.held.extend(slice),
                 Err(error) => failed = Some(error),
             }
         }
-        failed.map_or(Ok(count), Err)
+        failed.map_or(Ok(()), Err)
     }
 
     async fn take_one(&self, slice: Slice) -> Result<bool> {
@@ -328,9 +349,10 @@ impl Member {
         }
     }
 
-    async fn release(&mut self, give: Vec<Slice>) -> Result<()> {
+    async fn release(&mut self, give: BTreeSet<Slice>) -> Result<()> {
         // first, so that a failure leaves slices that nobody works on and not some that two do
         self.held.retain(|slice| !give.contains(slice));
+        self.inherited.retain(|slice, _| !give.contains(slice));
         let this = &*self;
         let given = stream::iter(give).map(|slice| async move {
             let key = this.slice_key(slice);
@@ -361,22 +383,6 @@ impl Member {
     fn slice_key(&self, slice: Slice) -> String {
         format!("pool/{}/slice/{slice}", self.pool)
     }
-}
-
-async fn list(store: &dyn StateStore, pool: &str) -> Result<(Vec<String>, Option<Revision>)> {
-    let Some((value, revision)) = store.get(&list_key(pool)).await? else {
-        return Ok((Vec::new(), None));
-    };
-    let names = String::from_utf8_lossy(&value).lines().map(str::to_owned).collect();
-    Ok((names, Some(revision)))
-}
-
-fn list_key(pool: &str) -> String {
-    format!("pool/{pool}/members")
-}
-
-fn member_key(pool: &str, name: &str) -> String {
-    format!("pool/{pool}/member/{name}")
 }
 
 fn fresh() -> String {

@@ -7,9 +7,11 @@
 #[cfg(test)]
 pub(crate) mod fake;
 mod member;
+mod names;
 mod slices;
 #[cfg(test)]
 mod tests;
 
 pub use member::{Member, TICKS};
+pub use names::cards;
 pub use slices::{SLICES, Slice, owners, slice_of};

@@ -1,5 +1,7 @@
 //! Which slice a name is in, and whose a slice is to be. Pure: all workers come to the same answer.
 
+use std::collections::BTreeSet;
+
 use sha2::{Digest, Sha256};
 
 /// A share of the work.
@@ -24,6 +26,36 @@ pub fn owners(slices: Slice, members: &[String]) -> Vec<usize> {
         weighted.enumerate().max_by_key(|(at, weight)| (*weight, *at)).map(|(at, _)| at)
     };
     (0..slices).filter_map(owner).collect()
+}
+
+/// Whose each slice is to be.
+#[derive(Debug, Default)]
+pub(super) struct Plan {
+    names: Vec<String>,
+    /// By their places among the names.
+    owners: Vec<usize>,
+}
+
+impl Plan {
+    /// These are the members now.
+    pub fn change(&mut self, slices: Slice, names: Vec<String>) {
+        if self.names != names {
+            self.owners = owners(slices, &names);
+            self.names = names;
+        }
+    }
+
+    /// Whose a slice is to be; nobody's, without members.
+    pub fn owner(&self, slice: Slice) -> Option<&str> {
+        let at = self.owners.get(usize::from(slice))?;
+        self.names.get(*at).map(String::as_str)
+    }
+
+    /// What is to be theirs.
+    pub fn of(&self, is_theirs: impl Fn(&str) -> bool) -> BTreeSet<Slice> {
+        let slices = (0..).zip(&self.owners).map(|(slice, _)| slice);
+        slices.filter(|slice| self.owner(*slice).is_some_and(&is_theirs)).collect()
+    }
 }
 
 /// Spreads what is alike (the finalizer of SplitMix64, Steele and others 2014): of a thousand members and

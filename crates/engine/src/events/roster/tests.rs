@@ -62,7 +62,8 @@ impl One {
         let (asked, knows) = (Arc::<AtomicUsize>::default(), All::default());
         let mut running = JoinSet::new();
         let holds = share.clone();
-        running.spawn(async move { holds.hold(CancellationToken::new(), card).await });
+        let never = CancellationToken::new;
+        running.spawn(async move { holds.hold(never(), never(), card).await });
         let (count, list) = (Arc::clone(&asked), Arc::clone(&knows));
         let told = Arc::<AtomicUsize>::default();
         let lists = Arc::clone(&told);

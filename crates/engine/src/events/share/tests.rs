@@ -23,6 +23,7 @@ const TAKEN: Duration = Duration::from_millis(300);
 /// A worker that holds its share; dropped, it is killed.
 struct One {
     share: Share,
+    stop: CancellationToken,
     leave: CancellationToken,
     /// It does nothing then, and notices nothing.
     asleep: Arc<AtomicBool>,
@@ -50,11 +51,13 @@ fn pool(store: &Arc<Fake>) -> Pool {
 impl One {
     fn start(store: &Arc<Fake>) -> Self {
         let share = Share::new(Some(pool(store)), false);
-        let (leave, asleep) = (CancellationToken::new(), Arc::new(AtomicBool::new(false)));
+        let (stop, leave) = (CancellationToken::new(), CancellationToken::new());
+        let asleep = Arc::new(AtomicBool::new(false));
         let mut running = JoinSet::new();
-        let (holds, leaves, sleeps) = (share.clone(), leave.clone(), Arc::clone(&asleep));
+        let (holds, sleeps) = (share.clone(), Arc::clone(&asleep));
+        let (stops, leaves) = (stop.clone(), leave.clone());
         running.spawn(async move {
-            let mut hold = std::pin::pin!(holds.hold(leaves, card));
+            let mut hold = std::pin::pin!(holds.hold(stops, leaves, card));
             let mut clock = tokio::time::interval(LOOK);
             poll_fn(|context| {
                 // asked again and again, so that it wakes
@@ -66,11 +69,17 @@ impl One {
             })
             .await;
         });
-        Self { share, leave, asleep, running }
+        Self { share, stop, leave, asleep, running }
     }
 
     fn sleep(&self, asleep: bool) {
         self.asleep.store(asleep, Ordering::Relaxed);
+    }
+
+    /// It is dead, also where its lease goes on.
+    fn kill(&self) {
+        self.sleep(true);
+        *self.share.view() = View::default();
     }
 
     fn owns(&self, mailbox: &Mailbox) -> bool {
@@ -89,11 +98,17 @@ fn acts(view: &View, slice: Slice) -> bool {
 
 /// Lets so much time pass. No slice ever has two owners among these; gives for how long one had none.
 async fn pass(time: Duration, workers: &[&One]) -> Duration {
+    pass_and(time, workers, |_| {}).await
+}
+
+/// The same, while something befalls them, by how long it has lasted.
+async fn pass_and(time: Duration, workers: &[&One], befalls: impl Fn(Duration)) -> Duration {
     let (now, end) = (Instant::now(), Instant::now() + time);
     let mut since = vec![now; usize::from(SLICES)];
     let mut longest = Duration::ZERO;
     while Instant::now() < end {
         tokio::time::sleep(LOOK).await;
+        befalls(now.elapsed());
         let views: Vec<_> = workers.iter().map(|it| it.share.view()).collect();
         for (slice, since) in (0..SLICES).zip(&mut since) {
             let owners = views.iter().filter(|view| acts(view, slice)).count();
@@ -178,6 +193,53 @@ async fn what_one_had_that_is_killed_is_anothers_when_the_lease_is_over() {
         assert!(unowned <= LEASE + TAKEN, "{after}: {unowned:?}");
         assert_eq!(counts(&[&two, &three]).iter().sum::<usize>(), 200);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_waits_for_two_leases_when_another_dies_before_the_first_is_buried() {
+    // wherever in its renewals it is killed, and whether or not workers hear each other
+    for after in 0..4 {
+        let store = if after % 2 == 0 { Fake::default() } else { Fake::without_signals() };
+        let store = Arc::new(store);
+        let all: Vec<_> = (0..4).map(|_| One::start(&store)).collect();
+        let all: Vec<_> = all.iter().collect();
+        pass(LEASE + MIDDLE + LEASE / 20 * after, &all).await;
+        // the second is to have a part of what the first had, and is not missed yet
+        let befalls = |lasted| {
+            all[0].kill();
+            if lasted >= LEASE / 2 {
+                all[1].kill();
+            }
+        };
+        let unowned = pass_and(LEASE * 2, &all, befalls).await;
+        assert!(unowned <= LEASE + TAKEN, "{after}: {unowned:?}");
+        let counts = counts(&all);
+        assert!(counts[..2] == [0, 0] && counts.iter().sum::<usize>() == 200, "{counts:?}");
+        assert!(counts[2..].iter().all(|count| *count > 50), "none keeps it all: {counts:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_stops_gives_what_is_not_in_hand_at_once_and_takes_nothing() {
+    let store = Arc::new(Fake::default());
+    let (one, two, three) = (One::start(&store), One::start(&store), One::start(&store));
+    let all = [&one, &two, &three];
+    pass(LEASE + MIDDLE, &all).await;
+    let mine = one.share.mine(&mailboxes());
+    let busy = one.share.begin(&mine[0]).unwrap();
+    one.stop.cancel();
+    // another is buried meanwhile
+    let unowned = pass_and(LEASE * 2, &all, |_| two.kill()).await;
+    assert!(unowned <= LEASE + TAKEN, "{unowned:?}");
+    assert!(one.owns(&mine[0]), "what is in hand is its own");
+    let slice = one.share.slice(&mine[0]);
+    assert_eq!(one.share.view().held, BTreeSet::from([slice]));
+    assert_eq!(three.share.mine(&mailboxes()).len(), 200 - one.share.mine(&mailboxes()).len());
+    drop(busy);
+    one.leave.cancel();
+    let unowned = pass(NOTICED * 2, &all).await;
+    assert!(unowned <= NOTICED, "{unowned:?}");
+    assert_eq!(counts(&all), [0, 0, 200]);
 }
 
 #[tokio::test(start_paused = true)]
