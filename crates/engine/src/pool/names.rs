@@ -90,9 +90,9 @@ impl Names {
 /// The store's.
 pub async fn cards(store: &dyn StateStore, pool: &str) -> Result<Vec<Bytes>> {
     let (names, _) = Names::read(store, pool).await?;
-    let cards = stream::iter(names.all()).map(|name| async move {
-        Ok::<_, Error>(store.get(&member_key(pool, name)).await?.map(|(card, _)| card))
-    });
+    let keys: Vec<_> = names.all().map(|name| member_key(pool, name)).collect();
+    let cards = stream::iter(keys)
+        .map(|key| async move { Ok::<_, Error>(store.get(&key).await?.map(|(card, _)| card)) });
     let cards: Vec<_> = cards.buffered(AT_ONCE).try_collect().await?;
     Ok(cards.into_iter().flatten().collect())
 }
