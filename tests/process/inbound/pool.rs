@@ -3,6 +3,7 @@
 
 mod asleep;
 mod rolling;
+mod roster;
 mod storm;
 mod times;
 
