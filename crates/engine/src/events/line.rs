@@ -202,7 +202,10 @@ impl Line {
                     self.begin_again(&mut held[at], &error);
                     continue;
                 }
-                Err(error) => return Err(error),
+                Err(error) => {
+                    self.keep_told(&mut held[at], 0).await;
+                    return Err(error);
+                }
             };
             let (more, next) = (asked.page.more, asked.page.next.clone());
             let goes_on = pages < pages_max && self.goes_on(&record.mailbox);
@@ -221,14 +224,16 @@ impl Line {
                 ahead = following;
             }
             let old = self.now().duration_since(held.record.saved_at) > CURSOR_AGE_MAX;
-            if held.changed || old {
+            let ends = pages >= pages_max || !self.goes_on(&held.record.mailbox);
+            let waits = more && !ends && held.stage.waits() && held.record.pending.is_empty();
+            if (held.changed || old) && !waits {
                 self.commit(held).await?;
             }
             self.serve_pending(held).await?;
             if !more && held.record.cursor.is_some() {
                 return Ok(());
             }
-            if pages >= pages_max || !self.goes_on(&held.record.mailbox) {
+            if ends {
                 turn.more = true;
                 return Ok(());
             }
@@ -309,10 +314,11 @@ impl Line {
         Ok(told)
     }
 
-    /// A page broke off. What of it is out is kept, with the cursor where it was, so that it is not
-    /// told again however long the failure lasts. Where that fails too, the bus drops the repeats.
+    /// A page broke off, or is not to be had. What of it is out is kept, and what waits is committed,
+    /// with the cursor where it was, so that it is not told again however long the failure lasts.
+    /// Where that fails too, the bus drops the repeats.
     async fn keep_told(&self, held: &mut Held, told: u64) {
-        if told == 0 {
+        if told == 0 && held.stage.is_empty() {
             return;
         }
         if let Err(error) = self.commit(held).await {

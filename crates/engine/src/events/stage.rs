@@ -1,9 +1,13 @@
 //! What a page comes to before it is out, where events and the record that they move go together.
 //!
-//! Events wait here until the page is told, or until they are many bytes. Without such a commit
+//! Events wait here until the last page of a turn is told, until they are many bytes, or for a
+//! moment: a transaction costs the brokers as much for one page as for ten. Without such a commit
 //! nothing waits: each event is published at once, and confirmed before the next.
 
+use std::time::Duration;
+
 use mailbridge_core::{Code, Commit, Deadline, Error, Message, Put, Result};
+use tokio::time::Instant;
 
 use super::{
     held::Held,
@@ -15,6 +19,8 @@ use crate::metric;
 
 /// Events of so many bytes are committed before the page is told.
 const BYTES_MAX: usize = 4 << 20;
+/// How long what was told waits for the next page at most.
+const WAIT_MAX: Duration = Duration::from_secs(1);
 
 /// Events that wait, in their order.
 #[derive(Default)]
@@ -22,17 +28,29 @@ pub(super) struct Stage {
     made: Vec<Made>,
     messages: Vec<Message>,
     bytes: usize,
+    /// When the first of them was made.
+    since: Option<Instant>,
 }
 
 impl Stage {
     pub(super) fn push(&mut self, made: Made, message: Message) {
         self.bytes += message.payload.len();
+        self.since.get_or_insert_with(Instant::now);
         self.made.push(made);
         self.messages.push(message);
     }
 
     pub(super) const fn is_full(&self) -> bool {
         self.bytes >= BYTES_MAX
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.messages.is_empty()
+    }
+
+    /// Whether what waits may wait for another page.
+    pub(super) fn waits(&self) -> bool {
+        self.since.is_some_and(|since| since.elapsed() < WAIT_MAX)
     }
 
     fn remove(&mut self, at: usize) -> Made {

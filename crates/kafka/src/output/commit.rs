@@ -37,6 +37,9 @@ const ENDED_WITHIN: Duration = Duration::from_secs(20);
 /// How long others may have open what they began before.
 const READ_WITHIN: Duration = Duration::from_secs(8);
 const READ_AGAIN: Duration = Duration::from_millis(20);
+/// How long a request waits at first that the brokers are not ready for, such as the first of a
+/// transaction while they still end the one before; longer each time.
+const AGAIN_AFTER_MS: &str = "10";
 const WHAT: &str = "the brokers did not commit the events";
 
 type Producer = Arc<FutureProducer<Watch>>;
@@ -123,6 +126,7 @@ impl Commits {
             .set("isolation.level", "read_uncommitted")
             .set("transactional.id", format!("{}/{share}", self.store.topic()))
             .set("transaction.timeout.ms", OPEN_MAX)
+            .set("retry.backoff.ms", AGAIN_AFTER_MS)
             .set("message.timeout.ms", SENT_WITHIN);
         let producer = client.create_with_context(self.connector.watch().await?);
         let producer: Producer = Arc::new(producer.map_err(|error| unusable(&error))?);
