@@ -154,6 +154,15 @@ impl Bus {
         }
     }
 
+    /// Whether so many [`Self::messages`] are there: asked again and again, until they are.
+    pub async fn holds(&self, what: &str, count: u64) -> bool {
+        let may = match self {
+            Self::Nats(_) => true,
+            Self::Kafka(kafka) => kafka.length(what) >= count,
+        };
+        may && self.stored(what).await >= count
+    }
+
     /// How many requests are not done.
     pub async fn waiting(&self) -> u64 {
         match self {
@@ -167,6 +176,14 @@ impl Bus {
         match self {
             Self::Nats(nats) => nats.drained(within).await,
             Self::Kafka(kafka) => kafka.drained(within).await,
+        }
+    }
+
+    /// For a test of NATS alone.
+    pub fn jetstream(&self) -> &async_nats::jetstream::Context {
+        match self {
+            Self::Nats(nats) => &nats.jetstream,
+            Self::Kafka(_) => panic!("a test of NATS"),
         }
     }
 

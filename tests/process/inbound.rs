@@ -1,6 +1,7 @@
-//! Mails become events: the built program between the sandbox's mailboxes and a real nats-server.
+//! Mails become events: the built program between the sandbox's mailboxes and a real nats-server, or a
+//! real Kafka broker.
 //!
-//! What the stream holds is compared with what is really in the folders, never with what the program
+//! What the bus holds is compared with what is really in the folders, never with what the program
 //! says of itself.
 
 mod changes;
@@ -16,11 +17,22 @@ pub mod world;
 use mailbridge_sandbox::DeltaFaults;
 use world::{Plan, World};
 
-use crate::rig::{LOAD, SOON, until};
+use crate::{
+    bus::{DEAD, On, over_each_bus},
+    rig::{LOAD, SOON, until},
+};
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn mails_that_are_there_and_mails_that_arrive_become_events_in_their_order() {
-    let world = World::new(Plan::default()).await;
+over_each_bus!(
+    mails_that_are_there_and_mails_that_arrive_become_events_in_their_order,
+    a_restart_goes_on_where_it_was,
+    a_forgotten_cursor_publishes_nothing_again,
+    pages_that_are_empty_and_repeat_change_nothing,
+    two_workers_share_a_pipeline_and_tell_each_mail_once,
+    status_tells_how_far_each_folder_is,
+);
+
+async fn mails_that_are_there_and_mails_that_arrive_become_events_in_their_order(on: On) {
+    let world = World::over(on, Plan::default()).await;
     for mailbox in 0..3 {
         world.arrive(mailbox, 150, "old");
     }
@@ -34,14 +46,13 @@ async fn mails_that_are_there_and_mails_that_arrive_become_events_in_their_order
     world.assert_as_in_inboxes(3).await;
     program.sigterm().expect("it runs");
     assert!(program.wait_exit(SOON).await.expect("it stops").success());
-    assert!(world.messages("DEAD").await.is_empty(), "every mail can be read");
+    assert!(world.messages(DEAD).await.is_empty(), "every mail can be read");
     // as many as there are mails: nothing was told twice in quiet times
     assert_eq!(world.publications() as u64, world.stored().await);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_restart_goes_on_where_it_was() {
-    let world = World::new(Plan::default()).await;
+async fn a_restart_goes_on_where_it_was(on: On) {
+    let world = World::over(on, Plan::default()).await;
     for mailbox in 0..3 {
         world.arrive(mailbox, 50, "old");
     }
@@ -59,6 +70,8 @@ async fn a_restart_goes_on_where_it_was() {
     assert_eq!(world.publications(), 3 * 70, "what was told is not told again");
 }
 
+/// Over NATS, where the stream drops the repeats; over Kafka a transaction comes to nothing instead,
+/// for which there is a test of twenty kills.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn killed_in_the_middle_it_loses_nothing_and_the_stream_has_each_once() {
     let plan = Plan { pipeline: "      start: all\n      page_size: 10", ..Plan::default() };
@@ -81,6 +94,7 @@ async fn killed_in_the_middle_it_loses_nothing_and_the_stream_has_each_once() {
     assert!(published > stored, "no kill fell between a publish and its commit");
 }
 
+/// Over NATS alone: the Kafka broker is shared, and nobody takes it away from the other tests.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_bus_that_goes_away_and_comes_back_gets_every_event() {
     let plan = Plan { pipeline: "      start: all\n      page_size: 10", ..Plan::default() };
@@ -90,26 +104,25 @@ async fn a_bus_that_goes_away_and_comes_back_gets_every_event() {
     }
     let mut program = world.start();
     world.published(100, LOAD).await;
-    world.nats.stop().await.expect("it stops");
+    world.bus.nats().stop().await.expect("it stops");
     until(SOON, "/readyz says that the bus is gone", async || {
         let answer = world.get("/readyz").await.unwrap_or_default();
         answer.contains("\"ready\":false") && answer.contains("bus_")
     })
     .await;
     world.arrive(0, 20, "meanwhile");
-    world.nats.start_again().await.expect("it starts again");
+    world.bus.nats().start_again().await.expect("it starts again");
     world.published(250, LOAD).await;
-    world.nats.kill().await.expect("it is killed");
-    world.nats.start_again().await.expect("it starts again");
+    world.bus.nats().kill().await.expect("it is killed");
+    world.bus.nats().start_again().await.expect("it starts again");
     world.assert_as_in_inboxes(3).await;
     world.green().await;
     program.sigterm().expect("the same process all the time");
     assert!(program.wait_exit(SOON).await.expect("it stops").success());
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_forgotten_cursor_publishes_nothing_again() {
-    let world = World::new(Plan::default()).await;
+async fn a_forgotten_cursor_publishes_nothing_again(on: On) {
+    let world = World::over(on, Plan::default()).await;
     for mailbox in 0..3 {
         world.arrive(mailbox, 120, "old");
     }
@@ -127,10 +140,9 @@ async fn a_forgotten_cursor_publishes_nothing_again() {
     assert!(expired.contains("mailbridge_"), "{expired}");
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn pages_that_are_empty_and_repeat_change_nothing() {
+async fn pages_that_are_empty_and_repeat_change_nothing(on: On) {
     let plan = Plan { pipeline: "      start: all\n      page_size: 20", ..Plan::default() };
-    let world = World::new(plan).await;
+    let world = World::over(on, plan).await;
     world.handle().set_delta_faults(DeltaFaults {
         empty: 0.3,
         repeat: 0.2,
@@ -147,9 +159,8 @@ async fn pages_that_are_empty_and_repeat_change_nothing() {
     assert_eq!(world.publications(), 630);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn two_workers_share_a_pipeline_and_tell_each_mail_once() {
-    let world = World::new(Plan::default()).await;
+async fn two_workers_share_a_pipeline_and_tell_each_mail_once(on: On) {
+    let world = World::over(on, Plan::default()).await;
     let (_one, _other) = (world.start(), world.start());
     for mailbox in 0..3 {
         world.arrive(mailbox, 100, "old");
@@ -159,9 +170,8 @@ async fn two_workers_share_a_pipeline_and_tell_each_mail_once() {
     world.assert_as_in_inboxes(3).await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn status_tells_how_far_each_folder_is() {
-    let world = World::new(Plan::default()).await;
+async fn status_tells_how_far_each_folder_is(on: On) {
+    let world = World::over(on, Plan::default()).await;
     world.arrive(0, 3, "old");
     let _program = world.start();
     world.published(3, SOON).await;

@@ -13,7 +13,7 @@ use tokio::net::TcpListener;
 
 use self::collector::{Collector, Seen};
 use crate::{
-    bus::{OUTCOMES, On, over_each_bus},
+    bus::{EVENTS, OUTCOMES, On, over_each_bus},
     inbound::world::{self, World},
     rig::{LOAD, Plan, Rig, SOON, free_port, mailbox, plain, until},
 };
@@ -133,7 +133,7 @@ async fn a_failure_is_known_by_graphs_request_id() {
     assert!(logged, "the log has it too");
     let letter = only(&spans, SpanKind::Producer, "publish dead letter");
     let dead = rig.dead().await;
-    let context = dead[0].headers.get("traceparent").expect("a context").to_string();
+    let context = dead[0].headers.get("traceparent").expect("a context").to_owned();
     assert_eq!(context, format!("00-{}-{}-01", process.trace(), letter.id()));
 }
 
@@ -158,8 +158,8 @@ async fn a_mail_that_arrives_begins_a_trace_that_its_event_takes_along() {
     assert_eq!(turn.name(), "read mailbox");
     let mut pages = spans.iter().filter(|it| it.parent() == turn.id());
     assert!(pages.any(|it| it.name() == "GET /users/{id}/mailFolders/{id}/messages/delta"));
-    let messages = world.messages("EVENTS").await;
-    let context = messages[0].headers.get("traceparent").expect("a context").to_string();
+    let messages = world.messages(EVENTS).await;
+    let context = messages[0].headers.get("traceparent").expect("a context").to_owned();
     assert_eq!(context, format!("00-{}-{}-01", event.trace(), event.id()));
     for secret in ["planted", &mailbox(0)] {
         assert!(!has(&collector.raw(), secret), "{secret} is in a span");

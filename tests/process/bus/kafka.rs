@@ -144,11 +144,20 @@ impl Topics {
         (sent.partition, sent.offset)
     }
 
-    /// Every record of a topic, partition by partition.
+    /// Every committed record of a topic, partition by partition.
     pub fn records(&self, what: &str) -> Vec<OwnedMessage> {
+        self.read(what, "read_committed")
+    }
+
+    /// How many records were ever written, also in transactions that came to nothing.
+    pub fn written(&self, what: &str) -> usize {
+        self.read(what, "read_uncommitted").len()
+    }
+
+    fn read(&self, what: &str, isolation: &str) -> Vec<OwnedMessage> {
         let mut client = ClientConfig::new();
         client.set("bootstrap.servers", &self.broker).set("group.id", "stranger");
-        client.set("enable.partition.eof", "true").set("isolation.level", "read_committed");
+        client.set("enable.partition.eof", "true").set("isolation.level", isolation);
         client.set("fetch.wait.max.ms", "10");
         let consumer: BaseConsumer = client.create().expect("a consumer");
         let mut all = self.partitions(what);
@@ -185,6 +194,17 @@ impl Topics {
             Some((it.partition(), it.offset().to_raw().filter(|offset| *offset >= 0)?))
         };
         found.elements().iter().filter_map(offset).collect()
+    }
+
+    /// Offsets in a topic: its records, and the marks of transactions.
+    pub fn length(&self, what: &str) -> u64 {
+        let (topic, partitions) = (self.topic(what), self.partitions(what));
+        let length = |it: &TopicPartitionListElem<'_>| {
+            let ends = self.asking.fetch_watermarks(&topic, it.partition(), ASK);
+            let (begin, end) = ends.expect("watermarks");
+            u64::try_from(end - begin).expect("the end is behind the beginning")
+        };
+        partitions.elements().iter().map(length).sum()
     }
 
     /// How many requests are not committed.

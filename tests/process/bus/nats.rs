@@ -32,6 +32,14 @@ impl Streams {
         Self { server, jetstream: jetstream::new(client) }
     }
 
+    /// What is published from now on, stored or dropped.
+    pub async fn watch(&self, subjects: &'static str) -> async_nats::Subscriber {
+        let client = async_nats::connect(self.server.url()).await.expect("a connection");
+        let watching = client.subscribe(subjects).await.expect("a subscription");
+        client.flush().await.expect("the server knows");
+        watching
+    }
+
     pub async fn make(&self, what: &str) {
         let config = stream::Config {
             name: what.into(),

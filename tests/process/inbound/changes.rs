@@ -5,7 +5,17 @@ use mailbridge_sandbox::{Bulk, DEMO_CLIENT_ID, Group, MailboxState, Pointer};
 use serde_json::{Value, json};
 
 use super::world::{DOMAIN, Plan, World};
-use crate::rig::{self, SOON, until};
+use crate::{
+    bus::{EVENTS, On, over_each_bus},
+    rig::{self, SOON, until},
+};
+
+over_each_bus!(
+    what_happens_to_a_mail_is_told_as_what_it_is,
+    folders_below_are_followed_also_new_ones_and_one_that_goes_hurts_no_other,
+    the_members_of_a_group_are_read_new_ones_too_and_one_that_is_denied_is_parked,
+    only_users_whom_the_filter_means_are_read,
+);
 
 /// What was told since so many events: change, folder, subject.
 async fn told(world: &World, after: usize) -> Vec<(Change, String, String)> {
@@ -21,14 +31,13 @@ fn inbox(change: Change, subject: &str) -> (Change, String, String) {
     (change, "inbox".to_owned(), subject.to_owned())
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_happens_to_a_mail_is_told_as_what_it_is() {
+async fn what_happens_to_a_mail_is_told_as_what_it_is(on: On) {
     let plan = Plan {
         mailboxes: 1,
         pipeline: "      start: all\n      changes: [received, updated, moved, deleted]",
         ..Plan::default()
     };
-    let world = World::new(plan).await;
+    let world = World::over(on, plan).await;
     world.arrive(0, 4, "old");
     let _program = world.start();
     world.published(4, SOON).await;
@@ -53,7 +62,7 @@ async fn what_happens_to_a_mail_is_told_as_what_it_is() {
     world.handle().delete_message(&mail("old 3"), true).expect("it is there");
     world.published(7, SOON).await;
     let (of, id) = (world.events().await, |event: &Value| event["data"]["message_id"].clone());
-    let all = world.messages("EVENTS").await;
+    let all = world.messages(EVENTS).await;
     let all: Vec<Value> =
         all.iter().map(|it| serde_json::from_slice(&it.payload).expect("JSON")).collect();
     assert_eq!(of.last().map(|event| event.change), Some(Change::Deleted));
@@ -66,14 +75,13 @@ async fn what_happens_to_a_mail_is_told_as_what_it_is() {
     assert_eq!(world.publications(), 8, "each once");
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn folders_below_are_followed_also_new_ones_and_one_that_goes_hurts_no_other() {
+async fn folders_below_are_followed_also_new_ones_and_one_that_goes_hurts_no_other(on: On) {
     let plan = Plan {
         mailboxes: 1,
         pipeline: "      start: all\n      folders: [\"inbox/**\", \"Projects/2026\"]",
         ..Plan::default()
     };
-    let world = World::new(plan).await;
+    let world = World::over(on, plan).await;
     let (mailbox, handle) = (rig::mailbox(0), world.handle());
     let folder = |parent: Option<&str>, name: &str| {
         handle.create_folder(&mailbox, parent, name).expect("a folder")
@@ -110,14 +118,13 @@ async fn folders_below_are_followed_also_new_ones_and_one_that_goes_hurts_no_oth
     assert_eq!(folders, ["inbox", "inbox/Orders"]);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_members_of_a_group_are_read_new_ones_too_and_one_that_is_denied_is_parked() {
+async fn the_members_of_a_group_are_read_new_ones_too_and_one_that_is_denied_is_parked(on: On) {
     let plan = Plan {
         mailboxes: 0,
         rule: "{ group: 22222222-3333-4444-5555-666666666666 }",
         ..Plan::default()
     };
-    let world = World::new(plan).await;
+    let world = World::over(on, plan).await;
     let group = Group::new("support").with_id("22222222-3333-4444-5555-666666666666");
     let group = (0..3).fold(group, |group, n| group.member(rig::mailbox(n)));
     world.handle().set_group(DOMAIN, group).expect("the tenant");
@@ -163,10 +170,9 @@ async fn the_members_of_a_group_are_read_new_ones_too_and_one_that_is_denied_is_
     assert_eq!((of(0), of(1), of(3)), (5, 4, 2), "who has left is read no more");
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn only_users_whom_the_filter_means_are_read() {
+async fn only_users_whom_the_filter_means_are_read(on: On) {
     let rule = "{ users: \"mail eq 'm1@contoso.example'\" }";
-    let world = World::new(Plan { mailboxes: 0, rule, ..Plan::default() }).await;
+    let world = World::over(on, Plan { mailboxes: 0, rule, ..Plan::default() }).await;
     let roles = ["Mail.ReadWrite", "User.Read.All"];
     world.handle().set_app_roles(DEMO_CLIENT_ID, &roles).expect("the app");
     for mailbox in 0..3 {

@@ -8,8 +8,20 @@ use sha2::{Digest as _, Sha256};
 use tokio::io::AsyncReadExt as _;
 
 use super::world::{DOMAIN, Plan, World};
-use crate::rig::{self, LOAD, SOON, until};
+use crate::{
+    bus::{DEAD, On, over_each_bus},
+    rig::{self, LOAD, SOON, until},
+};
 
+over_each_bus!(
+    after_its_event_a_mail_is_marked_and_moved,
+    after_its_event_a_mail_is_deleted_also_by_one_that_was_killed,
+    a_strange_mail_never_stops_the_ones_behind_it,
+    a_filter_lets_through_what_is_meant,
+    a_mail_that_no_event_can_be_made_of_is_a_dead_letter_and_the_others_go_on,
+);
+
+/// Over NATS: the object store is NATS' own.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn attachments_go_to_the_object_store_with_their_checksums() {
     let plan = Plan {
@@ -23,7 +35,7 @@ async fn attachments_go_to_the_object_store_with_their_checksums() {
         bucket: "mail".to_owned(),
         ..Default::default()
     };
-    let store = world.jetstream.create_object_store(bucket).await.expect("an object store");
+    let store = world.bus.jetstream().create_object_store(bucket).await.expect("an object store");
     for (mailbox, bytes) in [(0, [0, 200_000]), (1, [3_000_000, 9_000_000])] {
         let bulk = Bulk {
             attachments: [1, 3],
@@ -57,15 +69,14 @@ async fn attachments_go_to_the_object_store_with_their_checksums() {
     assert!(seen >= 10, "{seen} attachments");
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn after_its_event_a_mail_is_marked_and_moved() {
+async fn after_its_event_a_mail_is_marked_and_moved(on: On) {
     let plan = Plan {
         mailboxes: 1,
         pipeline: "      start: all\n      \
                    after: { mark_read: true, categorize: [Told], move: archive }",
         ..Plan::default()
     };
-    let world = World::new(plan).await;
+    let world = World::over(on, plan).await;
     world.arrive(0, 25, "old");
     let mut program = world.start();
     world.published(10, SOON).await;
@@ -81,14 +92,13 @@ async fn after_its_event_a_mail_is_marked_and_moved() {
     assert_eq!(world.received().await[&rig::mailbox(0)].len(), 25, "each was told once");
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn after_its_event_a_mail_is_deleted_also_by_one_that_was_killed() {
+async fn after_its_event_a_mail_is_deleted_also_by_one_that_was_killed(on: On) {
     let plan = Plan {
         mailboxes: 1,
         pipeline: "      start: all\n      page_size: 10\n      after: { delete: true }",
         ..Plan::default()
     };
-    let world = World::new(plan).await;
+    let world = World::over(on, plan).await;
     world.arrive(0, 30, "old");
     for killed_at in [5, 15] {
         let mut program = world.start();
@@ -105,11 +115,10 @@ async fn after_its_event_a_mail_is_deleted_also_by_one_that_was_killed() {
 }
 
 /// What comes from the internet and is hardly a mail.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_strange_mail_never_stops_the_ones_behind_it() {
+async fn a_strange_mail_never_stops_the_ones_behind_it(on: On) {
     let plan =
         Plan { mailboxes: 1, pipeline: "      start: all\n      body: both", ..Plan::default() };
-    let world = World::new(plan).await;
+    let world = World::over(on, plan).await;
     let many: Vec<_> = (0..5_000).map(|n| format!("p{n}@example.org")).collect();
     let huge = "<p>All work and no play</p>".repeat(10 * 1024 * 1024 / 27);
     let strange = [
@@ -136,18 +145,17 @@ async fn a_strange_mail_never_stops_the_ones_behind_it() {
     assert_eq!(of("many").content.to.len(), 5_000);
     let left_out: Vec<_> = of("huge").left_out.iter().map(|it| it.what.as_str()).collect();
     assert!(left_out.contains(&"html"), "{left_out:?}");
-    assert!(world.messages("DEAD").await.is_empty(), "strange, and mails all the same");
+    assert!(world.messages(DEAD).await.is_empty(), "strange, and mails all the same");
     assert!(told.iter().all(|mail| mail.mailbox.as_str().ends_with(DOMAIN)));
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_filter_lets_through_what_is_meant() {
+async fn a_filter_lets_through_what_is_meant(on: On) {
     let plan = Plan {
         mailboxes: 1,
         pipeline: "      start: all\n      when: '\"urgent\" in data.subject and not data.is_draft'",
         ..Plan::default()
     };
-    let world = World::new(plan).await;
+    let world = World::over(on, plan).await;
     for name in ["boring", "urgent", "dull", "urgent too"] {
         world.arrive(0, 5, name);
     }
@@ -160,14 +168,13 @@ async fn a_filter_lets_through_what_is_meant() {
 }
 
 /// A mail that the filter fails at stands for all of which no event can be made.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_mail_that_no_event_can_be_made_of_is_a_dead_letter_and_the_others_go_on() {
+async fn a_mail_that_no_event_can_be_made_of_is_a_dead_letter_and_the_others_go_on(on: On) {
     let plan = Plan {
         mailboxes: 1,
         pipeline: "      start: all\n      when: '(data.subject | int) > 0'",
         ..Plan::default()
     };
-    let world = World::new(plan).await;
+    let world = World::over(on, plan).await;
     for subject in ["1", "2", "poison", "3", "poison too", "4"] {
         world.write(0, &format!("From: a@x.org\r\nSubject: {subject}\r\n\r\nx\r\n"));
     }
@@ -176,7 +183,7 @@ async fn a_mail_that_no_event_can_be_made_of_is_a_dead_letter_and_the_others_go_
     let told = world.received().await.remove(&rig::mailbox(0)).expect("events");
     let told: Vec<_> = told.iter().filter_map(|it| it.content.subject.as_deref()).collect();
     assert_eq!(told, ["1", "2", "3", "4"]);
-    let dead = world.messages("DEAD").await;
+    let dead = world.messages(DEAD).await;
     let poison: Vec<_> =
         world.held(0, "inbox").into_iter().filter(|it| it.subject.starts_with("poison")).collect();
     assert_eq!((dead.len(), poison.len()), (2, 2));

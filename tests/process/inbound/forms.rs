@@ -2,13 +2,24 @@
 
 use std::collections::BTreeSet;
 
-use async_nats::jetstream::message::StreamMessage;
-use mailbridge_core::contract::AttachmentKind;
+use mailbridge_core::{Message, contract::AttachmentKind};
 use mailbridge_sandbox::Pointer;
 use serde_json::Value;
 
 use super::world::{Plan, World};
-use crate::rig::{self, SOON};
+use crate::{
+    bus::{EVENTS, On, over_each_bus},
+    rig::{self, SOON},
+};
+
+over_each_bus!(
+    graphs_own_json_is_passed_on_as_it_is,
+    binary_mode_has_the_attributes_in_headers_and_the_data_in_the_payload,
+    plain_is_the_data_alone,
+    headers_mime_and_every_kind_of_attachment_are_told_where_asked_for,
+    an_attachment_that_graph_does_not_open_is_told_of_and_the_mail_is_whole_without_it,
+    a_filter_sees_people_importance_and_attachments,
+);
 
 /// A mail with a file, another mail and an image in it.
 const MIXED: &str = concat!(
@@ -22,26 +33,27 @@ const MIXED: &str = concat!(
 );
 
 /// The one event of the one mail, as the stream has it.
-async fn one(pipeline: &'static str) -> (World, StreamMessage) {
-    let world = World::new(Plan { mailboxes: 1, pipeline, ..Plan::default() }).await;
+async fn one(on: On, pipeline: &'static str) -> (World, Message) {
+    let world = World::over(on, Plan { mailboxes: 1, pipeline, ..Plan::default() }).await;
     world.write(0, MIXED);
     let _program = world.start();
     world.published(1, SOON).await;
-    let message = world.messages("EVENTS").await.remove(0);
+    let message = world.messages(EVENTS).await.remove(0);
     (world, message)
 }
 
-fn json(message: &StreamMessage) -> Value {
+fn json(message: &Message) -> Value {
     serde_json::from_slice(&message.payload).expect("JSON")
 }
 
-fn header<'a>(message: &'a StreamMessage, name: &str) -> Option<&'a str> {
-    message.headers.get(name).map(async_nats::HeaderValue::as_str)
+/// An attribute's header: `ce-` on NATS, `ce_` on Kafka.
+fn attribute<'a>(on: On, message: &'a Message, name: &str) -> Option<&'a str> {
+    let prefix = if on == On::Nats { "ce-" } else { "ce_" };
+    message.headers.get(&format!("{prefix}{name}"))
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn graphs_own_json_is_passed_on_as_it_is() {
-    let (world, message) = one("      start: all\n      format: graph").await;
+async fn graphs_own_json_is_passed_on_as_it_is(on: On) {
+    let (world, message) = one(on, "      start: all\n      format: graph").await;
     let event = json(&message);
     assert_eq!(event["type"], "mailbridge.mail.received");
     let data = &event["data"];
@@ -50,29 +62,26 @@ async fn graphs_own_json_is_passed_on_as_it_is() {
     assert_eq!(data["id"], world.held(0, "inbox")[0].immutable_id.as_str());
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn binary_mode_has_the_attributes_in_headers_and_the_data_in_the_payload() {
-    let (_world, message) = one("      start: all\n      event: binary").await;
-    assert_eq!(header(&message, "ce-type"), Some("mailbridge.mail.received"));
-    assert_eq!(header(&message, "ce-specversion"), Some("1.0"));
-    assert_eq!(header(&message, "ce-mailbox"), Some(rig::mailbox(0).as_str()));
-    assert_eq!(header(&message, "content-type"), Some("application/json"));
+async fn binary_mode_has_the_attributes_in_headers_and_the_data_in_the_payload(on: On) {
+    let (_world, message) = one(on, "      start: all\n      event: binary").await;
+    assert_eq!(attribute(on, &message, "type"), Some("mailbridge.mail.received"));
+    assert_eq!(attribute(on, &message, "specversion"), Some("1.0"));
+    assert_eq!(attribute(on, &message, "mailbox"), Some(rig::mailbox(0).as_str()));
+    assert_eq!(message.headers.get("content-type"), Some("application/json"));
     let data = json(&message);
     assert_eq!((&data["subject"], data.get("specversion")), (&"mixed".into(), None));
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn plain_is_the_data_alone() {
-    let (_world, message) = one("      start: all\n      event: plain").await;
-    assert_eq!(header(&message, "ce-type"), None);
+async fn plain_is_the_data_alone(on: On) {
+    let (_world, message) = one(on, "      start: all\n      event: plain").await;
+    assert_eq!(attribute(on, &message, "type"), None);
     assert_eq!(json(&message)["subject"], "mixed");
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn headers_mime_and_every_kind_of_attachment_are_told_where_asked_for() {
+async fn headers_mime_and_every_kind_of_attachment_are_told_where_asked_for(on: On) {
     let pipeline = "      start: all\n      headers: true\n      mime: inline\n      \
                     attachments: { inline: 256KiB }";
-    let (world, message) = one(pipeline).await;
+    let (world, message) = one(on, pipeline).await;
     let text = String::from_utf8(message.payload.to_vec()).expect("text");
     assert!(text.to_lowercase().contains("x-ticket"), "{text}");
     let mail = world.received().await.remove(&rig::mailbox(0)).expect("it").remove(0);
@@ -84,10 +93,11 @@ async fn headers_mime_and_every_kind_of_attachment_are_told_where_asked_for() {
     assert_eq!(contents, [true, true]);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_attachment_that_graph_does_not_open_is_told_of_and_the_mail_is_whole_without_it() {
+async fn an_attachment_that_graph_does_not_open_is_told_of_and_the_mail_is_whole_without_it(
+    on: On,
+) {
     let pipeline = "      start: all\n      attachments: { inline: 256KiB }";
-    let world = World::new(Plan { mailboxes: 1, pipeline, ..Plan::default() }).await;
+    let world = World::over(on, Plan { mailboxes: 1, pipeline, ..Plan::default() }).await;
     world.write(0, MIXED);
     let mixed = Pointer::subject(rig::mailbox(0), "mixed");
     world.handle().break_attachment(&mixed, 0).expect("it is there");
@@ -101,13 +111,12 @@ async fn an_attachment_that_graph_does_not_open_is_told_of_and_the_mail_is_whole
     assert!(!told[0].left_out.is_empty(), "and it is said why");
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_filter_sees_people_importance_and_attachments() {
+async fn a_filter_sees_people_importance_and_attachments(on: On) {
     let pipeline = "      start: all\n      attachments: metadata\n      when: >-\n        \
                     data.from.address == 'ann@example.org' and data.importance == 'high' and\n        \
                     data.to | selectattr('address', 'eq', 'm0@contoso.example') | list and\n        \
                     data.attachments | selectattr('name', 'eq', 'a.pdf') | list";
-    let world = World::new(Plan { mailboxes: 1, pipeline, ..Plan::default() }).await;
+    let world = World::over(on, Plan { mailboxes: 1, pipeline, ..Plan::default() }).await;
     world.write(0, &MIXED.replace("Subject: mixed", "Subject: wanted"));
     world.write(0, &MIXED.replace("ann@", "eve@"));
     world.write(0, &MIXED.replace("Importance: high\r\n", ""));

@@ -4,17 +4,21 @@ use jiff::{SignedDuration, Timestamp};
 use mailbridge_sandbox::Bulk;
 
 use super::world::{Plan, World};
-use crate::rig::{self, LOAD, SOON};
+use crate::{
+    bus::{On, over_each_bus},
+    rig::{self, LOAD, SOON},
+};
+
+over_each_bus!(now_leaves_out_what_was_there, a_time_takes_all_that_is_newer_however_many,);
 
 async fn subjects(world: &World) -> Vec<String> {
     let received = world.received().await.remove(&rig::mailbox(0)).unwrap_or_default();
     received.into_iter().filter_map(|mail| mail.content.subject).collect()
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn now_leaves_out_what_was_there() {
+async fn now_leaves_out_what_was_there(on: On) {
     let plan = Plan { mailboxes: 1, pipeline: "      start: now", ..Plan::default() };
-    let world = World::new(plan).await;
+    let world = World::over(on, plan).await;
     let hour_ago = Timestamp::now() - SignedDuration::from_hours(1);
     let old = Bulk { received: Some(hour_ago), ..Bulk::new(rig::mailbox(0), 40) };
     world.handle().receive_many(&old).expect("they arrive");
@@ -31,14 +35,13 @@ async fn now_leaves_out_what_was_there() {
 }
 
 /// More than Graph gives through a filter (5,000).
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_time_takes_all_that_is_newer_however_many() {
+async fn a_time_takes_all_that_is_newer_however_many(on: On) {
     let plan = Plan {
         mailboxes: 1,
         pipeline: "      start: 2026-02-01T00:00:00Z\n      page_size: 500\n      body: none",
         ..Plan::default()
     };
-    let world = World::new(plan).await;
+    let world = World::over(on, plan).await;
     for (from, count) in [("2026-01-01T00:00:00Z", 500), ("2026-02-01T00:00:00Z", 12_000)] {
         let received = Some(from.parse().expect("a time"));
         let seed = count;

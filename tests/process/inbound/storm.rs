@@ -10,7 +10,10 @@ use sha2::{Digest as _, Sha256};
 use tokio::io::AsyncReadExt as _;
 
 use super::world::{Plan, World};
-use crate::rig::{self, SOON, kib};
+use crate::{
+    bus::EVENTS,
+    rig::{self, SOON, kib},
+};
 
 /// However slow the machine.
 const LONG: Duration = Duration::from_mins(5);
@@ -21,7 +24,7 @@ const EACH: u64 = 34;
 
 /// By mailbox, as its token in a subject: how many events the stream has.
 async fn stored(world: &World) -> HashMap<String, u64> {
-    let stream = world.jetstream.get_stream("EVENTS").await.expect("the stream");
+    let stream = world.bus.jetstream().get_stream(EVENTS).await.expect("the stream");
     let subjects = stream.info_with_subjects("mail.event.>").await.expect("its subjects");
     let subjects: Vec<_> = subjects.try_collect().await.expect("its subjects");
     let token = |subject: &str| subject.trim_start_matches("mail.event.").to_owned();
@@ -31,7 +34,7 @@ async fn stored(world: &World) -> HashMap<String, u64> {
 /// Holds every record in the state store against the stream: no record says that more was told than
 /// the stream has. Gives how many there are.
 async fn no_record_is_ahead(world: &World) -> usize {
-    let state = world.jetstream.get_key_value("mailbridge").await.expect("the bucket");
+    let state = world.bus.jetstream().get_key_value("mailbridge").await.expect("the bucket");
     let keys: Vec<String> = state.keys().await.expect("keys").try_collect().await.expect("keys");
     let mut told = HashMap::new();
     for key in keys.iter().filter(|key| key.starts_with("cursor/support/")) {
@@ -67,8 +70,8 @@ async fn twenty_thousand_mails_through_kills_restarts_and_evictions_are_events_o
         }
         let all = kill * EACH * MAILBOXES as u64;
         if kill % 10 == 7 {
-            world.nats.kill().await.expect("it is killed");
-            world.nats.start_again().await.expect("it starts again");
+            world.bus.nats().kill().await.expect("it is killed");
+            world.bus.nats().start_again().await.expect("it starts again");
         }
         // in the middle of the pages of this round
         world.published(all - EACH * MAILBOXES as u64 / 2 - kill, LONG).await;
@@ -141,7 +144,7 @@ async fn files_up_to_a_hundred_megabytes_are_stored_whole_in_flat_memory() {
     }
     world.published(7, LONG).await;
     let most = kib(program.id(), "VmHWM") - idle;
-    let store = world.jetstream.get_object_store("mail").await.expect("the bucket");
+    let store = world.bus.jetstream().get_object_store("mail").await.expect("the bucket");
     let mut sizes = Vec::new();
     for mail in &world.received().await[&rig::mailbox(0)] {
         for attachment in mail.attachments.iter().flatten() {

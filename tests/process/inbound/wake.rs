@@ -5,7 +5,16 @@ use std::time::{Duration, Instant};
 use mailbridge_sandbox::{NotificationFaults, Operation};
 
 use super::world::{Plan, World};
-use crate::rig::{SOON, until};
+use crate::{
+    bus::{On, over_each_bus},
+    rig::{SOON, until},
+};
+
+over_each_bus!(
+    a_call_wakes_its_mailbox,
+    calls_that_are_refused_wake_nobody_and_hurt_nobody,
+    calls_that_are_lost_and_doubled_cost_time_and_no_event,
+);
 
 /// So seldom that only a call explains an event.
 const SELDOM: &str = "10m";
@@ -21,9 +30,8 @@ async fn subscribed(world: &World, mailboxes: usize) {
     .await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_call_wakes_its_mailbox() {
-    let world = World::new(plan(SELDOM, "      start: all")).await;
+async fn a_call_wakes_its_mailbox(on: On) {
+    let world = World::over(on, plan(SELDOM, "      start: all")).await;
     let _program = world.start();
     world.green().await;
     subscribed(&world, 3).await;
@@ -35,9 +43,8 @@ async fn a_call_wakes_its_mailbox() {
     assert!(began.elapsed() < Duration::from_secs(30), "{:?}", began.elapsed());
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn calls_that_are_refused_wake_nobody_and_hurt_nobody() {
-    let world = World::new(plan(SELDOM, "      start: all")).await;
+async fn calls_that_are_refused_wake_nobody_and_hurt_nobody(on: On) {
+    let world = World::over(on, plan(SELDOM, "      start: all")).await;
     let _program = world.start();
     world.green().await;
     subscribed(&world, 3).await;
@@ -68,9 +75,8 @@ async fn calls_that_are_refused_wake_nobody_and_hurt_nobody() {
     world.assert_as_in_inboxes(3).await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn calls_that_are_lost_and_doubled_cost_time_and_no_event() {
-    let world = World::new(plan("1s", "      start: all\n      backstop: 3s")).await;
+async fn calls_that_are_lost_and_doubled_cost_time_and_no_event(on: On) {
+    let world = World::over(on, plan("1s", "      start: all\n      backstop: 3s")).await;
     let faults = NotificationFaults { loss: 0.2, double: 0.2, ..NotificationFaults::default() };
     world.handle().set_notification_faults(faults);
     let _program = world.start();

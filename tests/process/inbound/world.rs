@@ -1,4 +1,4 @@
-//! One test's world: mailboxes in a sandbox, the program, and a nats-server that has its events.
+//! One test's world: mailboxes in a sandbox, the program, and a bus that has its events.
 
 use std::{
     collections::BTreeMap,
@@ -10,28 +10,29 @@ use std::{
     time::Duration,
 };
 
-use async_nats::jetstream::{self, stream};
 use futures_util::StreamExt as _;
-use mailbridge_core::contract::{Change, MailCloudEvent, MailEvent, decode};
+use mailbridge_core::{
+    Message,
+    contract::{Change, MailCloudEvent, MailEvent, decode},
+};
 use mailbridge_sandbox::{
     Arrival, Budgets, Builder, Bulk, DEMO_DOMAIN, Handle, Held, Running, Sandbox,
 };
-use mailbridge_testkit::{
-    program::{Launch, Program},
-    server::NatsServer,
-};
+use mailbridge_testkit::program::{Launch, Program};
 use tokio::task::JoinSet;
 
-use crate::rig::{self, LOAD, until};
+use crate::{
+    bus::{Bus, DEAD, EVENTS, On},
+    rig::{self, LOAD, until},
+};
 
 pub struct World {
-    pub nats: NatsServer,
+    pub bus: Bus,
     pub sandbox: Running,
-    pub jetstream: jetstream::Context,
     /// Starts the program; again after a kill.
     pub launch: Launch,
     pub http: SocketAddr,
-    /// Publications that were seen passing by, those that the stream dropped as repeats too.
+    /// Publications that were seen passing by on NATS, those that the stream dropped as repeats too.
     published: Arc<AtomicUsize>,
     plan: Plan,
     _listening: JoinSet<()>,
@@ -67,35 +68,34 @@ impl Default for Plan {
 }
 
 impl World {
+    /// Over NATS.
     pub async fn new(plan: Plan) -> Self {
-        let nats = NatsServer::start().await.expect("a nats-server");
+        Self::over(On::Nats, plan).await
+    }
+
+    pub async fn over(on: On, plan: Plan) -> Self {
+        let bus = Bus::start(on, None).await;
+        for what in [EVENTS, DEAD] {
+            bus.make(what).await;
+        }
         let sandbox = plan.sandbox.clone().start_local().await.expect("a sandbox");
-        let client = async_nats::connect(nats.url()).await.expect("a connection");
-        let jetstream = jetstream::new(client.clone());
         let http = rig::free_port();
         let launch = Launch::mailbridge().expect("the program");
         let (identity, _) = rig::secret(&sandbox, launch.folder());
-        let config = config(&plan, &identity, nats.url(), &sandbox.base_url(), http);
+        let config = config(&plan, &identity, &bus, &sandbox.base_url(), http);
         let launch = launch.args(["run"]).config(&config).expect("a configuration");
-        for (name, subject) in [("EVENTS", "mail.event.>"), ("DEAD", "mail.dead")] {
-            let config = stream::Config {
-                name: name.into(),
-                subjects: vec![subject.into()],
-                duplicate_window: Duration::from_mins(10),
-                ..stream::Config::default()
-            };
-            jetstream.create_stream(config).await.expect("a stream");
-        }
         let published = Arc::new(AtomicUsize::new(0));
         let mut listening = JoinSet::new();
-        let mut seen = client.subscribe("mail.event.>").await.expect("a subscription");
-        let count = Arc::clone(&published);
-        listening.spawn(async move {
-            while seen.next().await.is_some() {
-                count.fetch_add(1, Ordering::Relaxed);
-            }
-        });
-        Self { nats, sandbox, jetstream, launch, http, published, plan, _listening: listening }
+        if let Bus::Nats(nats) = &bus {
+            let mut seen = nats.watch("mail.event.>").await;
+            let count = Arc::clone(&published);
+            listening.spawn(async move {
+                while seen.next().await.is_some() {
+                    count.fetch_add(1, Ordering::Relaxed);
+                }
+            });
+        }
+        Self { bus, sandbox, launch, http, published, plan, _listening: listening }
     }
 
     /// One more worker of the same pipeline, and where it answers.
@@ -103,8 +103,7 @@ impl World {
         let http = rig::free_port();
         let launch = Launch::mailbridge().expect("the program").args(["run"]);
         let (identity, _) = rig::secret(&self.sandbox, launch.folder());
-        let (nats, sandbox) = (self.nats.url(), self.sandbox.base_url());
-        let config = config(&self.plan, &identity, nats, &sandbox, http);
+        let config = config(&self.plan, &identity, &self.bus, &self.sandbox.base_url(), http);
         let launch = launch.config(&config).expect("a configuration");
         (launch.start().expect("the program starts"), http)
     }
@@ -138,9 +137,8 @@ impl World {
 
     /// Every event in the stream, in its order.
     pub async fn events(&self) -> Vec<MailCloudEvent> {
-        let messages = self.messages("EVENTS").await;
-        let read =
-            |it: &jetstream::message::StreamMessage| decode::read(&it.payload).expect("an event");
+        let messages = self.messages(EVENTS).await;
+        let read = |it: &Message| decode::read(&it.payload).expect("an event");
         messages.iter().map(read).collect()
     }
 
@@ -154,36 +152,30 @@ impl World {
         received
     }
 
-    pub async fn messages(&self, stream: &str) -> Vec<jetstream::message::StreamMessage> {
-        /// Asked for at once.
-        const AHEAD: usize = 64;
-        let mut stream = self.jetstream.get_stream(stream).await.expect("the stream");
-        let state = stream.info().await.expect("stream info").state.clone();
-        if state.messages == 0 {
-            return Vec::new();
-        }
-        let sequences = futures_util::stream::iter(state.first_sequence..=state.last_sequence);
-        let messages = sequences.map(|sequence| stream.get_raw_message(sequence)).buffered(AHEAD);
-        messages.map(|message| message.expect("a message")).collect().await
+    pub async fn messages(&self, what: &str) -> Vec<Message> {
+        self.bus.messages(what).await
     }
 
     /// Waits until so many events are in the stream.
     pub async fn published(&self, count: u64, within: Duration) {
         until(within, &format!("{count} events are in the stream"), async || {
-            self.stored().await >= count
+            self.bus.holds(EVENTS, count).await
         })
         .await;
     }
 
     /// How many events are in the stream.
     pub async fn stored(&self) -> u64 {
-        let mut stream = self.jetstream.get_stream("EVENTS").await.expect("the stream");
-        stream.info().await.expect("stream info").state.messages
+        self.bus.stored(EVENTS).await
     }
 
-    /// How often something was published, repeats that the stream has dropped included.
+    /// How often something was published, with what the bus keeps from its readers: repeats that a
+    /// stream has dropped, and events of transactions that came to nothing.
     pub fn publications(&self) -> usize {
-        self.published.load(Ordering::Relaxed)
+        match &self.bus {
+            Bus::Nats(_) => self.published.load(Ordering::Relaxed),
+            Bus::Kafka(kafka) => kafka.written(EVENTS),
+        }
     }
 
     /// Waits until every mail of these mailboxes is in the stream, and then holds the stream
@@ -223,7 +215,7 @@ impl World {
     }
 }
 
-fn config(plan: &Plan, identity: &str, nats: &str, sandbox: &str, http: SocketAddr) -> String {
+fn config(plan: &Plan, identity: &str, bus: &Bus, sandbox: &str, http: SocketAddr) -> String {
     let Plan { mailboxes, rule, every, pipeline, wake, .. } = plan;
     let mailboxes: Vec<_> = (0..*mailboxes).map(rig::mailbox).collect();
     let list = format!("[{}]", mailboxes.join(", "));
@@ -233,6 +225,8 @@ fn config(plan: &Plan, identity: &str, nats: &str, sandbox: &str, http: SocketAd
     } else {
         String::new()
     };
+    let (section, state) = (bus.section(), bus.state());
+    let (events, dead) = (bus.target(EVENTS), bus.target(DEAD));
     format!(
         r#"
 http: {{ listen: "{http}" }}
@@ -241,16 +235,16 @@ connections:
 {identity}
     cloud: {{ login: "{sandbox}", graph: "{sandbox}" }}
 buses:
-  events: {{ nats: {{ servers: ["{nats}"] }} }}
-state: {{ bus: events, bucket: mailbridge, create: true }}
+  events: {section}
+state: {state}
 pipelines:
   support:
     events:
       connection: contoso
       mailboxes: {mailboxes}
       every: {every}
-      to: {{ bus: events, subject: "mail.event.{{mailbox}}" }}
-      dead_letters: {{ bus: events, subject: mail.dead }}
+      to: {events}
+      dead_letters: {dead}
 {wake}
 {pipeline}
 "#

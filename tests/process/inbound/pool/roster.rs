@@ -47,7 +47,7 @@ impl Askers {
     async fn watch(world: &World) -> Self {
         let slices = u16::try_from(SLICES).expect("few");
         let slice = format!("pool/support/slice/{}", slice_of(DIRECTORY, slices));
-        let bucket = world.jetstream.get_key_value("mailbridge").await.expect("the bucket");
+        let bucket = world.bus.jetstream().get_key_value("mailbridge").await.expect("the bucket");
         let mut changes = bucket.watch_with_history(&slice).await.expect("it can be watched");
         let count = Arc::new(AtomicU64::new(0));
         let (taken, mut watching) = (Arc::clone(&count), JoinSet::new());

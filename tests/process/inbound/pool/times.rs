@@ -16,6 +16,7 @@ use tokio::{
 
 use super::{MAILBOXES, Worker, all_read_by, plan};
 use crate::{
+    bus::EVENTS,
     inbound::world::{Plan, World},
     rig::{SOON, until},
 };
@@ -59,9 +60,9 @@ async fn unowned(end: impl FnOnce(&mut Worker)) -> Duration {
     end(&mut one);
     world.published(its_own, SOON).await;
     settled(&[&two, &three]).await;
-    let told = world.messages("EVENTS").await;
-    assert_eq!(told.len() as u64, its_own, "those of the others stayed where they were");
-    let last = told.last().expect("an event").time.unix_timestamp_nanos();
+    assert_eq!(world.stored().await, its_own, "those of the others stayed where they were");
+    let stream = world.bus.jetstream().get_stream(EVENTS).await.expect("the stream");
+    let last = stream.cached_info().state.last_timestamp.unix_timestamp_nanos();
     let nanoseconds = last - ended.as_nanosecond();
     Duration::from_nanos(u64::try_from(nanoseconds).expect("after the end"))
 }
