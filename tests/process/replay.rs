@@ -22,6 +22,7 @@ over_each_bus!(
     what_is_chosen_is_put_back_beside_a_running_worker_and_the_rest_stays,
     a_dry_run_lists_and_changes_nothing,
     what_may_have_been_sent_is_looked_for_and_sent_only_if_it_was_not,
+    a_replay_killed_in_the_middle_is_run_again_and_every_mail_is_sent_once,
 );
 
 /// Failed attempts end a request at once.
@@ -176,8 +177,14 @@ const LETTERS: usize = 3_000;
 
 /// Dead letters, replays that are killed among them, and another one to the end. Gives how many
 /// requests then stood on the bus, and how many mails were sent more than once.
-async fn killed_in_the_middle(guarantee: &'static str) -> (u64, usize) {
-    let rig = Rig::new(On::Nats, Plan { guarantee, ..plan() }).await;
+async fn killed_in_the_middle(on: On, guarantee: &'static str) -> (u64, usize) {
+    let mut plan = Plan { guarantee, ..plan() };
+    if on == On::Kafka {
+        plan.state = true;
+        plan.pipeline += "\n      dedupe: { window: 24h }";
+    }
+    let rig = Rig::new(on, plan).await;
+    let letters = on.part_of(LETTERS);
     // what is put back twice is stored twice
     if let Bus::Nats(nats) = &rig.bus {
         let requests = nats.jetstream.get_stream(REQUESTS).await.expect("the stream");
@@ -190,7 +197,7 @@ async fn killed_in_the_middle(guarantee: &'static str) -> (u64, usize) {
         rig.handle().add_fault(Fault::answer(400).on(operation));
     }
     let mut program = rig.start();
-    rig.publish_load(0, LETTERS, 50).await;
+    rig.publish_load(0, letters, 50).await;
     rig.drained(LOAD).await;
     program.sigterm().expect("it is asked to stop");
     program.wait_exit(SOON).await.expect("it stops");
@@ -198,7 +205,7 @@ async fn killed_in_the_middle(guarantee: &'static str) -> (u64, usize) {
 
     // often, so that some death is between a publish and its letter's acknowledgement
     let mut before = 0;
-    while before < LETTERS as u64 / 2 {
+    while before < letters as u64 / 2 {
         let mut replay = command(&rig.launch, &["orders"]);
         let more = async || rig.bus.waiting().await > before + 20;
         until(SOON, "some are put back", more).await;
@@ -206,29 +213,31 @@ async fn killed_in_the_middle(guarantee: &'static str) -> (u64, usize) {
         replay.wait_exit(SOON).await.expect("it is gone");
         before = rig.bus.waiting().await;
     }
-    assert!(before < LETTERS as u64, "it was killed in the middle: {before}");
+    assert!(before < letters as u64, "it was killed in the middle: {before}");
     replayed(&rig, &[]).await;
     let stored = rig.bus.waiting().await;
-    assert!(stored >= LETTERS as u64, "none is missing: {stored}");
+    assert!(stored >= letters as u64, "none is missing: {stored}");
     assert_eq!(replayed(&rig, &[]).await, 0, "nothing is left");
 
     let _program = rig.start();
     rig.drained(LOAD).await;
     let copies = rig.copies();
-    assert_eq!(copies.len(), LETTERS, "every mail is sent");
+    assert_eq!(copies.len(), letters, "every mail is sent");
     (stored, copies.values().filter(|copies| **copies > 1).count())
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_replay_killed_in_the_middle_is_run_again_and_every_mail_is_sent_once() {
-    let (_, doubled) = killed_in_the_middle("once").await;
-    assert_eq!(doubled, 0);
+/// Over Kafka with a ledger: without one, some of what was put back twice has been seen to be sent
+/// twice, which is not shown here.
+async fn a_replay_killed_in_the_middle_is_run_again_and_every_mail_is_sent_once(on: On) {
+    let (stored, doubled) = killed_in_the_middle(on, "once").await;
+    assert_eq!(doubled, 0, "of {stored} that were put back");
+    println!("{stored} were put back");
 }
 
 /// The control: where nobody looks, what was put back twice is sent twice.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn where_nobody_looks_a_replay_killed_in_the_middle_doubles() {
-    let (stored, doubled) = killed_in_the_middle("at_least_once").await;
+    let (stored, doubled) = killed_in_the_middle(On::Nats, "at_least_once").await;
     assert!(doubled as u64 <= stored - LETTERS as u64, "only what was put back twice: {stored}");
     assert!(doubled > 0, "some death was between a publish and its acknowledgement");
 }
