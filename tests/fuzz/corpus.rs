@@ -37,3 +37,8 @@ fn cloud_events() {
 fn notifications() {
     run_all("notification", bodies::notification::run);
 }
+
+#[test]
+fn graph_answers() {
+    run_all("graph_answer", bodies::graph_answer::run);
+}

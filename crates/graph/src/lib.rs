@@ -22,6 +22,8 @@ pub mod metric;
 mod operation;
 mod pacing;
 mod preview;
+#[doc(hidden)]
+pub mod probe;
 mod tenants;
 mod token;
 mod wire;

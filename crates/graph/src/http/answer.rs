@@ -6,7 +6,10 @@ use std::{
 };
 
 use bytes::{Bytes, BytesMut};
-use reqwest::{Response, header};
+use reqwest::{
+    Response, StatusCode,
+    header::{self, HeaderMap},
+};
 use serde_json::Value;
 
 use super::challenge;
@@ -35,7 +38,7 @@ impl Take {
 /// What Graph answered.
 pub(crate) struct Answer {
     pub(crate) status: u16,
-    pub(super) retry_after: Option<Duration>,
+    pub(crate) retry_after: Option<Duration>,
     pub(crate) request_id: Option<String>,
     /// What a token must have for this to be answered, if that was why it was refused.
     pub(super) challenge: Option<Challenge>,
@@ -65,8 +68,16 @@ impl fmt::Display for Flaw {
 
 impl Answer {
     pub(super) async fn read(mut response: Response, take: Take) -> Self {
-        let status = response.status();
-        let headers = response.headers();
+        let head = Self::head(response.status(), response.headers());
+        let (body, flaw) = match body(&mut response, take.bytes_max).await {
+            Ok(body) => (body, None),
+            Err(flaw) => (Bytes::new(), Some(flaw)),
+        };
+        Self { body, flaw, ..head }
+    }
+
+    /// All that comes before the body.
+    pub(crate) fn head(status: StatusCode, headers: &HeaderMap) -> Self {
         let retry_after = headers
             .get(header::RETRY_AFTER)
             .and_then(|value| retry_after::parse(value.as_bytes(), SystemTime::now()));
@@ -74,11 +85,8 @@ impl Answer {
             headers.get("request-id").and_then(|value| value.to_str().ok()).map(printable);
         let challenge =
             if matches!(status.as_u16(), 401 | 403) { challenge::find(headers) } else { None };
-        let (body, flaw) = match body(&mut response, take.bytes_max).await {
-            Ok(body) => (body, None),
-            Err(flaw) => (Bytes::new(), Some(flaw)),
-        };
-        Self { status: status.as_u16(), retry_after, request_id, challenge, body, flaw }
+        let (status, body) = (status.as_u16(), Bytes::new());
+        Self { status, retry_after, request_id, challenge, body, flaw: None }
     }
 
     /// The error codes of the body, the outermost first. `innerError` is spelled and nested in more

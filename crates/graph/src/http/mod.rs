@@ -36,7 +36,7 @@ use exchange::Meters;
 pub(crate) use exchange::{Outcome, exchange};
 pub(crate) use origin::{Authorized, Origin};
 pub(crate) use stream::Stream;
-pub(crate) use upload::{Progress, UploadCall};
+pub(crate) use upload::{Progress, UploadCall, answered as upload_answered};
 
 /// A connection that is not there by then is not made.
 const CONNECT_MAX: Duration = Duration::from_secs(5);

@@ -16,7 +16,7 @@ use serde::Deserialize;
 use tokio::time::{Instant, timeout_at};
 
 use super::{
-    Door, Operation,
+    Answer, Door, Operation,
     exchange::{Outcome, execute, failure},
     spans,
 };
@@ -93,9 +93,12 @@ fn build(call: UploadCall<'_>) -> Result<Request> {
     Ok(request)
 }
 
-/// What an answer says of the session, where it does.
 fn progress(outcome: &Outcome) -> Option<Progress> {
-    let Outcome::Answered(answer) = outcome else { return None };
+    if let Outcome::Answered(answer) = outcome { answered(answer) } else { None }
+}
+
+/// What an answer says of the session, where it does.
+pub(crate) fn answered(answer: &Answer) -> Option<Progress> {
     match answer.status {
         201 | 204 => Some(Progress::Complete),
         200 | 202 => next(&answer.body).map(Progress::Next),

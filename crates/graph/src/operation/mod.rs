@@ -1,6 +1,6 @@
 //! What can be done in a mailbox, one module an operation, and the session that they work in.
 
-mod bounce;
+pub(crate) mod bounce;
 pub(crate) mod changes;
 pub(crate) mod edit;
 pub(crate) mod send;

@@ -79,7 +79,8 @@ fn unreachable(error: &reqwest::Error) -> Error {
         .with("cause", cause)
 }
 
-fn read(
+/// Reads an answer of the login service.
+pub(crate) fn read(
     status: StatusCode,
     wait: Option<Duration>,
     skew: Option<Skew>,

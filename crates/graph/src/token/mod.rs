@@ -8,7 +8,7 @@ mod aadsts;
 mod cache;
 mod claims;
 mod clock;
-mod endpoint;
+pub(crate) mod endpoint;
 
 use std::fmt;
 

@@ -9,7 +9,7 @@
 
 mod find;
 mod original;
-mod status;
+pub(crate) mod status;
 
 use std::time::Duration;
 

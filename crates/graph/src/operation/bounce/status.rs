@@ -14,14 +14,15 @@ const DIAGNOSTIC_CHARS_MAX: usize = 500;
 
 /// A report, read.
 #[derive(Debug, Default)]
-pub(super) struct Status {
+pub(crate) struct Status {
     /// The `Message-ID` of the mail it is about, with its angle brackets.
     pub(super) original: Option<String>,
     /// Who did not get it; nothing, if it says that nobody failed to.
-    pub(super) undelivered: Option<Vec<Undelivered>>,
+    pub(crate) undelivered: Option<Vec<Undelivered>>,
 }
 
-pub(super) fn read(raw: &[u8]) -> Status {
+/// Reads a report, or whatever else came.
+pub(crate) fn read(raw: &[u8]) -> Status {
     let nobody = Status { original: None, undelivered: Some(Vec::new()) };
     let Some(report) = MessageParser::new().parse(raw) else { return nobody };
     let original = report.parts.iter().find_map(original);

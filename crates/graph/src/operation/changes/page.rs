@@ -105,7 +105,8 @@ pub(super) fn whole_seconds(time: Timestamp) -> Timestamp {
     time.round(second).unwrap_or(time)
 }
 
-fn read(body: &str, select: &Select) -> Result<Page> {
+/// Reads a page.
+pub(crate) fn read(body: &str, select: &Select) -> Result<Page> {
     let listed = listed(body, "graph's page of changes cannot be read")?;
     let (next, more) = match (listed.next_link, listed.delta_link) {
         (Some(link), _) => (link, true),

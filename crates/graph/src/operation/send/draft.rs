@@ -27,12 +27,12 @@ pub(crate) struct Draft {
 }
 
 impl Draft {
-    pub(super) fn read(body: &[u8]) -> Result<Self> {
+    pub(crate) fn read(body: &[u8]) -> Result<Self> {
         answer(body, "graph's answer about a draft cannot be read")
     }
 
     /// Its path below the mailbox, with what stands behind it.
-    pub(super) fn path(&self, tail: &str) -> Result<String> {
+    pub(crate) fn path(&self, tail: &str) -> Result<String> {
         let id = segment(&self.id).ok_or_else(|| {
             Error::transient(Code::GraphUnexpected, "graph gave a draft an id that is none")
         })?;

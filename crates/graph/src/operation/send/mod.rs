@@ -10,7 +10,7 @@
 mod at_least_once;
 mod attach;
 mod build;
-mod draft;
+pub(crate) mod draft;
 mod leftover;
 mod look;
 mod once;
