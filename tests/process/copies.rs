@@ -52,9 +52,10 @@ async fn every_copy_of_a_request_is_the_same_mail(on: On) {
     assert!(rig.dead().await.is_empty());
 }
 
-/// The control: without a ledger the same producer has most of its mails sent more than once.
+/// The control: without a ledger the same producer has mails sent more than once. How many depends on how
+/// many copies are in hand at once: of others, the look before the send finds the mail.
 async fn without_a_ledger_copies_are_mails(on: On) {
     let rig = sent_by_three(on, plan("")).await;
     let doubled = rig.copies().values().filter(|copies| **copies > 1).count();
-    assert!(doubled > on.part_of(REQUESTS) / 2, "{doubled}");
+    assert!(doubled > on.part_of(REQUESTS) / 10, "{doubled}");
 }
