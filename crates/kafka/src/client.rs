@@ -40,6 +40,8 @@ const QUEUED_KBYTES_MAX: &str = "65536";
 /// A topic's limit is for what is sent together: what fits alone must not be refused for the company
 /// it came in (kafka.apache.org, topic configuration, `max.message.bytes`).
 const BATCH_BYTES_MAX: &str = "65536";
+/// How long a record waits for company.
+const LINGER_MS: &str = "1";
 /// Longer than any topic takes: the topic's own limit is what counts.
 const MESSAGE_BYTES_MAX: &str = "104857600";
 
@@ -155,20 +157,21 @@ impl Connector {
             return Ok(Arc::clone(link));
         }
         let watch = self.watch().await?;
-        let producer = self.producer().await?.create_with_context(watch.clone());
+        let producer = self.producer(BATCH_BYTES_MAX, LINGER_MS).await?;
+        let producer = producer.create_with_context(watch.clone());
         let producer = producer.map_err(|error| unusable(&error))?;
         Ok(Arc::clone(link.insert(Arc::new(Link { producer, watch }))))
     }
 
-    /// The configuration of any producer.
-    pub async fn producer(&self) -> Result<ClientConfig> {
+    /// The configuration of any producer. The user's own options go before what is given here.
+    pub async fn producer(&self, batch_bytes: &str, linger_ms: &str) -> Result<ClientConfig> {
         let mut client = self.client().await?;
         client.set("enable.idempotence", "true");
         for (name, value) in [
             ("message.max.bytes", MESSAGE_BYTES_MAX),
             ("queue.buffering.max.kbytes", QUEUED_KBYTES_MAX),
-            ("batch.size", BATCH_BYTES_MAX),
-            ("linger.ms", "1"),
+            ("batch.size", batch_bytes),
+            ("linger.ms", linger_ms),
             ("message.timeout.ms", "30000"),
         ] {
             if !self.options.contains_key(name) {

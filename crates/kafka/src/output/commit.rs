@@ -7,7 +7,7 @@
 //! event (`docs/adr`).
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
@@ -16,11 +16,15 @@ use bytes::Bytes;
 use mailbridge_core::{Code, Error, Put, Result, Revision};
 use rdkafka::{
     error::KafkaError,
-    producer::{DeliveryFuture, FutureProducer, FutureRecord, Producer as _},
+    producer::{FutureProducer, Producer as _},
     types::RDKafkaErrorCode as Kafka,
 };
 use tokio::sync::Mutex as Turn;
 
+use super::{
+    lots::{self, Lots, Placed, delivered},
+    refused,
+};
 use crate::{
     client::{ASK_TIMEOUT, Connector, Watch, blocking, unusable},
     error,
@@ -40,6 +44,9 @@ const READ_AGAIN: Duration = Duration::from_millis(20);
 /// How long a request waits at first that the brokers are not ready for, such as the first of a
 /// transaction while they still end the one before; longer each time.
 const AGAIN_AFTER_MS: &str = "10";
+/// A lot of records is one batch for each partition, and there is time to hand it over whole.
+const BATCH_BYTES: &str = "1000000";
+const LINGER_MS: &str = "5";
 const WHAT: &str = "the brokers did not commit the events";
 
 type Producer = Arc<FutureProducer<Watch>>;
@@ -48,6 +55,7 @@ type Producer = Arc<FutureProducer<Watch>>;
 pub(super) struct Commits {
     connector: Arc<Connector>,
     store: Arc<KafkaStore>,
+    lots: Lots,
     /// What is committed by, and by one at a time. Without a producer, the share is not ours.
     shares: Mutex<HashMap<String, Arc<Turn<Option<Producer>>>>>,
 }
@@ -59,26 +67,36 @@ pub(super) struct Value<'a> {
     pub expected: Option<Revision>,
 }
 
-/// Why a transaction came to nothing.
-enum Failure {
+/// Why a transaction came to nothing, or nobody knows whether it did.
+pub(super) enum Failure {
     /// Another has taken the share over.
     Fenced,
-    /// It was given up, and the producer is as before.
-    Aborted(Error),
-    /// Nobody knows, or the producer is of no use any more.
-    Open(Error),
+    /// So many records were too large together, and smaller lots may do.
+    Together,
+    Failed(Error),
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self::Failed(error)
+    }
 }
 
 impl Commits {
     pub fn new(connector: &Arc<Connector>, store: Arc<KafkaStore>) -> Self {
-        Self { connector: Arc::clone(connector), store, shares: Mutex::default() }
+        Self {
+            connector: Arc::clone(connector),
+            store,
+            lots: Lots::new(),
+            shares: Mutex::default(),
+        }
     }
 
     /// See [`mailbridge_core::Output::commit`].
     pub async fn commit(
         &self,
         share: &str,
-        records: Vec<FutureRecord<'_, [u8], [u8]>>,
+        records: &[Placed<'_>],
         value: Value<'_>,
     ) -> Result<Put> {
         let turn = {
@@ -86,41 +104,42 @@ impl Commits {
             Arc::clone(shares.entry(share.to_owned()).or_default())
         };
         let mut turn = turn.lock().await;
-        // whoever breaks off here leaves the share without a producer, as after a failure
-        let producer = match turn.take() {
-            Some(producer) => producer,
-            None => self.take_over(share).await?,
-        };
-        let Some(proposed) = self.store.proposal(value.key, value.expected) else {
-            *turn = Some(producer);
-            return Ok(Put::Conflict);
-        };
-        match self.transact(&producer, records, &proposed, value.bytes).await {
-            Ok(offset) => {
-                // the share stays ours only with this read back: the next commit builds on it
-                let stands = self.store.settle(proposed, offset).await?;
+        loop {
+            // whoever breaks off here leaves the share without a producer, as after a failure
+            let producer = match turn.take() {
+                Some(producer) => producer,
+                None => self.take_over(share).await?,
+            };
+            let Some(proposed) = self.store.proposal(value.key, value.expected) else {
                 *turn = Some(producer);
-                Ok(stands.map_or(Put::Conflict, Put::Stored))
-            }
-            Err(Failure::Aborted(error)) => {
-                *turn = Some(producer);
-                Err(error)
-            }
-            Err(Failure::Fenced) => {
-                tracing::info!(share, "another worker commits for this share of the work now");
-                discard(producer).await?;
-                Ok(Put::Conflict)
-            }
-            Err(Failure::Open(error)) => {
-                discard(producer).await?;
-                Err(error)
+                return Ok(Put::Conflict);
+            };
+            let failure = match self.transact(&producer, records, &proposed, value.bytes).await {
+                Ok(offset) => {
+                    // the share stays ours only with this read back: the next commit builds on it
+                    let stands = self.store.settle(proposed, offset).await?;
+                    *turn = Some(producer);
+                    return Ok(stands.map_or(Put::Conflict, Put::Stored));
+                }
+                Err(failure) => failure,
+            };
+            // librdkafka leaves a gap in its numbers after a record that was refused, over which the
+            // next transaction would fall: the next producer ends what this one left open
+            discard(producer).await?;
+            match failure {
+                Failure::Together => {}
+                Failure::Failed(error) => return Err(error),
+                Failure::Fenced => {
+                    tracing::info!(share, "another worker commits for this share of the work now");
+                    return Ok(Put::Conflict);
+                }
             }
         }
     }
 
     /// A producer for a share, that nobody else commits for from now on.
     async fn take_over(&self, share: &str) -> Result<Producer> {
-        let mut client = self.connector.producer().await?;
+        let mut client = self.connector.producer(BATCH_BYTES, LINGER_MS).await?;
         client
             // where the log ends is to be told with what is open
             .set("isolation.level", "read_uncommitted")
@@ -182,97 +201,42 @@ impl Commits {
     async fn transact(
         &self,
         producer: &Producer,
-        records: Vec<FutureRecord<'_, [u8], [u8]>>,
+        records: &[Placed<'_>],
         proposed: &Proposed,
         value: &Bytes,
     ) -> Result<i64, Failure> {
         let filled = async {
-            producer.begin_transaction().map_err(|failure| error::failed(WHAT, &failure))?;
-            publish(producer, records).await?;
+            let begun = producer.begin_transaction();
+            begun.map_err(|failure| error::failed(WHAT, &failure))?;
+            self.lots.send(producer, records).await?;
             let record = proposed.record(self.store.topic(), value);
-            let sent = producer.send_result(record).map_err(|(failure, _)| refused(&failure))?;
-            delivered(sent).await
+            let sent = producer.send_result(record);
+            Ok(sent.map_err(|(failure, _)| refused(lots::code(&failure)))?)
         };
-        let offset = match filled.await {
-            Ok(offset) => offset,
-            Err(error) => return Err(self.abort(producer, error).await),
+        let sent = match filled.await {
+            Ok(sent) => sent,
+            Err(failure) => return Err(self.abort(producer, failure).await),
         };
-        let committed = self.ask(producer, |it| it.commit_transaction(ENDED_WITHIN)).await;
-        match committed.map_err(Failure::Open)? {
-            Ok(()) => Ok(offset),
+        // sends what waits first
+        let committed = self.ask(producer, |it| it.commit_transaction(ENDED_WITHIN)).await?;
+        match committed {
+            Ok(()) => Ok(delivered(sent).await.map_err(refused)?),
             Err(KafkaError::Transaction(failure)) if failure.txn_requires_abort() => {
-                Err(self.abort(producer, error::coded(WHAT, failure.code())).await)
+                Err(self.abort(producer, error::coded(WHAT, failure.code()).into()).await)
             }
             Err(_) if is_fenced(producer) => Err(Failure::Fenced),
-            Err(failure) => Err(Failure::Open(refused(&failure))),
+            Err(failure) => Err(refused(lots::code(&failure)).into()),
         }
     }
 
-    async fn abort(&self, producer: &Producer, why: Error) -> Failure {
-        if is_fenced(producer) {
-            return Failure::Fenced;
+    /// Nobody waits then for what is of no use any more; if it fails, not for long.
+    async fn abort(&self, producer: &Producer, why: Failure) -> Failure {
+        let aborted = self.ask(producer, |it| it.abort_transaction(ENDED_WITHIN)).await;
+        if let Ok(Err(failure)) = aborted {
+            tracing::debug!(%failure, "a transaction was not aborted");
         }
-        match self.ask(producer, |it| it.abort_transaction(ENDED_WITHIN)).await {
-            Ok(Ok(())) => Failure::Aborted(why),
-            Ok(Err(_)) if is_fenced(producer) => Failure::Fenced,
-            Ok(Err(_)) | Err(_) => Failure::Open(why),
-        }
+        if is_fenced(producer) { Failure::Fenced } else { why }
     }
-}
-
-/// Sends all, and waits until all are with the brokers.
-async fn publish(
-    producer: &Producer,
-    records: Vec<FutureRecord<'_, [u8], [u8]>>,
-) -> Result<(), Error> {
-    let topics: Vec<_> = records.iter().map(|record| record.topic.to_owned()).collect();
-    let placed = |number: usize, error: Error| {
-        // its place among the messages, where the message itself is at fault
-        let error = match error.code() {
-            Code::BusPayloadTooLarge => error.with("message", number),
-            _ => error,
-        };
-        error.with("topic", &topics[number])
-    };
-    let mut sent = VecDeque::new();
-    for (number, mut record) in records.into_iter().enumerate() {
-        loop {
-            let (failure, again) = match producer.send_result(record) {
-                Ok(confirmed) => {
-                    sent.push_back((number, confirmed));
-                    break;
-                }
-                Err(refused) => refused,
-            };
-            // the queue has room again when the first is out
-            let first = if is_full(&failure) { sent.pop_front() } else { None };
-            let Some((first, confirmed)) = first else {
-                return Err(placed(number, refused(&failure)));
-            };
-            delivered(confirmed).await.map_err(|error| placed(first, error))?;
-            record = again;
-        }
-    }
-    for (number, confirmed) in sent {
-        delivered(confirmed).await.map_err(|error| placed(number, error))?;
-    }
-    Ok(())
-}
-
-fn is_full(failure: &KafkaError) -> bool {
-    failure.rdkafka_error_code() == Some(Kafka::QueueFull)
-}
-
-async fn delivered(sent: DeliveryFuture) -> Result<i64> {
-    match sent.await {
-        Ok(Ok(delivery)) => Ok(delivery.offset),
-        Ok(Err((failure, _))) => Err(refused(&failure)),
-        Err(_) => Err(Error::transient(Code::BusPublishFailed, "the producer was closed")),
-    }
-}
-
-fn refused(failure: &KafkaError) -> Error {
-    super::refused(failure.rdkafka_error_code().unwrap_or(Kafka::Fail))
 }
 
 fn is_fenced(producer: &Producer) -> bool {

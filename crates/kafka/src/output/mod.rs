@@ -2,6 +2,7 @@
 //! together with a value of state.
 
 mod commit;
+mod lots;
 
 use std::{
     collections::HashSet,
@@ -11,15 +12,16 @@ use std::{
 
 use async_trait::async_trait;
 use mailbridge_core::{Code, Commit, Error, Message, Output, Put, Result};
-use rdkafka::{
-    message::Headers as _, producer::FutureRecord, types::RDKafkaErrorCode as Kafka, util::Timeout,
-};
+use rdkafka::{types::RDKafkaErrorCode as Kafka, util::Timeout};
 
-use self::commit::{Commits, Value};
+use self::{
+    commit::{Commits, Value},
+    lots::Placed,
+};
 use crate::{
     client::{Connector, Link},
     config::{Target, topic_of},
-    error, headers, setup,
+    error, setup,
     state::KafkaStore,
 };
 
@@ -71,7 +73,7 @@ impl KafkaOutput {
     }
 
     /// Where a message goes, and under which key.
-    async fn place(&self, message: &Message) -> Result<(String, Vec<u8>)> {
+    async fn place<'a>(&self, message: &'a Message) -> Result<Placed<'a>> {
         let topic = match &message.address {
             Some(address) => address.clone(),
             None => topic_of(&self.target.topic, &message.labels),
@@ -81,7 +83,7 @@ impl KafkaOutput {
             Some(template) => template.fill(&message.labels, "", str::to_owned).into_bytes(),
             None => message.key.as_deref().unwrap_or_default().to_vec(),
         };
-        Ok((topic, key))
+        Ok(Placed { message, topic, key })
     }
 }
 
@@ -90,13 +92,11 @@ impl Output for KafkaOutput {
     /// Returns once the record is confirmed. While the queue is full it waits; the producer repeats
     /// a record by itself, and its idempotence keeps that from being stored twice.
     async fn publish(&self, message: Message) -> Result<()> {
-        let (topic, key) = self.place(&message).await?;
-        let confirmed =
-            self.link.producer.send(record(&message, &topic, &key), QUEUED_WITHIN).await;
-        confirmed.map(drop).map_err(|(failure, _)| {
-            let code = failure.rdkafka_error_code().unwrap_or(Kafka::Fail);
-            refused(code).with("topic", topic)
-        })
+        let placed = self.place(&message).await?;
+        let confirmed = self.link.producer.send(placed.record(), QUEUED_WITHIN).await;
+        confirmed
+            .map(drop)
+            .map_err(|(failure, _)| refused(lots::code(&failure)).with("topic", &placed.topic))
     }
 
     async fn commit(&self, commit: Commit<'_>) -> Result<Put> {
@@ -105,23 +105,12 @@ impl Output for KafkaOutput {
             return Err(Error::permanent(Code::Internal, detail));
         };
         let Commit { share, messages, key, ref value, expected } = commit;
-        let mut places = Vec::with_capacity(messages.len());
+        let mut records = Vec::with_capacity(messages.len());
         for message in messages {
-            places.push(self.place(message).await?);
+            records.push(self.place(message).await?);
         }
-        let records = messages.iter().zip(&places);
-        let records = records.map(|(message, (topic, key))| record(message, topic, key)).collect();
-        commits.commit(share, records, Value { key, bytes: value, expected }).await
+        commits.commit(share, &records, Value { key, bytes: value, expected }).await
     }
-}
-
-fn record<'a>(message: &'a Message, topic: &'a str, key: &'a [u8]) -> FutureRecord<'a, [u8], [u8]> {
-    let mut record = FutureRecord::to(topic).payload(&message.payload[..]);
-    if !key.is_empty() {
-        record = record.key(key);
-    }
-    let headers = headers::outgoing(message);
-    if headers.count() > 0 { record.headers(headers) } else { record }
 }
 
 fn refused(code: Kafka) -> Error {
