@@ -217,6 +217,7 @@ pub trait Signals: Send {
 ///   nobody knows: the bytes left and no definite answer came.
 /// - With a doubt it looks in the mailbox before it does anything that could be seen twice.
 /// - One mailbox that is slow or throttled does not slow another.
+/// - Where other workers have all that a mailbox takes at once, the error's field `slots` is `taken`.
 #[async_trait]
 pub trait Mail: Send + Sync {
     /// Proves that the service lets us in, without any effect. Cheap when it is known to.

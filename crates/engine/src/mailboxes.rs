@@ -25,6 +25,9 @@ const ALWAYS: u32 = 8;
 const FAR_MAX: Duration = Duration::from_mins(10);
 /// The pace at which deliveries return to a mailbox of which nothing is known yet.
 const PACE_UNKNOWN: Duration = Duration::from_millis(50);
+/// The same where other workers have all slots of a mailbox: fast enough that they get what they lack
+/// from those who are about to send most of it back.
+const PACE_AWAY: Duration = Duration::from_millis(20);
 /// Mailboxes known at once; idle ones are forgotten beyond that.
 const KNOWN_MAX: usize = 10_000;
 
@@ -50,6 +53,17 @@ struct State {
     closed_pace: Option<Duration>,
     /// When the next one that is sent back may return.
     next_return: Option<Instant>,
+}
+
+/// Why a mailbox is closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Why {
+    /// It asked for it.
+    Asked,
+    /// The pipeline's own budget is spent, whose pace is known.
+    Budget,
+    /// Other workers have all its slots.
+    Away,
 }
 
 /// Whether a delivery may stay.
@@ -127,14 +141,21 @@ impl Here {
         });
     }
 
-    /// Closes the mailbox for a while, because it asked for it; says how long this delivery, which
-    /// met the closed door, goes back for. `by_budget`: it was not the mailbox but the pipeline's own
-    /// budget, whose pace is known.
-    pub fn close(&self, after: Duration, by_budget: bool) -> Duration {
-        let known = self.mailboxes.budget_pace.filter(|_| by_budget);
+    /// Closes the mailbox for a while; says how long this delivery, which met the closed door, goes
+    /// back for.
+    pub fn close(&self, after: Duration, why: Why) -> Duration {
+        let known = match why {
+            Why::Asked => None,
+            Why::Budget => self.mailboxes.budget_pace,
+            Why::Away => Some(PACE_AWAY),
+        };
         self.change(|state| {
             let now = Instant::now();
             let until = now + after;
+            if why == Why::Away && state.closed_pace != known {
+                // those that were to keep this worker's own pace are not waited for
+                state.next_return = None;
+            }
             state.closed_until = state.closed_until.max(Some(until));
             state.closed_pace = known;
             let pace = known.unwrap_or_else(|| state.pace());
@@ -175,7 +196,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_closed_mailbox_sends_back_and_the_others_go_on() {
         let mailboxes = Mailboxes::default();
-        stay(&mailboxes, "a@x").close(Duration::from_secs(5), false);
+        stay(&mailboxes, "a@x").close(Duration::from_secs(5), Why::Asked);
         let waits: Vec<_> = (0..3).map(|_| back(&mailboxes, "a@x")).collect();
         assert!(waits.is_sorted() && waits[0] >= Duration::from_secs(5), "{waits:?}");
         assert!(waits[2] > waits[0], "each has its own time: {waits:?}");
@@ -188,14 +209,30 @@ mod tests {
     async fn a_spent_budget_is_come_back_to_a_little_faster_than_it_lets_through() {
         let mailboxes = Mailboxes::paced(Some(Duration::from_secs(2)));
         let here = stay(&mailboxes, "a@x");
-        here.close(Duration::from_secs(30), true);
+        here.close(Duration::from_secs(30), Why::Budget);
         let waits: Vec<_> = (0..41).map(|_| back(&mailboxes, "a@x").as_secs()).collect();
         assert_eq!((waits[0], waits[40]), (31, 30 + 41 * 3 / 2));
         let here = stay(&mailboxes, "b@x");
-        here.close(Duration::from_secs(30), false);
+        here.close(Duration::from_secs(30), Why::Asked);
         drop(here);
         back(&mailboxes, "b@x");
         assert_eq!(back(&mailboxes, "b@x").as_secs(), 30, "what graph closes is not the budget's");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_others_have_slots_for_is_not_kept_from_them_by_a_slow_worker() {
+        let mailboxes = Mailboxes::default();
+        let here = stay(&mailboxes, "a@x");
+        here.took(Duration::from_secs(2));
+        here.close(Duration::from_secs(1), Why::Asked);
+        let slow: Vec<_> = (0..100).map(|_| back(&mailboxes, "a@x")).collect();
+        assert!(slow[99] > Duration::from_secs(90), "{slow:?}");
+        here.close(Duration::from_secs(1), Why::Away);
+        let away: Vec<_> = (0..100).map(|_| back(&mailboxes, "a@x")).collect();
+        assert!(away[99] < Duration::from_secs(4), "{away:?}");
+        here.close(Duration::from_secs(1), Why::Away);
+        let later = back(&mailboxes, "a@x");
+        assert!(later > away[99], "the clock goes on: {later:?}");
     }
 
     #[tokio::test(start_paused = true)]
@@ -207,7 +244,7 @@ mod tests {
             here[place].took(Duration::from_millis(400) * (u32::try_from(place).unwrap() / 4 + 1));
         }
         here.truncate(3);
-        here[0].close(Duration::from_secs(1), false);
+        here[0].close(Duration::from_secs(1), Why::Asked);
         let waits: Vec<_> = (0..100).map(|_| back(&mailboxes, "slow@x")).collect();
         let pace = waits[99].saturating_sub(waits[0]) / 99;
         assert!(pace > Duration::from_millis(45) && pace < Duration::from_millis(80), "{pace:?}");

@@ -341,7 +341,7 @@ fn a_closed_mailbox_is_passed_by_and_the_others_are_not() {
         world.bounce(&closed, 2);
         let worker = world.watch(&[&open, &closed]);
         let crate::mailboxes::Turn::Here(here) = worker.mailboxes.enter(&closed) else { panic!() };
-        here.close(Duration::from_mins(3), false);
+        here.close(Duration::from_mins(3), crate::mailboxes::Why::Asked);
         looks(&worker, 2).await;
         assert_eq!(world.published(), ["order-1"]);
         looks(&worker, 3).await;

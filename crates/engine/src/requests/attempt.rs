@@ -17,7 +17,7 @@ use crate::{
     bounces::Origin,
     decide::{Decision, decide, may_try},
     hold::Pass,
-    mailboxes::{Here, Turn},
+    mailboxes::{Here, Turn, Why},
     memory::Known,
     metric,
 };
@@ -254,8 +254,7 @@ impl Line {
             Decision::Wait { scope, after } => {
                 let back = match scope {
                     Scope::Mailbox => {
-                        let by_budget = error.code() == Code::MailboxBudget;
-                        step.here.close(after.unwrap_or(MAILBOX_PAUSE), by_budget)
+                        step.here.close(after.unwrap_or(MAILBOX_PAUSE), why_closed(&error))
                     }
                     Scope::Connection => step.pass.close(&error, after),
                 };
@@ -279,5 +278,13 @@ impl Line {
         } else {
             tracing::warn!(%pipeline, %position, %mailbox, %code, %error, "an attempt failed");
         }
+    }
+}
+
+fn why_closed(error: &Error) -> Why {
+    match error.code() {
+        Code::MailboxBudget => Why::Budget,
+        _ if error.field("slots") == Some("taken") => Why::Away,
+        _ => Why::Asked,
     }
 }

@@ -87,7 +87,7 @@ impl Lane {
             return Err(wait_longer(gate - now));
         }
         if self.is_away(now) {
-            return Err(busy());
+            return Err(taken());
         }
         let slot = match Arc::clone(&self.slots).try_acquire_owned() {
             Ok(slot) => slot,
@@ -99,7 +99,7 @@ impl Lane {
         // the last slot may have been lost to others while it was waited for
         if self.is_away(Instant::now()) {
             self.release(slot);
-            return Err(busy());
+            return Err(taken());
         }
         Ok(slot)
     }
@@ -204,6 +204,11 @@ pub(super) fn wait_longer(wait: Duration) -> Error {
     let verdict = Verdict::Blocked { scope: Scope::Mailbox, after: Some(wait) };
     Error::new(Code::GraphThrottled, verdict, "the mailbox keeps the pace that graph asks for")
         .with("wait_seconds", format_args!("{:.1}", wait.as_secs_f64()))
+}
+
+/// Other workers have all slots.
+fn taken() -> Error {
+    busy().with("slots", "taken")
 }
 
 /// All slots stay taken.
