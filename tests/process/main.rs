@@ -22,6 +22,7 @@ mod inbound;
 mod isolation;
 mod kafka;
 mod kill;
+mod reload;
 mod replay;
 mod restart;
 mod rig;

@@ -193,6 +193,12 @@ impl Rig {
         Some((answer.status().as_u16(), answer.json().await.ok()?))
     }
 
+    /// `/status`.
+    pub async fn status(&self) -> serde_json::Value {
+        let answer = http_client().get(format!("http://{}/status", self.http)).send().await;
+        answer.expect("an answer").json().await.expect("JSON")
+    }
+
     pub async fn metrics(&self) -> String {
         let answer = http_client().get(format!("http://{}/metrics", self.http)).send().await;
         answer.expect("an answer").text().await.expect("text")

@@ -84,6 +84,12 @@ impl Health {
         reporter
     }
 
+    /// Forgets a pipeline that is run no more.
+    pub fn forget(&self, pipeline: &str) {
+        let mut pipelines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        pipelines.remove(pipeline);
+    }
+
     /// All pipelines, by name.
     pub fn snapshot(&self) -> Vec<PipelineHealth> {
         let pipelines = self.0.lock().unwrap_or_else(PoisonError::into_inner);

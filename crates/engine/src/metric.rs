@@ -57,9 +57,19 @@ pub const SPANS_EXPORTED: &str = "mailbridge_spans_exported_total";
 /// Spans that nobody has, by `reason`: `queue_full` or `collector`.
 pub const SPANS_DROPPED: &str = "mailbridge_spans_dropped_total";
 
+/// Times that the configuration was read again, by `result`.
+pub const RELOADS: &str = "mailbridge_config_reloads_total";
+/// 0 while the files have mistakes, and what they said before is run.
+pub const RELOADED: &str = "mailbridge_config_last_reload_successful";
+
 /// Every metric of the engine with its meaning, for the program to describe them.
 pub const ALL: &[(&str, &str)] = &[
     (RECEIVED, "deliveries taken from the bus"),
+    (
+        RELOADS,
+        "times that the configuration was read again, by result: `applied`, `unchanged` or `refused`",
+    ),
+    (RELOADED, "0 while the files have mistakes, and what they said before is run; else 1"),
     (SPANS_EXPORTED, "spans that a collector has taken"),
     (SPANS_DROPPED, "spans that no collector has, by reason: `queue_full` or `collector`"),
     (SKIPPED, "messages that `compose.when` passes by: settled, without an outcome"),

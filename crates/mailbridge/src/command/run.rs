@@ -1,14 +1,9 @@
 //! `mailbridge run`: runs what a configuration says.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    mem::take,
-    path::PathBuf,
-    sync::Arc,
-};
+use std::{collections::BTreeSet, io, path::PathBuf, sync::Arc};
 
-use mailbridge_core::{Code, Error, Result};
-use mailbridge_graph::{Notify, Options};
+use mailbridge_core::{Code, Error, Mailbox, Result};
+use mailbridge_graph::Options;
 use tokio::task::JoinSet;
 
 use crate::{
@@ -22,12 +17,12 @@ use crate::{
     letters, log,
     registry::Registry,
     run::{
-        notify::OnBus,
+        program::Program,
         progress,
+        reload::Reload,
         report::{End, Report, tell},
         signals::Signals,
-        until_done,
-        wiring::{self, Connections, Shared},
+        wiring::{Connections, Shared},
     },
     telemetry::Telemetry,
     tour,
@@ -45,6 +40,9 @@ pub struct Run {
     /// What to tell a person on standard output
     #[arg(long, value_enum)]
     report: Option<Wanted>,
+    /// Follow the files on SIGHUP only, and not whenever they change
+    #[arg(long)]
+    no_watch: bool,
     /// Send again in doubt without looking in the mailbox: doubles mails. For tests that prove it
     #[arg(long, hide = true)]
     unsafe_never_look: bool,
@@ -69,7 +67,8 @@ impl Run {
         setup.http.listen = self.http.or(setup.http.listen);
         setup.report = self.report.unwrap_or(setup.report);
         let options = Options { look_first: !self.unsafe_never_look, ..Options::default() };
-        run(setup, options).await.unwrap_or_else(|error| {
+        let again = Again { files: self.files, registry, watch: !self.no_watch };
+        run(setup, options, again).await.unwrap_or_else(|error| {
             let code = error.code();
             tracing::error!(%code, %error, cure = code.cure(), "nothing was started");
             Exit::Failed
@@ -90,42 +89,44 @@ fn tell_rehearsals(setup: &Setup) {
     }
 }
 
-async fn run(mut setup: Setup, options: Options) -> Result<Exit> {
-    let signals = Signals::new().map_err(|cause| {
+/// Runs what is set up, and what is to follow it.
+async fn run(mut setup: Setup, options: Options, again: Again<'_>) -> Result<Exit> {
+    let unwilling = |cause: io::Error| {
         Error::permanent(Code::Internal, "signals cannot be taken").with("cause", cause.kind())
-    })?;
+    };
+    let signals = Signals::new().map_err(unwilling)?;
+    let Again { files, registry, watch } = again;
+    let reload = Reload::new(files, registry, &setup.fingerprints, watch).map_err(unwilling)?;
     // First what may be refused: the port, and counting, which must begin before anything counts.
     let side = match &setup.http.listen {
         Some(listen) => Some((Bound::new(listen).await?, Metrics::start()?)),
         None => None,
     };
     let telemetry = Telemetry::start(&setup.telemetry).await;
-    let connections = open(&mut setup, options).await?;
     let ends = ends(&setup);
-    let _letters = letters(&setup, &connections);
+    let mailboxes = listed(&setup);
     let report = Report::new(setup.report).map(Arc::new);
     let sends = !setup.pipelines.is_empty();
     let shared = Shared { report: report.clone(), ..Shared::default() };
-    let wired = wiring::wire(setup.pipelines, setup.events, &connections, &shared)?;
-    let Shared { health, callbacks, .. } = shared;
-    let (boards, pools) = (Arc::new(wired.boards), Arc::new(wired.pools));
-    let _backfill = progress::watch(Arc::clone(&boards));
+    let (health, callbacks) = (shared.health.clone(), shared.callbacks.clone());
+    let mut program = Program::start(&mut setup, options, shared).await?;
+    let _letters = letters(mailboxes, &setup, &program.connections);
+    let seen = program.seen();
+    let _backfill = progress::watch(seen.clone());
     let _serving = side.map(|(bound, metrics)| {
-        let connections = Arc::new(connections.all());
-        let asked = Witnesses { health: health.clone(), connections };
-        let called = Called { pipelines: Arc::new(wired.called), callbacks };
-        serve(bound, Side { asked, metrics, boards: Overview { health, boards, pools }, called })
+        let asked = Witnesses { health: health.clone(), seen: seen.clone() };
+        let called = Called { pipelines: seen.clone(), callbacks };
+        serve(bound, Side { asked, metrics, boards: Overview { health, seen }, called })
     });
-    let pipelines = wired.ready.len();
-    tracing::info!(version = env!("CARGO_PKG_VERSION"), pipelines, "started");
-    let exit = until_done(wired.ready, signals).await;
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), pipelines = program.len(), "started");
+    let exit = program.until_done(signals, reload).await;
     if let Some(telemetry) = telemetry.filter(|_| !matches!(exit, Exit::Signal(_))) {
         telemetry.finish().await;
     }
     tracing::info!("stopped");
     if let Some(report) = report {
         report.finish(&ends);
-        match &connections.sandbox {
+        match &program.connections.sandbox {
             Some(sandbox) if sends => tour::after_sandbox(sandbox.handle(), &report.codes()),
             Some(_) => tour::after_inbox(),
             None => {}
@@ -134,34 +135,34 @@ async fn run(mut setup: Setup, options: Options) -> Result<Exit> {
     Ok(exit)
 }
 
-/// Opens the connections that pipelines use.
-async fn open(setup: &mut Setup, options: Options) -> Result<Connections> {
-    let (connections, notify) = (take(&mut setup.connections), take(&mut setup.notify));
-    let token_buses = take(&mut setup.token_buses);
-    let of_buses = token_buses.iter().map(|it| it.wants.connection.as_str());
-    let used: BTreeSet<&str> = setup.uses().map(|(name, _)| name).chain(of_buses).collect();
-    let connections = connections.into_iter().filter(|(name, _)| used.contains(name.as_str()));
-    let notify = notify.into_iter().map(|(name, port)| {
-        let on_bus: Arc<dyn Notify> = Arc::new(OnBus(port.build));
-        (name, on_bus)
+/// What the configuration is read from, again and again.
+struct Again<'a> {
+    files: Vec<PathBuf>,
+    registry: &'a Registry,
+    /// Whether it is looked at without being asked.
+    watch: bool,
+}
+
+/// The mailboxes that events pipelines name, by connection.
+fn listed(setup: &Setup) -> BTreeSet<(String, String)> {
+    let sections = setup.events.iter().map(|pipeline| &pipeline.section);
+    let mailboxes = sections.flat_map(|section: &EventsSection| {
+        let of = |mailbox: &Mailbox| (section.connection.clone(), mailbox.as_str().to_lowercase());
+        section.listed().iter().map(of)
     });
-    let mailboxes = setup.uses().flat_map(|(_, used)| used.mailboxes());
-    let connections: BTreeMap<_, _> = connections.collect();
-    let opened = Connections::open(connections, mailboxes, options, notify.collect()).await?;
-    opened.give_tokens(token_buses)?;
-    Ok(opened)
+    mailboxes.collect()
 }
 
 /// Has mail arrive in the sandbox of this process, where pipelines read mailboxes there, until what it
 /// returns is dropped.
-fn letters(setup: &Setup, connections: &Connections) -> Option<JoinSet<()>> {
+fn letters(
+    mailboxes: BTreeSet<(String, String)>,
+    setup: &Setup,
+    connections: &Connections,
+) -> Option<JoinSet<()>> {
     let sandbox = connections.sandbox.as_ref()?.handle();
-    let sections = setup.events.iter().map(|pipeline| &pipeline.section);
-    let there = sections.filter(|section| connections.is_sandboxed(&section.connection));
-    let mailboxes: BTreeSet<String> = there
-        .flat_map(EventsSection::listed)
-        .map(|mailbox| mailbox.as_str().to_lowercase())
-        .collect();
+    let there = mailboxes.into_iter().filter(|(name, _)| connections.is_sandboxed(name));
+    let mailboxes: BTreeSet<String> = there.map(|(_, mailbox)| mailbox).collect();
     if mailboxes.is_empty() {
         return None;
     }

@@ -11,6 +11,7 @@
 mod assemble;
 mod connection;
 pub mod expectation;
+mod fingerprint;
 mod load;
 mod locate;
 pub mod model;
@@ -30,25 +31,41 @@ use std::path::PathBuf;
 
 use crate::registry::Registry;
 
+pub use fingerprint::Fingerprints;
 pub use problem::Problems;
-pub use setup::{EventsPipeline, LedgerSetup, Pipeline, Setup, TokenBus};
+pub use setup::{Buses, EventsPipeline, LedgerSetup, Pipeline, Setup, TokenBus};
 pub use uses::Use;
 pub use written::Written;
 
 /// Reads and checks a configuration that is to be run.
 pub fn read(files: &[PathBuf], registry: &Registry) -> Result<Setup, Problems> {
-    assemble::assemble(load::load(files)?, registry, Purpose::Run)
+    read_again(files, registry, &Buses::default())
+}
+
+/// Reads and checks a configuration that another one runs of. What has not changed of its buses is
+/// taken over: a bus may keep in memory what was published.
+pub fn read_again(
+    files: &[PathBuf],
+    registry: &Registry,
+    buses: &Buses,
+) -> Result<Setup, Problems> {
+    assemble::assemble(load::load(files)?, registry, Purpose::Run, buses)
+}
+
+/// What a configuration rests on, right or wrong.
+pub fn fingerprints(files: &[PathBuf]) -> Result<Fingerprints, Problems> {
+    load::load(files).map(|loaded| Fingerprints::of(&loaded.tree))
 }
 
 /// Reads and checks a configuration with all that stands beside it: the tests of its pipelines,
 /// which a run has no need of.
 pub fn read_with_tests(files: &[PathBuf], registry: &Registry) -> Result<Setup, Problems> {
-    assemble::assemble(load::load(files)?, registry, Purpose::Check)
+    assemble::assemble(load::load(files)?, registry, Purpose::Check, &Buses::default())
 }
 
 /// Reads and checks a configuration whose connections are to be used.
 pub fn read_connections(files: &[PathBuf], registry: &Registry) -> Result<Setup, Problems> {
-    assemble::assemble(load::load(files)?, registry, Purpose::Connections)
+    assemble::assemble(load::load(files)?, registry, Purpose::Connections, &Buses::default())
 }
 
 /// Reads what can be read of a configuration that need not be right.

@@ -12,6 +12,7 @@ use mailbridge_graph::Connection;
 
 use super::{
     expectation::Test,
+    fingerprint::{Fingerprint, Fingerprints},
     model::{Http, Log, Report, events::EventsSection, telemetry::Telemetry},
     problem::Problem,
     uses::Use,
@@ -39,6 +40,10 @@ pub struct Setup {
     pub report: Report,
     /// What works, but should be known.
     pub warnings: Vec<Problem>,
+    /// What each part rests on.
+    pub fingerprints: Fingerprints,
+    /// The buses, for whoever reads the configuration again.
+    pub buses: Buses,
 }
 
 /// A bus that lets itself in by a connection's tokens.
@@ -140,7 +145,11 @@ pub struct Port<P: ?Sized> {
     pub told: String,
 }
 
-/// A bus with its plugin's name.
+/// Buses by name, each with what it was built of.
+pub type Buses = BTreeMap<String, (Fingerprint, NamedBus)>;
+
+/// A bus with its plugin's name. Clones are one bus.
+#[derive(Clone)]
 pub struct NamedBus {
     /// The plugin's name.
     pub plugin: &'static str,

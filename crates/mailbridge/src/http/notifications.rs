@@ -5,7 +5,7 @@
 //! nothing that is believed: who may wake whom is known by the engine. Here it is seen to that a call
 //! is small, is read in bounded time and is answered well before Graph's three seconds are over.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::time::Duration;
 
 use axum::{
     body::Bytes,
@@ -16,6 +16,8 @@ use axum::{
 use mailbridge_engine::events::callback::Callbacks;
 use serde::Deserialize;
 use tokio::time::timeout;
+
+use crate::run::seen::Seen;
 
 /// Bytes of one call: Graph puts up to some hundred notifications into one, of less than a kilobyte
 /// each.
@@ -29,7 +31,7 @@ const ARRIVES_WITHIN: Duration = Duration::from_secs(2);
 #[derive(Clone)]
 pub struct Called {
     /// The pipelines that Graph may call.
-    pub pipelines: Arc<BTreeSet<String>>,
+    pub pipelines: Seen,
     /// Where calls are noted.
     pub callbacks: Callbacks,
 }
@@ -48,7 +50,7 @@ pub async fn called(
     Query(handshake): Query<Handshake>,
     request: Request,
 ) -> Response {
-    if !called.pipelines.contains(&pipeline) {
+    if !called.pipelines.borrow().called.contains(&pipeline) {
         return (StatusCode::NOT_FOUND, "no pipeline of this name is called\n").into_response();
     }
     if let Some(token) = handshake.validation_token {

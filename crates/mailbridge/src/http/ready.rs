@@ -3,22 +3,22 @@
 //! A tenant that is blocked while others of its connection are not makes nothing red, because a
 //! pipeline goes on with the others; it is told beside them.
 
-use std::{collections::BTreeMap, sync::Arc};
-
 use axum::{Json, extract::State, http::StatusCode};
 use jiff::Timestamp;
 use mailbridge_core::Code;
 use mailbridge_engine::health::{self, Health, PipelineHealth};
-use mailbridge_graph::{Tenants, Trouble};
+use mailbridge_graph::Trouble;
 use serde::Serialize;
+
+use crate::run::seen::Seen;
 
 /// Who is asked. Cheap to clone.
 #[derive(Clone)]
 pub struct Witnesses {
     /// The pipelines.
     pub health: Health,
-    /// The connections, by name.
-    pub connections: Arc<BTreeMap<String, Arc<Tenants>>>,
+    /// The connections.
+    pub seen: Seen,
 }
 
 /// What `/readyz` answers.
@@ -60,9 +60,11 @@ struct Fault {
 
 /// Answers.
 pub async fn ready(State(asked): State<Witnesses>) -> (StatusCode, Json<Answer>) {
-    let troubles = asked.connections.iter();
+    let shown = asked.seen.borrow();
+    let troubles = shown.connections.iter();
     let troubles = troubles.map(|(name, tenants)| (name.as_str(), tenants.troubles())).collect();
     let answer = answer(asked.health.snapshot(), troubles);
+    drop(shown);
     let status = if answer.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, Json(answer))
 }

@@ -3,7 +3,7 @@
 //! For people and for scripts that look for mailboxes which are behind; whether the program does its
 //! work says `/readyz`.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, time::Duration};
 
 use axum::{
     Json,
@@ -13,13 +13,16 @@ use axum::{
 use jiff::Timestamp;
 use mailbridge_core::Mailbox;
 use mailbridge_engine::{
-    events::{Board, Pool, Status, Worker},
+    events::{Board, Status, Worker},
     health::Health,
 };
 use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
 
-use crate::names::known;
+use crate::{
+    names::known,
+    run::seen::{Config, Seen, Shown},
+};
 
 /// Mailboxes that are told of when nobody says how many: some hundred kilobytes.
 const LIMIT: usize = 1_000;
@@ -27,14 +30,12 @@ const LIMIT: usize = 1_000;
 const TOLD_WITHIN: Duration = Duration::from_secs(2);
 
 /// Who is asked. Cheap to clone.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct Overview {
     /// The pipelines.
     pub health: Health,
-    /// Of the events pipelines among them, by name: their mailboxes.
-    pub boards: Arc<BTreeMap<String, Board>>,
-    /// By name: with whom those are shared.
-    pub pools: Arc<BTreeMap<String, Pool>>,
+    /// Of the events pipelines among them: their mailboxes, and with whom those are shared.
+    pub seen: Seen,
 }
 
 /// What is asked for.
@@ -52,6 +53,8 @@ pub struct Wanted {
 /// What `/status` answers.
 #[derive(Debug, Serialize)]
 pub struct Answer {
+    /// What runs, and what of the files is not run.
+    config: Config,
     pipelines: Vec<Pipeline>,
 }
 
@@ -91,10 +94,11 @@ pub async fn status(
     State(asked): State<Overview>,
     Query(wanted): Query<Wanted>,
 ) -> Result<Json<Answer>, (StatusCode, String)> {
-    let answer = asked.answer(&wanted, Timestamp::now());
+    let shown = asked.seen.borrow().clone();
+    let answer = asked.answer(&shown, &wanted, Timestamp::now());
     let mut answer = answer.map_err(|it| (StatusCode::NOT_FOUND, it))?;
     for pipeline in &mut answer.pipelines {
-        if let Some(pool) = asked.pools.get(&pipeline.name) {
+        if let Some(pool) = shown.pools.get(&pipeline.name) {
             let workers = timeout(TOLD_WITHIN, pool.workers()).await;
             pipeline.workers = workers.ok().and_then(Result::ok).unwrap_or_default();
         }
@@ -103,21 +107,21 @@ pub async fn status(
 }
 
 impl Overview {
-    fn answer(&self, wanted: &Wanted, now: Timestamp) -> Result<Answer, String> {
-        if let Some(name) = wanted.pipeline.as_ref().filter(|it| !self.boards.contains_key(*it)) {
-            let names: Vec<_> = self.boards.keys().map(String::as_str).collect();
+    fn answer(&self, shown: &Shown, wanted: &Wanted, now: Timestamp) -> Result<Answer, String> {
+        if let Some(name) = wanted.pipeline.as_ref().filter(|it| !shown.boards.contains_key(*it)) {
+            let names: Vec<_> = shown.boards.keys().map(String::as_str).collect();
             let known = known("pipelines of events", name, &names);
             return Err(format!("there is no such pipeline of events; {known}\n"));
         }
         let health: BTreeMap<_, _> =
             self.health.snapshot().into_iter().map(|it| (it.pipeline, it.state.as_str())).collect();
         let meant = |name: &str| wanted.pipeline.as_ref().is_none_or(|it| it == name);
-        let boards = self.boards.iter().filter(|(name, _)| meant(name));
+        let boards = shown.boards.iter().filter(|(name, _)| meant(name));
         let pipelines = boards.map(|(name, board)| {
             let state = health.get(name).copied().unwrap_or("starting");
             pipeline(name, state, board, wanted, now)
         });
-        Ok(Answer { pipelines: pipelines.collect() })
+        Ok(Answer { config: shown.config.clone(), pipelines: pipelines.collect() })
     }
 }
 
@@ -154,6 +158,8 @@ fn pipeline(
 
 #[cfg(test)]
 mod tests {
+    use tokio::sync::watch;
+
     use super::*;
 
     #[test]
@@ -162,11 +168,13 @@ mod tests {
             ("sales".to_owned(), Board::new()),
             ("support".to_owned(), Board::new()),
         ]);
-        let boards = Overview { boards: Arc::new(boards), ..Overview::default() };
+        let shown = Shown { boards, ..Shown::default() };
+        let (_, seen) = watch::channel(Shown::default());
+        let asked = Overview { health: Health::new(), seen };
         let ask = |pipeline: Option<&str>| {
             let pipeline = pipeline.map(str::to_owned);
             let wanted = Wanted { pipeline, ..Wanted::default() };
-            boards.answer(&wanted, Timestamp::UNIX_EPOCH).map(|it| it.pipelines.len())
+            asked.answer(&shown, &wanted, Timestamp::UNIX_EPOCH).map(|it| it.pipelines.len())
         };
         assert_eq!((ask(None), ask(Some("sales"))), (Ok(2), Ok(1)));
         assert!(ask(Some("suport")).unwrap_err().contains("did you mean `support`?"));

@@ -1,6 +1,6 @@
 //! What the HTTP side answers, over the whole router.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::collections::BTreeSet;
 
 use axum::{
     Router,
@@ -9,15 +9,18 @@ use axum::{
     response::Response,
 };
 use mailbridge_engine::events::callback::Callbacks;
+use tokio::sync::watch;
 use tower::ServiceExt as _;
 
 use super::{Called, notifications::BODY_BYTES_MAX, notified};
+use crate::run::seen::Shown;
 
 const HOOK: &str = "/notifications/support";
 
 fn router() -> Router {
-    let pipelines = BTreeSet::from(["support".to_owned()]);
-    notified(Called { pipelines: Arc::new(pipelines), callbacks: Callbacks::new() })
+    let called = BTreeSet::from(["support".to_owned()]);
+    let (_, pipelines) = watch::channel(Shown { called, ..Shown::default() });
+    notified(Called { pipelines, callbacks: Callbacks::new() })
 }
 
 async fn post(path: &str, body: impl Into<Body>) -> Response {

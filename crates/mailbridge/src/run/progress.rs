@@ -3,13 +3,14 @@
 use std::{
     collections::BTreeMap,
     io::{self, IsTerminal as _},
-    sync::Arc,
     time::Duration,
 };
 
 use indicatif::{ProgressBar, ProgressStyle};
 use mailbridge_engine::events::{Board, State};
 use tokio::task::JoinSet;
+
+use super::seen::Seen;
 
 /// How often it is looked at.
 const EVERY: Duration = Duration::from_millis(250);
@@ -18,21 +19,21 @@ const TEMPLATE: &str =
 
 /// Shows it, as often as there is something to catch up with, until what it returns is dropped.
 /// Nothing, where nobody looks.
-pub fn watch(boards: Arc<BTreeMap<String, Board>>) -> Option<JoinSet<()>> {
-    if boards.is_empty() || !io::stderr().is_terminal() {
+pub fn watch(seen: Seen) -> Option<JoinSet<()>> {
+    if !io::stderr().is_terminal() {
         return None;
     }
     let mut watching = JoinSet::new();
-    watching.spawn(show(boards));
+    watching.spawn(show(seen));
     Some(watching)
 }
 
-async fn show(boards: Arc<BTreeMap<String, Board>>) {
+async fn show(seen: Seen) {
     let mut ticks = tokio::time::interval(EVERY);
     let mut bar: Option<Shown> = None;
     loop {
         ticks.tick().await;
-        let now = Backfill::of(&boards);
+        let now = Backfill::of(&seen.borrow().boards);
         if now.behind > 0 {
             bar.get_or_insert_with(|| Shown(new_bar())).update(&now);
         } else {

@@ -1,12 +1,9 @@
-//! From a checked configuration to pipelines: connections are opened, the sandbox is started if a
-//! connection goes there.
+//! From what has been checked to what runs: connections are opened, the sandbox is started if one of them
+//! goes there, and a pipeline gets what it needs.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+use std::{collections::BTreeMap, sync::Arc};
 
-use mailbridge_core::{Code, Error, Input, Mail, Output, Result, plugin::Build};
+use mailbridge_core::{Input, Mail, Output, Result, plugin::Build};
 use mailbridge_engine::{
     Observer, Requests, StoreHost,
     events::{Board, Events, Pool, callback::Callbacks},
@@ -16,7 +13,7 @@ use mailbridge_engine::{
 use mailbridge_graph::{Bearer, Connection, Expiry, Notify, Options, Resolved, Tenants};
 use mailbridge_sandbox::Running;
 
-use super::{Ready, place, report::Report, told::Told};
+use super::{place, report::Report, told::Told};
 use crate::{
     config::{EventsPipeline, LedgerSetup, Pipeline, TokenBus},
     sandboxes,
@@ -24,15 +21,21 @@ use crate::{
 
 /// Connections that are open.
 pub struct Connections {
-    mails: BTreeMap<String, Arc<Tenants>>,
-    /// Those that go to the sandbox.
-    sandboxed: BTreeSet<String>,
-    /// Tell when credentials end, until they are dropped.
-    _expiries: Vec<Expiry>,
-    /// The first tenant of each, for what else wants its tokens.
-    resolved: BTreeMap<String, Resolved>,
+    open: BTreeMap<String, Opened>,
+    options: Options,
     /// The sandbox, if one of them goes there.
     pub sandbox: Option<Running>,
+}
+
+/// One of them.
+struct Opened {
+    mail: Arc<Tenants>,
+    /// Whether it goes to the sandbox of this process.
+    sandboxed: bool,
+    /// Tells when its credentials end, until it is dropped.
+    _expiry: Option<Expiry>,
+    /// Its first tenant, for what else wants its tokens.
+    resolved: Option<Resolved>,
 }
 
 impl Connections {
@@ -42,39 +45,66 @@ impl Connections {
         connections: BTreeMap<String, Connection>,
         mailboxes: impl Iterator<Item = &str>,
         options: Options,
-        mut notify: BTreeMap<String, Arc<dyn Notify>>,
+        notify: BTreeMap<String, Arc<dyn Notify>>,
     ) -> Result<Self> {
-        let sandbox = if connections.values().any(sandboxes::goes_there) {
-            Some(sandboxes::start(sandboxes::domains(mailboxes)).await?)
-        } else {
-            None
-        };
-        let there = connections.iter().filter(|(_, it)| sandboxes::goes_there(it));
-        let sandboxed = there.map(|(name, _)| name.clone()).collect();
-        let (mut mails, mut expiries) = (BTreeMap::new(), Vec::new());
-        let mut resolved = BTreeMap::new();
-        for (name, connection) in connections {
-            let tenancies = match &sandbox {
-                Some(running) if sandboxes::goes_there(&connection) => {
-                    let (connection, access) = sandboxes::enter(connection, running);
-                    connection.resolve_all(Some(&access))?
-                }
-                _ => connection.resolve_all(None)?,
-            };
-            // all tenants of a connection share its credentials
-            let first = tenancies.first().map(|tenancy| &tenancy.resolved);
-            resolved.extend(first.cloned().map(|first| (name.clone(), first)));
-            let notify = notify.remove(&name);
-            expiries.extend(first.map(|first| Expiry::start(&name, first, notify)));
-            let mail = Tenants::open(&name, tenancies, options)?;
-            mails.insert(name, Arc::new(mail));
+        let mut opened = Self { open: BTreeMap::new(), options, sandbox: None };
+        opened.add(connections, mailboxes, notify).await?;
+        Ok(opened)
+    }
+
+    /// Opens more, each in place of one of its name; none, where one of them cannot be opened.
+    ///
+    /// A sandbox that runs is as it was started: a mailbox of another domain is none of its own.
+    pub async fn add(
+        &mut self,
+        connections: BTreeMap<String, Connection>,
+        mailboxes: impl Iterator<Item = &str>,
+        mut notify: BTreeMap<String, Arc<dyn Notify>>,
+    ) -> Result<()> {
+        if self.sandbox.is_none() && connections.values().any(sandboxes::goes_there) {
+            self.sandbox = Some(sandboxes::start(sandboxes::domains(mailboxes)).await?);
         }
-        Ok(Self { mails, sandboxed, _expiries: expiries, resolved, sandbox })
+        let mut added = BTreeMap::new();
+        for (name, connection) in connections {
+            let opened = self.one(&name, connection, notify.remove(&name))?;
+            added.insert(name, opened);
+        }
+        self.open.extend(added);
+        Ok(())
+    }
+
+    fn one(
+        &self,
+        name: &str,
+        connection: Connection,
+        notify: Option<Arc<dyn Notify>>,
+    ) -> Result<Opened> {
+        let sandbox = self.sandbox.as_ref().filter(|_| sandboxes::goes_there(&connection));
+        let tenancies = match sandbox {
+            Some(running) => {
+                let (connection, access) = sandboxes::enter(connection, running);
+                connection.resolve_all(Some(&access))?
+            }
+            None => connection.resolve_all(None)?,
+        };
+        // all tenants of a connection share its credentials
+        let resolved = tenancies.first().map(|tenancy| tenancy.resolved.clone());
+        Ok(Opened {
+            sandboxed: sandbox.is_some(),
+            _expiry: resolved.as_ref().map(|first| Expiry::start(name, first, notify)),
+            mail: Arc::new(Tenants::open(name, tenancies, self.options)?),
+            resolved,
+        })
+    }
+
+    /// Closes those that are not used any more, as soon as nobody has them in hand.
+    pub fn keep(&mut self, used: impl Fn(&str) -> bool) {
+        self.open.retain(|name, _| used(name));
     }
 
     /// Whether a connection goes to the sandbox of this process.
     pub fn is_sandboxed(&self, name: &str) -> bool {
-        self.sandboxed.contains(name)
+        self.open.get(name).is_some_and(|opened| opened.sandboxed)
     }
 
     /// Gives buses the tokens that they let themselves in by.
@@ -83,20 +113,21 @@ impl Connections {
     /// When this machine cannot do TLS.
     pub fn give_tokens(&self, buses: Vec<TokenBus>) -> Result<()> {
         for bus in buses {
-            let Some(resolved) = self.resolved.get(&bus.wants.connection) else { continue };
-            give(bus, resolved.clone())?;
+            let opened = self.open.get(&bus.wants.connection);
+            let Some(resolved) = opened.and_then(|it| it.resolved.clone()) else { continue };
+            give(bus, resolved)?;
         }
         Ok(())
     }
 
     /// A connection by name.
-    pub fn get(&self, name: &str) -> Option<Arc<dyn Mail>> {
-        self.mails.get(name).map(|mail| Arc::clone(mail) as Arc<dyn Mail>)
+    pub fn get(&self, name: &str) -> Option<Arc<Tenants>> {
+        self.open.get(name).map(|opened| Arc::clone(&opened.mail))
     }
 
     /// All of them, by name.
     pub fn all(&self) -> BTreeMap<String, Arc<Tenants>> {
-        self.mails.clone()
+        self.open.iter().map(|(name, opened)| (name.clone(), Arc::clone(&opened.mail))).collect()
     }
 }
 
@@ -129,46 +160,6 @@ pub struct Shared {
     pub report: Option<Arc<Report>>,
 }
 
-/// All pipelines, and what is asked about those of events.
-#[derive(Default)]
-pub struct Wired {
-    /// The pipelines.
-    pub ready: Ready,
-    /// By name: how their mailboxes are.
-    pub boards: BTreeMap<String, Board>,
-    /// Those that Graph calls.
-    pub called: BTreeSet<String>,
-    /// By name: with whom their mailboxes are shared.
-    pub pools: BTreeMap<String, Pool>,
-}
-
-/// Puts pipelines and connections together.
-pub fn wire(
-    requests: Vec<Pipeline>,
-    events: Vec<EventsPipeline>,
-    connections: &Connections,
-    shared: &Shared,
-) -> Result<Wired> {
-    let lost = || Error::permanent(Code::Internal, "a pipeline without its connection");
-    let mut wired = Wired::default();
-    for pipeline in requests {
-        let mail = connections.get(&pipeline.connection).ok_or_else(lost)?;
-        let observer = shared.report.clone().map(|report| report as Arc<dyn Observer>);
-        let pipeline = self::requests(pipeline, mail, &shared.health, observer);
-        wired.ready.requests.push(pipeline);
-    }
-    for pipeline in events {
-        let pipeline = self::events(pipeline, connections, shared).ok_or_else(lost)?;
-        let name = &pipeline.name;
-        wired.boards.insert(name.clone(), pipeline.board.clone());
-        wired.pools.extend(pipeline.pool.clone().map(|pool| (name.clone(), pool)));
-        let by_http = pipeline.settings.webhook.as_ref().filter(|_| pipeline.hub.is_none());
-        wired.called.extend(by_http.map(|_| name.clone()));
-        wired.ready.events.push(pipeline);
-    }
-    Ok(wired)
-}
-
 /// A pipeline that is ready to run.
 pub fn requests(
     pipeline: Pipeline,
@@ -191,12 +182,11 @@ pub fn requests(
     }
 }
 
-/// An events pipeline that is ready to run; nothing, without its connection.
-fn events(pipeline: EventsPipeline, connections: &Connections, shared: &Shared) -> Option<Events> {
+/// An events pipeline that is ready to run.
+pub fn events(pipeline: EventsPipeline, connection: Arc<Tenants>, shared: &Shared) -> Events {
     let EventsPipeline { name, section, filter, files, hub, .. } = pipeline;
     let EventsPipeline { state, leases, to, commits, dead_letters, .. } = pipeline;
-    let connection = Arc::clone(connections.mails.get(&section.connection)?);
-    Some(Events {
+    Events {
         mail: Arc::clone(&connection) as Arc<dyn Mail>,
         changes: connection,
         store: Arc::new(StoreHost::new(state.build)),
@@ -223,7 +213,7 @@ fn events(pipeline: EventsPipeline, connections: &Connections, shared: &Shared) 
         health: shared.health.register(&name),
         board: Board::new(),
         name,
-    })
+    }
 }
 
 /// This process among others, for people: such as `mailbridge-0/1`.

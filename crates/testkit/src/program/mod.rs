@@ -136,6 +136,11 @@ impl Program {
         self.process.signal(Signal::INT)
     }
 
+    /// Asks it to read its configuration again, as a supervisor does.
+    pub fn sighup(&mut self) -> Result<(), LaunchError> {
+        self.process.signal(Signal::HUP)
+    }
+
     /// Ends it at once; it cannot notice. [`Self::wait_exit`] then waits until it is gone.
     pub fn kill9(&mut self) -> Result<(), LaunchError> {
         self.process.signal(Signal::KILL)

@@ -17,12 +17,13 @@ use serde_json::Value;
 use self::pipelines::Pipelines;
 use super::{
     Purpose, connection,
+    fingerprint::Fingerprints,
     load::Loaded,
     locate::Places,
     model, parse,
     problem::{Problem, Problems},
     rules,
-    setup::{NamedBus, Setup, TokenBus},
+    setup::{Buses, NamedBus, Setup, TokenBus},
 };
 use crate::{
     names::{known, name_fits},
@@ -31,11 +32,28 @@ use crate::{
 };
 
 /// Checks everything that can be checked offline.
-pub fn assemble(loaded: Loaded, registry: &Registry, purpose: Purpose) -> Result<Setup, Problems> {
+///
+/// Buses of `kept` that have not changed since are taken from there.
+pub fn assemble(
+    loaded: Loaded,
+    registry: &Registry,
+    purpose: Purpose,
+    kept: &Buses,
+) -> Result<Setup, Problems> {
     let Loaded { tree, places } = loaded;
+    let fingerprints = Fingerprints::of(&tree);
     let notes = Notes { places, problems: Vec::new(), warnings: Vec::new() };
     let used = Used::default();
-    let mut assembly = Assembly { registry, purpose, notes, used, state: None, listening: false };
+    let mut assembly = Assembly {
+        registry,
+        purpose,
+        kept,
+        fingerprints,
+        notes,
+        used,
+        state: None,
+        listening: false,
+    };
     let setup = assembly.setup(tree);
     let mut notes = assembly.notes;
     let nothing = setup.as_ref().is_some_and(Setup::is_empty);
@@ -68,6 +86,8 @@ struct Used {
 struct Assembly<'a> {
     registry: &'a Registry,
     purpose: Purpose,
+    kept: &'a Buses,
+    fingerprints: Fingerprints,
     notes: Notes,
     used: Used,
     /// The file's `state`, as it stands.
@@ -104,8 +124,16 @@ impl Assembly<'_> {
         let notify = self.notify(notify, &named);
         let token_buses = self.token_buses(&named);
         self.warn_of_unused(&named);
+        let fingerprints = std::mem::take(&mut self.fingerprints);
+        let buses = named.buses.into_iter().filter_map(|(name, bus)| {
+            let of = *fingerprints.buses.get(&name)?;
+            Some((name, (of, bus?)))
+        });
+        let buses = buses.collect();
         let connections = named.connections.into_iter();
         Some(Setup {
+            buses,
+            fingerprints,
             connections: connections.filter_map(|(name, it)| Some((name, it?))).collect(),
             notify,
             token_buses,
@@ -164,7 +192,12 @@ impl Assembly<'_> {
         let bus = |(name, section): (String, Value)| {
             let key = ["buses", name.as_str()];
             self.check_name(&key, &name);
-            let bus = self.bus(&key, &name, section);
+            let bus = match self.kept.get(&name) {
+                Some((of, bus)) if self.fingerprints.buses.get(&name) == Some(of) => {
+                    Some(bus.clone())
+                }
+                _ => self.bus(&key, &name, section),
+            };
             (name, bus)
         };
         sections.into_iter().map(bus).collect()
