@@ -226,6 +226,12 @@ pub trait Mail: Send + Sync {
     /// Tries to carry out one request.
     async fn perform(&self, attempt: Attempt<'_>) -> Result<Completion>;
 
+    /// What part of what a mailbox takes at once is this worker's, above 0 and up to 1: others may have
+    /// the rest.
+    fn share(&self, _mailbox: &Mailbox) -> f64 {
+        1.0
+    }
+
     /// Removes what concluded requests have left behind, as far as it is known and due. Called now
     /// and then; takes a bounded time; there may be nothing to do.
     async fn tidy(&self) {}

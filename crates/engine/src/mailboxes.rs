@@ -45,7 +45,8 @@ struct State {
     here: u32,
     /// How long recent attempts took, their own waiting included: what the next one will take.
     took: Duration,
-    /// How long each of them took alone, or together with those it did not have to wait for.
+    /// How long each of them took alone, or together with those it did not have to wait for, had this
+    /// worker all that the mailbox takes at once.
     each: Option<Duration>,
     /// Closed until then, because the mailbox asked for it.
     closed_until: Option<Instant>,
@@ -108,7 +109,8 @@ impl Mailboxes {
 }
 
 impl State {
-    /// Twice as fast as it is seen to take deliveries.
+    /// Twice as fast as the mailbox takes deliveries of all workers together: those that this one sends
+    /// back may be another's, who has the larger part of the mailbox.
     fn pace(&self) -> Duration {
         let each = self.each.map_or(PACE_UNKNOWN, |each| each / 2);
         each.clamp(Duration::from_millis(1), NEAR)
@@ -131,10 +133,10 @@ pub struct Here {
 }
 
 impl Here {
-    /// Notes how long an attempt took.
-    pub fn took(&self, took: Duration) {
+    /// Notes how long an attempt took, with such a share of what the mailbox takes at once.
+    pub fn took(&self, took: Duration, share: f64) {
         // they all went in that time, however many went at once
-        let each = took / self.place.max(1);
+        let each = (took / self.place.max(1)).mul_f64(share.clamp(0.0, 1.0));
         self.change(|state| {
             state.took = (state.took * 7 + took) / 8;
             state.each = Some(state.each.map_or(each, |known| (known * 7 + each) / 8));
@@ -223,7 +225,7 @@ mod tests {
     async fn what_others_have_slots_for_is_not_kept_from_them_by_a_slow_worker() {
         let mailboxes = Mailboxes::default();
         let here = stay(&mailboxes, "a@x");
-        here.took(Duration::from_secs(2));
+        here.took(Duration::from_secs(2), 1.0);
         here.close(Duration::from_secs(1), Why::Asked);
         let slow: Vec<_> = (0..100).map(|_| back(&mailboxes, "a@x")).collect();
         assert!(slow[99] > Duration::from_secs(90), "{slow:?}");
@@ -241,7 +243,8 @@ mod tests {
         let mut here: Vec<_> = (0..ALWAYS * 2).map(|_| stay(&mailboxes, "slow@x")).collect();
         // four at once, of 400 ms each: the last one waits for the others, one at the door does not
         for place in (0..here.len()).cycle().take(200) {
-            here[place].took(Duration::from_millis(400) * (u32::try_from(place).unwrap() / 4 + 1));
+            here[place]
+                .took(Duration::from_millis(400) * (u32::try_from(place).unwrap() / 4 + 1), 1.0);
         }
         here.truncate(3);
         here[0].close(Duration::from_secs(1), Why::Asked);
@@ -251,10 +254,26 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn what_is_sent_back_returns_as_fast_as_all_workers_together_may_take_it() {
+        let pace = |share: f64, took: Duration| {
+            let mailboxes = Mailboxes::default();
+            let here = stay(&mailboxes, "a@x");
+            (0..50).for_each(|_| here.took(took, share));
+            here.close(Duration::from_secs(1), Why::Asked);
+            back(&mailboxes, "a@x");
+            back(&mailboxes, "a@x")
+        };
+        // one of four slots takes four times as long as all
+        let (all, part) =
+            (pace(1.0, Duration::from_millis(50)), pace(0.25, Duration::from_millis(200)));
+        assert_eq!(all, part);
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_slow_mailbox_keeps_a_few_and_a_fast_one_any_number() {
         let mailboxes = Mailboxes::default();
         let mut slow: Vec<_> = (0..ALWAYS).map(|_| stay(&mailboxes, "slow@x")).collect();
-        (0..100).for_each(|_| slow[0].took(Duration::from_secs(4)));
+        (0..100).for_each(|_| slow[0].took(Duration::from_secs(4), 1.0));
         let fast: Vec<_> = (0..200).map(|_| stay(&mailboxes, "fast@x")).collect();
         assert_eq!(fast.len(), 200);
         assert!(back(&mailboxes, "slow@x") > Duration::from_secs(3));

@@ -90,6 +90,10 @@ impl Mail for Graph {
         }
     }
 
+    fn share(&self, mailbox: &Mailbox) -> f64 {
+        self.pacing.share(mailbox)
+    }
+
     async fn tidy(&self) {
         send::sweep(self).await;
     }

@@ -174,6 +174,10 @@ impl Mail for Tenants {
         self.leave(&entry, result)
     }
 
+    fn share(&self, mailbox: &Mailbox) -> f64 {
+        self.of(mailbox).map_or(1.0, |tenant| tenant.graph.share(mailbox))
+    }
+
     async fn tidy(&self) {
         join_all(self.0.iter().map(|tenant| tenant.graph.tidy())).await;
     }

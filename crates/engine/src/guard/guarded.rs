@@ -148,6 +148,10 @@ impl Mail for Guarded {
         result
     }
 
+    fn share(&self, mailbox: &Mailbox) -> f64 {
+        self.mail.share(mailbox)
+    }
+
     async fn tidy(&self) {
         if !self.dry_run {
             self.mail.tidy().await;

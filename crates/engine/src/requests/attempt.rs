@@ -184,7 +184,7 @@ impl Line {
             result = self.ports.mail.perform(attempt) => Some(result),
             () = deadline.passed(Duration::from_secs(1)) => None,
         };
-        here.took(begun.elapsed());
+        here.took(begun.elapsed(), self.ports.mail.share(&admitted.mailbox));
         let result = result.unwrap_or_else(|| {
             let detail = "the attempt did not end by its deadline";
             let again = admitted.request.operation.is_idempotent();

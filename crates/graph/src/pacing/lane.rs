@@ -104,6 +104,10 @@ impl Lane {
         Ok(slot)
     }
 
+    pub(super) fn share(&self) -> f64 {
+        self.lock().slots.share()
+    }
+
     fn is_away(&self, now: Instant) -> bool {
         self.lock().slots.away_until() > now
     }

@@ -63,6 +63,11 @@ impl Pacing {
         Ok(Permit { lane, patience: self.patience, slot: Some(slot) })
     }
 
+    /// See [`Mail::share`](mailbridge_core::Mail::share).
+    pub(crate) fn share(&self, mailbox: &Mailbox) -> f64 {
+        self.lane(mailbox).share()
+    }
+
     fn lane(&self, mailbox: &Mailbox) -> Arc<Lane> {
         let mut lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(lane) = lanes.get(mailbox) {

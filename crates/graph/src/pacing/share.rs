@@ -62,6 +62,12 @@ impl Slots {
         self.mine
     }
 
+    /// The same as a part of all.
+    pub(super) fn share(&self) -> f64 {
+        let of_all = |slots: usize| u32::try_from(slots).map_or(1.0, f64::from);
+        of_all(self.mine) / of_all(self.max.max(1))
+    }
+
     /// Nothing is to be asked before then: others have all slots.
     pub(super) fn away_until(&self) -> Instant {
         self.away_until
