@@ -102,6 +102,10 @@ impl Program {
         };
         program.follow(setup).await?;
         metrics::gauge!(metric::RELOADED).set(1.0);
+        for result in ["applied", "unchanged", "refused"] {
+            // a rate is of a counter that was there before
+            metrics::counter!(metric::RELOADS, "result" => result).increment(0);
+        }
         Ok(program)
     }
 
@@ -252,8 +256,8 @@ impl Program {
         self.connections.give_tokens(token_buses)
     }
 
-    fn tell(&self, changes: &Changes, setup: &Setup) {
-        let result = if changes.is_empty() { "unchanged" } else { "applied" };
+    fn tell(&self, difference: &Changes, setup: &Setup) {
+        let result = if difference.is_empty() { "unchanged" } else { "applied" };
         metrics::counter!(metric::RELOADS, "result" => result).increment(1);
         for warning in &setup.warnings {
             let (place, key) = (&warning.place, warning.key.join("."));
@@ -264,10 +268,12 @@ impl Program {
                 tracing::warn!(section, "this section is read at the start only: restart for it");
             }
         }
-        let Changes { added, changed, removed } = changes;
-        let stay = setup.fingerprints.pipelines.len() - added.len() - changed.len();
-        let [added, changed, removed] = [added, changed, removed].map(|names| names.join(", "));
-        tracing::info!(added, changed, removed, stay, "the configuration was read again");
+        let [added, changed, removed] =
+            [&difference.added, &difference.changed, &difference.removed]
+                .map(|names| names.join(", "));
+        let all = setup.fingerprints.pipelines.len();
+        let untouched = all - difference.added.len() - difference.changed.len();
+        tracing::info!(added, changed, removed, untouched, "the configuration was read again");
     }
 
     /// Begins a pipeline.
@@ -305,16 +311,14 @@ impl Program {
     /// A pipeline has ended: what was to follow it does, and what was removed is forgotten.
     fn ended(&mut self, name: &str) -> Result<()> {
         self.running.remove(name);
-        match self.next.remove(name) {
-            Some(next) => self.begin(name.to_owned(), next),
-            None => {
-                if !self.wanted.contains_key(name) {
-                    self.forget(name);
-                    tracing::info!(pipeline = name, "removed");
-                }
-                Ok(())
-            }
+        if let Some(next) = self.next.remove(name) {
+            return self.begin(name.to_owned(), next);
         }
+        if !self.wanted.contains_key(name) {
+            self.forget(name);
+            tracing::info!(pipeline = name, "removed");
+        }
+        Ok(())
     }
 
     fn forget(&self, name: &str) {
