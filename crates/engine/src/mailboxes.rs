@@ -23,8 +23,9 @@ const NEAR: Duration = Duration::from_secs(1);
 const ALWAYS: u32 = 8;
 /// The longest time a delivery is sent back for.
 const FAR_MAX: Duration = Duration::from_mins(10);
-/// The pace at which deliveries return to a mailbox of which nothing is known yet.
-const PACE_UNKNOWN: Duration = Duration::from_millis(50);
+/// The pace at which deliveries return to a mailbox of which nothing is known yet, as when a whole backlog
+/// comes in before the first answer: faster than any mailbox, or all of it would keep a pace of chance.
+const PACE_UNKNOWN: Duration = Duration::from_millis(10);
 /// The same where other workers have all slots of a mailbox: fast enough that they get what they lack
 /// from those who are about to send most of it back.
 const PACE_AWAY: Duration = Duration::from_millis(20);
