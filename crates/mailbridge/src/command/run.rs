@@ -63,7 +63,6 @@ impl Run {
             let (place, key) = (&warning.place, warning.key.join("."));
             tracing::warn!(%place, key, "{}", warning.message);
         }
-        tell_rehearsals(&setup);
         setup.http.listen = self.http.or(setup.http.listen);
         setup.report = self.report.unwrap_or(setup.report);
         let options = Options { look_first: !self.unsafe_never_look, ..Options::default() };
@@ -73,19 +72,6 @@ impl Run {
             tracing::error!(%code, %error, cure = code.cure(), "nothing was started");
             Exit::Failed
         })
-    }
-}
-
-/// Says of each pipeline whose mail does not reach whom it is for. To whom it goes instead is told by
-/// `check`: no recipient is ever logged.
-fn tell_rehearsals(setup: &Setup) {
-    for pipeline in &setup.pipelines {
-        let (name, settings) = (&pipeline.name, &pipeline.settings);
-        if settings.dry_run {
-            tracing::warn!(pipeline = %name, "a dry run: nothing is sent or changed");
-        } else if settings.recipients.redirect_to.is_some() {
-            tracing::warn!(pipeline = %name, "all mail is redirected: no recipient gets any");
-        }
     }
 }
 

@@ -215,6 +215,9 @@ impl Program {
             if self.wanted.contains_key(&name) {
                 continue;
             }
+            if let Checked::Requests(pipeline) = &pipeline {
+                tell_rehearsal(pipeline);
+            }
             self.wanted.insert(name.clone(), self.stop.child_token());
             if self.running.contains(&name) {
                 self.next.insert(name, pipeline);
@@ -324,6 +327,16 @@ impl Program {
     fn forget(&self, name: &str) {
         self.shared.health.forget(name);
         self.seen.send_modify(|shown| shown.forget(name));
+    }
+}
+
+/// Says of a pipeline that its mail does not reach whom it is for. To whom it goes instead is told by
+/// `check`: no recipient is ever logged.
+fn tell_rehearsal(Pipeline { name, settings, .. }: &Pipeline) {
+    if settings.dry_run {
+        tracing::warn!(pipeline = %name, "a dry run: nothing is sent or changed");
+    } else if settings.recipients.redirect_to.is_some() {
+        tracing::warn!(pipeline = %name, "all mail is redirected: no recipient gets any");
     }
 }
 
