@@ -19,6 +19,11 @@ fn run_all(target: &str, body: fn(&[u8])) {
 }
 
 #[test]
+fn configs() {
+    run_all("config", bodies::config::run);
+}
+
+#[test]
 fn requests() {
     run_all("request", bodies::request::run);
 }

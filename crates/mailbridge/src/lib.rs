@@ -23,4 +23,5 @@ mod telemetry;
 mod tour;
 
 pub use cli::main;
+pub use config::mistakes;
 pub use registry::Registry;

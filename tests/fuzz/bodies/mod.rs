@@ -4,6 +4,7 @@
 //! by panicking. Nothing here makes up input.
 
 pub mod cloud_event;
+pub mod config;
 pub mod graph_answer;
 pub mod mime;
 pub mod notification;

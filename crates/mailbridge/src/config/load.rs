@@ -68,6 +68,14 @@ pub fn alone(file: &Path) -> Result<Loaded, Vec<Problem>> {
     Ok(Loaded { tree: figment.extract().unwrap_or_default(), places })
 }
 
+/// Takes a text in YAML for a whole configuration, which it is told under such a name.
+pub fn text(name: &str, text: &str) -> Result<Loaded, Problems> {
+    let (figment, lines) = parse(name, Kind::Yaml, text).map_err(Problems::new)?;
+    let mut places = Places::default();
+    places.add_file(name, lines);
+    Ok(Loaded { tree: figment.extract().unwrap_or_default(), places })
+}
+
 /// The formats, by the file's ending.
 #[derive(Clone, Copy)]
 enum Kind {
@@ -88,27 +96,33 @@ impl Kind {
 }
 
 fn read(file: &Path) -> Result<(Figment, Lines), Vec<Problem>> {
-    let problem = |line, key, message| {
-        let place = Place { source: file.display().to_string(), line };
-        Problem { place, key, message }
-    };
-    let whole = |message: String| vec![problem(None, Vec::new(), message)];
+    let name = file.display().to_string();
+    let whole = |message: String| vec![problem(&name, None, Vec::new(), message)];
     let Some(kind) = Kind::of(file) else {
         return Err(whole("the file's name must end in .yaml, .yml, .toml or .json".to_owned()));
     };
     let text = fs::read_to_string(file)
         .map_err(|cause| whole(format!("the file cannot be read ({})", cause.kind())))?;
-    let lines = lines(kind, &text).map_err(|troubles| {
-        let told = |it: Trouble| problem(Some(it.line), it.key, it.message);
+    parse(&name, kind, &text)
+}
+
+fn problem(name: &str, line: Option<usize>, key: Vec<String>, message: String) -> Problem {
+    Problem { place: Place { source: name.to_owned(), line }, key, message }
+}
+
+fn parse(name: &str, kind: Kind, text: &str) -> Result<(Figment, Lines), Vec<Problem>> {
+    let lines = lines(kind, text).map_err(|troubles| {
+        let told = |it: Trouble| problem(name, Some(it.line), it.key, it.message);
         troubles.into_iter().map(told).collect::<Vec<_>>()
     })?;
     let figment = match kind {
-        Kind::Yaml => values(Yaml::string(&text)),
-        Kind::Toml => values(Toml::string(&text)),
-        Kind::Json => values(Json::string(&text)),
+        Kind::Yaml => values(Yaml::string(text)),
+        Kind::Toml => values(Toml::string(text)),
+        Kind::Json => values(Json::string(text)),
     };
     let figment = figment.ok_or_else(|| {
-        whole("expected keys at the top, such as `connections`, `buses` and `pipelines`".to_owned())
+        let expected = "expected keys at the top, such as `connections`, `buses` and `pipelines`";
+        vec![problem(name, None, Vec::new(), expected.to_owned())]
     })?;
     Ok((figment, lines))
 }

@@ -52,6 +52,13 @@ pub fn read_again(
     assemble::assemble(load::load(files)?, registry, Purpose::Run, buses)
 }
 
+/// The mistakes of a configuration in YAML, each as `NAME:LINE: KEY: MESSAGE`; none, where it would run.
+pub fn mistakes(name: &str, yaml: &str, registry: &Registry) -> Vec<String> {
+    let setup = load::text(name, yaml)
+        .and_then(|it| assemble::assemble(it, registry, Purpose::Run, &Buses::default()));
+    setup.err().map(|problems| problems.lines()).unwrap_or_default()
+}
+
 /// What a configuration rests on, right or wrong.
 pub fn fingerprints(files: &[PathBuf]) -> Result<Fingerprints, Problems> {
     load::load(files).map(|loaded| Fingerprints::of(&loaded.tree))
