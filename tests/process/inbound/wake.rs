@@ -28,6 +28,13 @@ async fn subscribed(world: &World, mailboxes: usize) {
         world.handle().subscriptions().len() == mailboxes
     })
     .await;
+    // Graph has them a moment before the program knows it
+    let awake =
+        format!("mailbridge_subscriptions{{pipeline=\"support\",state=\"awake\"}} {mailboxes}");
+    until(SOON, "the program knows of each", async || {
+        world.get("/metrics").await.is_some_and(|metrics| metrics.contains(&awake))
+    })
+    .await;
 }
 
 async fn a_call_wakes_its_mailbox(on: On) {
